@@ -1,0 +1,1 @@
+//! The calls and structs that rustix does not have, one file per kind of descriptor.

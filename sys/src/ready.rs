@@ -1,0 +1,144 @@
+use bitflags::bitflags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+bitflags! {
+    /// What a descriptor is ready for, or what to wait for.
+    ///
+    /// The bits have the values of poll(2) and epoll(7); unknown ones are kept. [`ERR`](Self::ERR) and
+    /// [`HUP`](Self::HUP) are reported whether asked for or not. `ERR` beside [`PRI`](Self::PRI) is how sysfs
+    /// attributes report a change: it is not a failure.
+    ///
+    /// ```
+    /// use becket_sys::Ready;
+    ///
+    /// let edge = Ready::PRI | Ready::ERR; // a sysfs GPIO line changed
+    /// assert!(edge.is_priority() && !edge.is_failure());
+    /// assert!(Ready::ERR.is_failure());
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct Ready: u32 {
+        /// There is something to read, or the end of the stream.
+        #[doc(alias = "EPOLLIN")]
+        #[doc(alias = "POLLIN")]
+        const READ = 0x001;
+        /// There is something urgent: a changed sysfs attribute, out-of-band data, a packet-mode status.
+        #[doc(alias = "EPOLLPRI")]
+        #[doc(alias = "POLLPRI")]
+        const PRI = 0x002;
+        /// There is room to write.
+        #[doc(alias = "EPOLLOUT")]
+        #[doc(alias = "POLLOUT")]
+        const WRITE = 0x004;
+        /// An error is pending, or the other end of a pipe is closed.
+        #[doc(alias = "EPOLLERR")]
+        #[doc(alias = "POLLERR")]
+        const ERR = 0x008;
+        /// The peer hung up.
+        #[doc(alias = "EPOLLHUP")]
+        #[doc(alias = "POLLHUP")]
+        const HUP = 0x010;
+        /// The peer of a stream socket shut down its writing half.
+        #[doc(alias = "EPOLLRDHUP")]
+        #[doc(alias = "POLLRDHUP")]
+        const RDHUP = 0x2000;
+
+        const _ = !0;
+    }
+}
+
+impl Ready {
+    /// Whether a read would not block: data, end of stream, hang-up or error.
+    pub fn is_readable(self) -> bool {
+        self.intersects(Ready::READ | Ready::RDHUP | Ready::HUP | Ready::ERR)
+    }
+
+    /// Whether a write would not block: there is room, or it would fail at once.
+    pub fn is_writable(self) -> bool {
+        self.intersects(Ready::WRITE | Ready::HUP | Ready::ERR)
+    }
+
+    /// Whether something urgent is there.
+    pub fn is_priority(self) -> bool {
+        self.contains(Ready::PRI)
+    }
+
+    /// Whether this says that the descriptor failed: [`ERR`](Self::ERR) without [`PRI`](Self::PRI).
+    pub fn is_failure(self) -> bool {
+        self.contains(Ready::ERR) && !self.contains(Ready::PRI)
+    }
+}
+
+/// What to poll a type of descriptor for.
+///
+/// ```
+/// use becket_sys::{Readiness, Ready, event::Event};
+///
+/// assert_eq!(Event::READINESS, Readiness::Readable);
+/// assert_eq!(Event::READINESS.interest(), Some(Ready::READ));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// Poll it for [`Ready::READ`] (and [`Ready::WRITE`] where it is written to).
+    Readable,
+    /// Poll it for [`Ready::PRI`] alone: [`Ready::READ`] is always set and would spin.
+    Priority,
+    /// epoll(7) refuses it with EPERM, and poll(2) calls it always ready: regular files and directories.
+    NotPollable,
+}
+
+impl Readiness {
+    /// The interest to register for incoming events, or `None` where the kernel cannot poll.
+    pub fn interest(self) -> Option<Ready> {
+        match self {
+            Readiness::Readable => Some(Ready::READ),
+            Readiness::Priority => Some(Ready::PRI),
+            Readiness::NotPollable => None,
+        }
+    }
+}
+
+/// Waits until `fd` is ready for any of `want`, or has failed or hung up, or until `deadline`.
+///
+/// Blocks the calling thread, without any loop; see poll(2). `None` as the deadline waits forever, a deadline
+/// in the past looks once. Returns what the descriptor is ready for, or `None` when the deadline came first,
+/// never before it. Interruption by a signal is waited through.
+///
+/// # Errors
+/// `ENOMEM` where the kernel has no memory; `EBADF` where the descriptor is not open.
+///
+/// ```
+/// use becket_sys::{Ready, event::Event, wait};
+/// use std::time::{Duration, Instant};
+///
+/// let event = Event::new()?;
+/// let deadline = Instant::now() + Duration::from_millis(10);
+/// assert_eq!(wait(&event, Ready::READ, Some(deadline))?, None);
+/// assert!(Instant::now() >= deadline);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "poll")]
+#[doc(alias = "ppoll")]
+pub fn wait(fd: impl AsFd, want: Ready, deadline: Option<Instant>) -> io::Result<Option<Ready>> {
+    let flags = PollFlags::from_bits_retain(want.bits() as u16);
+    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), flags)];
+    loop {
+        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        // A duration beyond what the kernel takes (292 years) is as good as none.
+        let timeout = left.and_then(|d| Timespec::try_from(d).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) if left.is_some_and(|d| d.is_zero()) => return Ok(None),
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let got = fds[0].revents();
+        if got.contains(PollFlags::NVAL) {
+            return Err(rustix::io::Errno::BADF.into());
+        }
+        return Ok(Some(Ready::from_bits_retain(got.bits().into())));
+    }
+}
