@@ -12,7 +12,7 @@ macro_rules! owned_fd {
             ///
             /// # Errors
             /// Those of poll(2); an interruption by a signal is not among them.
-            pub fn wait(
+            pub fn wait_ready(
                 &self,
                 want: crate::Ready,
                 deadline: Option<std::time::Instant>,

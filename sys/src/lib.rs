@@ -33,6 +33,7 @@ mod fd;
 mod ffi;
 mod ready;
 
+pub mod epoll;
 pub mod event;
 
 pub use error::SetupError;

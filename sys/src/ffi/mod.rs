@@ -1,1 +1,3 @@
 //! The calls and structs that rustix does not have, one file per kind of descriptor.
+
+pub(crate) mod epoll;
