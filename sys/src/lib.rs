@@ -35,6 +35,7 @@ mod ready;
 
 pub mod epoll;
 pub mod event;
+pub mod timer;
 
 pub use error::SetupError;
 pub use ready::{Readiness, Ready, wait};

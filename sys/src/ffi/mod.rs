@@ -1,3 +1,4 @@
 //! The calls and structs that rustix does not have, one file per kind of descriptor.
 
 pub(crate) mod epoll;
+pub(crate) mod timer;
