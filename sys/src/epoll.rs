@@ -123,7 +123,7 @@ impl Epoll {
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             match self.wait_once(events, left) {
-                Ok(0) if left.is_none_or(|d| !d.is_zero()) => {} // early by the fallback's clamp: not yet
+                Ok(0) if deadline.is_none_or(|d| Instant::now() < d) => {} // the timeout was clamped: not yet
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,
             }

@@ -35,6 +35,7 @@ mod ready;
 
 pub mod epoll;
 pub mod event;
+pub mod poll;
 pub mod timer;
 
 pub use error::SetupError;

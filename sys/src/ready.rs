@@ -1,7 +1,7 @@
+use crate::ffi::poll::{PollFd, ppoll};
 use bitflags::bitflags;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;
 
 bitflags! {
@@ -108,7 +108,7 @@ impl Readiness {
 /// never before it. Interruption by a signal is waited through.
 ///
 /// # Errors
-/// `ENOMEM` where the kernel has no memory; `EBADF` where the descriptor is not open.
+/// `ENOMEM` where the kernel has no memory.
 ///
 /// ```
 /// use becket_sys::{Ready, event::Event, wait};
@@ -123,22 +123,15 @@ impl Readiness {
 #[doc(alias = "poll")]
 #[doc(alias = "ppoll")]
 pub fn wait(fd: impl AsFd, want: Ready, deadline: Option<Instant>) -> io::Result<Option<Ready>> {
-    let flags = PollFlags::from_bits_retain(want.bits() as u16);
-    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), flags)];
+    let mut fds = [PollFd { fd: fd.as_fd().as_raw_fd(), events: want.bits() as i16, revents: 0 }];
     loop {
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        // A duration beyond what the kernel takes (292 years) is as good as none.
-        let timeout = left.and_then(|d| Timespec::try_from(d).ok());
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(0) if left.is_some_and(|d| d.is_zero()) => return Ok(None),
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(e) => return Err(e.into()),
+        match ppoll(&mut fds, left) {
+            Ok(0) if deadline.is_some_and(|d| Instant::now() >= d) => return Ok(None),
+            Ok(0) => {} // the timeout was clamped: not yet
+            Ok(_) => return Ok(Some(Ready::from_bits_retain((fds[0].revents as u16).into()))),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
-        let got = fds[0].revents();
-        if got.contains(PollFlags::NVAL) {
-            return Err(rustix::io::Errno::BADF.into());
-        }
-        return Ok(Some(Ready::from_bits_retain(got.bits().into())));
     }
 }

@@ -1,4 +1,5 @@
 //! The calls and structs that rustix does not have, one file per kind of descriptor.
 
 pub(crate) mod epoll;
+pub(crate) mod poll;
 pub(crate) mod timer;
