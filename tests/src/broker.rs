@@ -1,0 +1,112 @@
+//! A broker of the test's own, to kill, restart and freeze.
+
+use crate::program::Program;
+use crate::{examples, tools};
+use rustix::process::Signal;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to accept connections.
+const START: Duration = Duration::from_secs(20);
+
+/// A broker on a port of its own that it keeps over restarts. Dropping it kills it.
+#[derive(Debug)]
+pub struct Broker {
+    port: u16,
+    kind: Kind,
+    running: Option<Program>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Mosquitto(PathBuf),
+    Embedded,
+}
+
+impl Broker {
+    /// The machine's mosquitto where there is one, else the embedded broker of the examples.
+    pub fn start() -> Broker {
+        match tools::find("mosquitto") {
+            Some(program) => Self::mosquitto(program),
+            None => Self::embedded(),
+        }
+    }
+
+    /// The machine's mosquitto; `None`, with a line that says SKIP, where there is none.
+    pub fn start_mosquitto() -> Option<Broker> {
+        tools::find_or_skip("mosquitto").map(Self::mosquitto)
+    }
+
+    /// The embedded broker of the examples.
+    pub fn embedded() -> Broker {
+        Self::start_kind(Kind::Embedded, free_port())
+    }
+
+    fn mosquitto(program: PathBuf) -> Broker {
+        Self::start_kind(Kind::Mosquitto(program), free_port())
+    }
+
+    fn start_kind(kind: Kind, port: u16) -> Broker {
+        let mut broker = Broker { port, kind, running: None };
+        broker.restart();
+        broker
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address as the programs take it.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it with SIGKILL: connections break, sessions and messages are lost.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Starts it again on the same port, after having killed it where it still runs.
+    pub fn restart(&mut self) {
+        self.kill();
+        let port = self.port.to_string();
+        let mut program = match &self.kind {
+            // Without a configuration file it serves the loopback interface only, and anybody there.
+            Kind::Mosquitto(program) => Program::start(program, ["-p", &port]),
+            Kind::Embedded => Program::start(examples::path("embedded_broker"), ["--port", &port]),
+        };
+        // There is nothing to wait for that all versions have in common but the port itself.
+        let deadline = Instant::now() + START;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if !program.is_running() {
+                panic!("the broker ended: {:?}", program.finish(START));
+            }
+            assert!(Instant::now() < deadline, "the broker does not accept connections");
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.running = Some(program);
+    }
+
+    /// Stops it with SIGSTOP: connections stay, and the kernel accepts new ones, but nothing answers.
+    pub fn freeze(&self) {
+        self.program().signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.program().signal(Signal::CONT);
+    }
+
+    fn program(&self) -> &Program {
+        self.running.as_ref().expect("the broker runs")
+    }
+}
+
+/// A port of the loopback interface that nobody listens on just now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
