@@ -27,6 +27,7 @@
 //! - [`Readiness`] says what to poll a type for: each has a constant `READINESS`.
 //! - All unsafe code stands in the private module `ffi`.
 
+mod buf;
 mod error;
 mod fd;
 #[allow(unsafe_code, reason = "the one place where the kernel is called behind the type system's back")]
@@ -36,7 +37,9 @@ mod ready;
 pub mod epoll;
 pub mod event;
 pub mod poll;
+pub mod signal;
 pub mod timer;
 
+pub use buf::EventBuf;
 pub use error::SetupError;
 pub use ready::{Readiness, Ready, wait};

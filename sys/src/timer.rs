@@ -77,7 +77,7 @@ impl Clock {
 /// let timer = Timer::new(Clock::Boottime)?;
 /// let soon = timer.clock().now() + Duration::from_millis(5);
 /// timer.set(When::At(soon), None)?;
-/// timer.wait(becket_sys::Ready::READ, None)?;
+/// timer.wait_ready(becket_sys::Ready::READ, None)?;
 /// assert!(timer.clock().now() >= soon); // never early
 /// assert_eq!(timer.try_read()?, Some(Event::Expired(1)));
 /// # Ok::<(), std::io::Error>(())
@@ -100,7 +100,7 @@ pub enum When {
 ///
 /// let timer = Timer::new(Clock::Monotonic)?;
 /// timer.set(When::After(Duration::ZERO), None)?;
-/// timer.wait(becket_sys::Ready::READ, None)?;
+/// timer.wait_ready(becket_sys::Ready::READ, None)?;
 /// assert_eq!(timer.try_read()?, Some(Event::Expired(1)));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -183,7 +183,7 @@ pub struct Setting {
 /// timer.set(When::After(period), Some(period))?;
 /// let mut ticks = 0;
 /// while ticks < 3 {
-///     timer.wait(becket_sys::Ready::READ, None)?;
+///     timer.wait_ready(becket_sys::Ready::READ, None)?;
 ///     if let Some(Event::Expired(n)) = timer.try_read()? {
 ///         ticks += n;
 ///     }

@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Waits at most ten seconds for the timer, and reads it.
 fn next(timer: &Timer) -> Option<Event> {
-    timer.wait(Ready::READ, Some(Instant::now() + Duration::from_secs(10))).unwrap();
+    timer.wait_ready(Ready::READ, Some(Instant::now() + Duration::from_secs(10))).unwrap();
     timer.try_read().unwrap()
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod epoll;
 pub(crate) mod poll;
+pub(crate) mod signal;
 pub(crate) mod timer;

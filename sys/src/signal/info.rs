@@ -1,0 +1,136 @@
+use super::Signal;
+use std::fmt;
+use std::mem::offset_of;
+
+const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+
+/// One signal that arrived, with what the kernel says of it.
+///
+/// What a field means depends on where the signal comes from; the methods return `None` where it means nothing.
+///
+/// ```
+/// use becket_sys::signal::{Signal, Signals, raise};
+///
+/// let signals = Signals::new(Signal::USR1)?;
+/// raise(Signal::USR1)?;
+/// let info = signals.try_read()?.unwrap();
+/// assert_eq!(info.signal(), Signal::USR1);
+/// assert_eq!(info.pid(), Some(std::process::id()));
+/// assert_eq!(info.value(), None); // nothing came with it
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "signalfd_siginfo")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SigInfo {
+    bytes: [u8; SIZE],
+}
+
+macro_rules! field {
+    ($self:ident, $field:ident, $type:ty) => {{
+        const AT: usize = offset_of!(libc::signalfd_siginfo, $field);
+        let mut bytes = [0; size_of::<$type>()];
+        bytes.copy_from_slice(&$self.bytes[AT..AT + size_of::<$type>()]);
+        <$type>::from_ne_bytes(bytes)
+    }};
+}
+
+impl SigInfo {
+    /// Which signal.
+    pub fn signal(&self) -> Signal {
+        Signal::from_kernel(field!(self, ssi_signo, u32))
+    }
+
+    /// Where it comes from, a code of sigaction(2): `SI_USER` (0) for kill(2), `SI_QUEUE` (-1) for sigqueue(3),
+    /// `SI_TKILL` (-6) for one thread's raise(3), above 0 the kernel's own, such as `CLD_EXITED` (1) with SIGCHLD.
+    #[doc(alias = "si_code")]
+    pub fn code(&self) -> i32 {
+        field!(self, ssi_code, i32)
+    }
+
+    /// The process that sent it, or the child that a SIGCHLD is about. `None` for the kernel, for timers, and for a
+    /// process outside of the reader's pid namespace.
+    pub fn pid(&self) -> Option<u32> {
+        self.is_of_process().then(|| field!(self, ssi_pid, u32)).filter(|pid| *pid != 0)
+    }
+
+    /// The real user id of that process; `None` for the kernel and timers.
+    pub fn uid(&self) -> Option<u32> {
+        self.is_of_process().then(|| field!(self, ssi_uid, u32))
+    }
+
+    /// The integer sent with it by [`queue`](super::queue), a timer of timer_create(2) or mq_notify(3).
+    #[doc(alias = "si_int")]
+    #[doc(alias = "sival_int")]
+    pub fn value(&self) -> Option<i32> {
+        self.has_value().then(|| field!(self, ssi_int, i32))
+    }
+
+    /// What [`value`](Self::value) tells, where the sender filled in the pointer instead of the integer.
+    #[doc(alias = "sival_ptr")]
+    pub fn pointer(&self) -> Option<u64> {
+        self.has_value().then(|| field!(self, ssi_ptr, u64))
+    }
+
+    /// With SIGCHLD, the exit code where [`code`](Self::code) is `CLD_EXITED`, or else the number of the signal that
+    /// ended, stopped or continued the child. Standard signals coalesce, so this tells of one child where perhaps
+    /// several ended: use a pidfd to wait for each.
+    pub fn status(&self) -> Option<i32> {
+        self.is_of_child().then(|| field!(self, ssi_status, i32))
+    }
+
+    /// The record as the kernel wrote it, a `struct signalfd_siginfo`, for what has no method here.
+    pub fn as_bytes(&self) -> &[u8; SIZE] {
+        &self.bytes
+    }
+
+    fn is_of_child(&self) -> bool {
+        self.signal() == Signal::CHLD && self.code() > 0
+    }
+
+    fn is_of_process(&self) -> bool {
+        matches!(self.code(), libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ) || self.is_of_child()
+    }
+
+    fn has_value(&self) -> bool {
+        matches!(self.code(), libc::SI_QUEUE | libc::SI_TIMER | libc::SI_MESGQ)
+    }
+}
+
+impl From<[u8; SIZE]> for SigInfo {
+    fn from(bytes: [u8; SIZE]) -> Self {
+        SigInfo { bytes }
+    }
+}
+
+impl fmt::Debug for SigInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SigInfo");
+        out.field("signal", &self.signal()).field("code", &self.code());
+        let optional = [("value", self.value()), ("status", self.status())];
+        if let Some(pid) = self.pid() {
+            out.field("pid", &pid);
+        }
+        for (name, number) in optional {
+            if let Some(number) = number {
+                out.field(name, &number);
+            }
+        }
+        out.finish_non_exhaustive()
+    }
+}
+
+/// The signals in `bytes`, which a read of a signalfd brought, by whatever way. An incomplete record at the end,
+/// which the kernel does not write, is passed over.
+///
+/// ```
+/// use becket_sys::signal::{Signal, parse};
+///
+/// let mut record = [0; 128];
+/// record[..4].copy_from_slice(&15u32.to_ne_bytes());
+/// assert_eq!(parse(&record).next().unwrap().signal(), Signal::TERM);
+/// assert_eq!(parse(&record[..100]).count(), 0);
+/// ```
+pub fn parse(bytes: &[u8]) -> impl ExactSizeIterator<Item = SigInfo> {
+    let (records, _) = bytes.as_chunks::<SIZE>();
+    records.iter().map(|record| SigInfo { bytes: *record })
+}

@@ -1,0 +1,238 @@
+//! signalfd(2) as it behaves at its edges. Each test runs in the main thread: a signal sent to the process would
+//! otherwise act in a thread of the test harness. The binary speaks what `cargo test` and nextest ask of a harness.
+
+use becket_sys::signal::{CommandSignalExt, MaskGuard, SigInfo, Signal, SignalSet, Signals, parse, queue, raise};
+use becket_sys::{EventBuf, Ready, wait};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Command, Stdio, id};
+use std::time::Instant;
+
+const TESTS: &[(&str, fn())] = &[
+    ("standard_signals_coalesce", standard_signals_coalesce),
+    ("real_time_signals_queue_with_their_values", real_time_signals_queue_with_their_values),
+    ("a_batch_holds_what_fits", a_batch_holds_what_fits),
+    ("a_buffer_too_small_for_one_is_invalid", a_buffer_too_small_for_one_is_invalid),
+    ("kill_and_stop_cannot_be_read", kill_and_stop_cannot_be_read),
+    ("children_inherit_the_mask_unless_it_is_reset", children_inherit_the_mask_unless_it_is_reset),
+    ("a_child_that_ends_is_told_with_its_status", a_child_that_ends_is_told_with_its_status),
+    ("what_is_pending_is_discarded_before_it_is_unblocked", what_is_pending_is_discarded_before_it_is_unblocked),
+    ("guards_end_in_any_order", guards_end_in_any_order),
+    ("what_was_blocked_before_stays_blocked", what_was_blocked_before_stays_blocked),
+    ("the_bare_descriptor_keeps_the_mask", the_bare_descriptor_keeps_the_mask),
+    ("signals_for_another_thread_are_invisible", signals_for_another_thread_are_invisible),
+    ("unknown_bytes_parse_to_something", unknown_bytes_parse_to_something),
+    ("names_and_numbers", names_and_numbers),
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|a| a == flag);
+    // Options of libtest that take a value, which is then no filter.
+    let valued = ["--format", "--skip", "--test-threads", "--color", "--logfile", "-Z", "--report-time"];
+    let is_filter = |i: &usize| !args[*i].starts_with('-') && (*i == 0 || !valued.contains(&args[*i - 1].as_str()));
+    let filters: Vec<&str> = (0..args.len()).filter(is_filter).map(|i| args[i].as_str()).collect();
+    let chosen = |name: &str| {
+        filters.is_empty() || filters.iter().any(|f| if has("--exact") { name == *f } else { name.contains(f) })
+    };
+    // None of the tests is an ignored one.
+    let tests = TESTS.iter().filter(|(name, _)| chosen(name) && !has("--ignored"));
+    for (name, test) in tests {
+        if has("--list") {
+            println!("{name}: test");
+        } else {
+            test();
+            println!("test {name} ... ok");
+        }
+    }
+}
+
+fn kill_self(signal: Signal) {
+    let signal = rustix::process::Signal::from_named_raw(signal.as_raw()).unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+fn is_readable(signals: &Signals) -> bool {
+    wait(signals, Ready::READ, Some(Instant::now())).unwrap().is_some()
+}
+
+fn standard_signals_coalesce() {
+    let signals = Signals::new(Signal::USR1).unwrap();
+    assert!(!is_readable(&signals));
+    for _ in 0..5 {
+        kill_self(Signal::USR1);
+    }
+    assert!(is_readable(&signals));
+    let info = signals.try_read().unwrap().unwrap();
+    assert_eq!((info.signal(), info.code()), (Signal::USR1, libc::SI_USER));
+    assert_eq!((info.pid(), info.uid()), (Some(id()), Some(rustix::process::getuid().as_raw())));
+    assert_eq!((info.value(), info.status()), (None, None));
+    assert_eq!(signals.try_read().unwrap(), None);
+    assert!(!is_readable(&signals));
+}
+
+fn real_time_signals_queue_with_their_values() {
+    let (low, high) = (Signal::real_time(1).unwrap(), Signal::real_time(2).unwrap());
+    let signals = Signals::new([low, high]).unwrap();
+    for value in [3, -1, i32::MAX, i32::MIN, 0] {
+        queue(id(), high, value).unwrap();
+    }
+    queue(id(), low, 42).unwrap();
+    let mut buf = EventBuf::new();
+    let batch: Vec<SigInfo> = signals.read_events(&mut buf).unwrap().unwrap().collect();
+    let values: Vec<_> = batch.iter().map(|info| (info.signal(), info.value().unwrap())).collect();
+    assert_eq!(values, [(low, 42), (high, 3), (high, -1), (high, i32::MAX), (high, i32::MIN), (high, 0)]);
+    assert!(batch.iter().all(|info| info.pid() == Some(id()) && info.code() == libc::SI_QUEUE));
+    assert_eq!(batch[0].pointer().map(|p| p.to_ne_bytes()[..4].to_vec()), Some(42i32.to_ne_bytes().to_vec()));
+}
+
+fn a_batch_holds_what_fits() {
+    let signal = Signal::real_time(0).unwrap();
+    let signals = Signals::new(signal).unwrap();
+    for value in 0..5 {
+        queue(id(), signal, value).unwrap();
+    }
+    // Room for two, and a bit.
+    let mut buf = EventBuf::with_capacity(300);
+    let mut sizes = Vec::new();
+    while let Some(batch) = signals.read_events(&mut buf).unwrap() {
+        sizes.push(batch.len());
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+fn a_buffer_too_small_for_one_is_invalid() {
+    let signals = Signals::new(Signal::USR1).unwrap();
+    kill_self(Signal::USR1);
+    let mut buf = EventBuf::with_capacity(127);
+    let e = signals.read_events(&mut buf).map(|_| ()).unwrap_err();
+    assert_eq!(e.raw_os_error(), Some(libc::EINVAL));
+    assert!(signals.try_read().unwrap().is_some());
+}
+
+fn kill_and_stop_cannot_be_read() {
+    let before = SignalSet::blocked();
+    for signal in [Signal::KILL, Signal::STOP] {
+        let e = Signals::new([Signal::USR1, signal]).unwrap_err();
+        assert_eq!(e.raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(SignalSet::blocked(), before);
+        drop(MaskGuard::block(signal));
+    }
+}
+
+fn mask_of(command: &mut Command) -> String {
+    let out = command.args(["SigBlk", "/proc/self/status"]).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().split_whitespace().nth(1).unwrap().into()
+}
+
+fn children_inherit_the_mask_unless_it_is_reset() {
+    let rt = Signal::real_time(0).unwrap();
+    let signals = Signals::new([Signal::TERM, rt]).unwrap();
+    let blocked = format!("{:016x}", 1u64 << (15 - 1) | 1 << (rt.as_raw() - 1));
+    assert_eq!(mask_of(&mut Command::new("grep")), blocked, "by posix_spawn");
+    assert_eq!(mask_of(Command::new("grep").current_dir("/").env_clear().env("PATH", "/bin:/usr/bin")), blocked);
+    assert_eq!(mask_of(Command::new("grep").reset_sigmask()), "0000000000000000");
+    // The parent's own stays as it was.
+    assert_eq!(SignalSet::blocked(), signals.set());
+}
+
+fn a_child_that_ends_is_told_with_its_status() {
+    let signals = Signals::new(Signal::CHLD).unwrap();
+    let mut child = Command::new("sh").args(["-c", "exit 7"]).reset_sigmask().spawn().unwrap();
+    wait(&signals, Ready::READ, None).unwrap();
+    let info = signals.try_read().unwrap().unwrap();
+    assert_eq!((info.signal(), info.code()), (Signal::CHLD, libc::CLD_EXITED));
+    assert_eq!((info.pid(), info.status()), (Some(child.id()), Some(7)));
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+}
+
+/// Fails by ending the process.
+fn what_is_pending_is_discarded_before_it_is_unblocked() {
+    let rt = Signal::real_time(0).unwrap();
+    let signals = Signals::new([Signal::TERM, Signal::USR1, rt]).unwrap();
+    kill_self(Signal::TERM);
+    raise(Signal::USR1).unwrap();
+    queue(id(), rt, 1).unwrap();
+    queue(id(), rt, 2).unwrap();
+    drop(signals);
+    assert!(SignalSet::blocked().is_empty());
+    assert!(SignalSet::pending().is_empty());
+}
+
+fn guards_end_in_any_order() {
+    let first = Signals::new([Signal::USR1, Signal::USR2]).unwrap();
+    let second = MaskGuard::block([Signal::USR1, Signal::HUP]);
+    kill_self(Signal::USR1);
+    drop(first);
+    assert_eq!(SignalSet::blocked(), SignalSet::from([Signal::USR1, Signal::HUP]));
+    let third = Signals::new(Signal::USR1).unwrap();
+    drop(second);
+    assert_eq!(SignalSet::blocked(), SignalSet::from(Signal::USR1));
+    // Nobody discarded what the others still waited for.
+    assert_eq!(third.try_read().unwrap().unwrap().signal(), Signal::USR1);
+    drop(third);
+    assert!(SignalSet::blocked().is_empty());
+}
+
+fn what_was_blocked_before_stays_blocked() {
+    let outer = MaskGuard::block(Signal::USR1);
+    let inherited = std::thread::spawn(|| {
+        let signals = Signals::new(Signal::USR1).unwrap();
+        raise(Signal::USR1).unwrap();
+        drop(signals);
+        // Blocked by the parent, not here: neither unblocked nor discarded.
+        (SignalSet::blocked(), SignalSet::pending())
+    });
+    let usr1 = SignalSet::from(Signal::USR1);
+    assert_eq!(inherited.join().unwrap(), (usr1, usr1));
+    drop(outer);
+    assert!(SignalSet::blocked().is_empty());
+}
+
+fn the_bare_descriptor_keeps_the_mask() {
+    let signals = Signals::new(Signal::USR2).unwrap();
+    kill_self(Signal::USR2);
+    let fd = OwnedFd::from(signals);
+    assert!(SignalSet::blocked().contains(Signal::USR2));
+    let mut buf = EventBuf::new();
+    buf.fill_with(|space| rustix::io::read(&fd, space).map_err(io::Error::from)).unwrap();
+    assert_eq!(parse(buf.as_bytes()).next().unwrap().signal(), Signal::USR2);
+    assert!(fd.as_raw_fd() > 2);
+}
+
+fn signals_for_another_thread_are_invisible() {
+    let signals = Signals::new(Signal::HUP).unwrap();
+    let (sent, is_sent) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || {
+        raise(Signal::HUP).unwrap();
+        sent.send(()).unwrap();
+        let _ = ended.recv();
+        SignalSet::pending()
+    });
+    is_sent.recv().unwrap();
+    assert!(!is_readable(&signals));
+    assert_eq!(signals.try_read().unwrap(), None);
+    drop(end);
+    assert!(other.join().unwrap().contains(Signal::HUP));
+}
+
+fn unknown_bytes_parse_to_something() {
+    let infos: Vec<SigInfo> = parse(&[0xff; 300]).collect();
+    assert_eq!(infos.len(), 2);
+    assert_eq!(infos[0].signal().to_string(), "signal -1");
+    assert_eq!(format!("{:?}", infos[0]), "SigInfo { signal: signal -1, code: -1, pid: 4294967295, value: -1, .. }");
+    assert!(!SignalSet::from(infos[0].signal()).contains(Signal::HUP));
+    assert_eq!(SignalSet::from(infos[0].signal()), SignalSet::new());
+}
+
+fn names_and_numbers() {
+    assert_eq!(Signal::from_raw(32), None, "the C library's own");
+    assert_eq!(Signal::from_raw(-1), None);
+    assert_eq!(Signal::real_time(u32::MAX), None);
+    let all: SignalSet = (0..=100).filter_map(Signal::from_raw).collect();
+    assert!(all.iter().all(|signal| Signal::from_raw(signal.as_raw()) == Some(signal)));
+    assert_eq!(all.iter().last().unwrap().as_raw(), libc::SIGRTMAX());
+    assert_eq!(queue(u32::MAX, Signal::USR1, 0).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    assert_eq!(queue(i32::MAX as u32, Signal::USR1, 0).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+}
