@@ -49,6 +49,39 @@ macro_rules! owned_fd {
 
 pub(crate) use owned_fd;
 
+/// Implements `Read` and `Write`, for `$name` and for a shared reference to it, over its `try_read` and `try_write`.
+macro_rules! byte_stream {
+    (@impl $name:ty $(, $generic:ident: $bound:path)*) => {
+        impl<$($generic: $bound),*> std::io::Read for $name {
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                crate::fd::or_would_block(self.try_read(buf)?)
+            }
+        }
+
+        impl<$($generic: $bound),*> std::io::Write for $name {
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                crate::fd::or_would_block(self.try_write(buf)?)
+            }
+
+            /// Does nothing: there is no buffer in user space.
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+    ($name:ty $(, $generic:ident: $bound:path)*) => {
+        crate::fd::byte_stream!(@impl $name $(, $generic: $bound)*);
+        crate::fd::byte_stream!(@impl &$name $(, $generic: $bound)*);
+    };
+}
+
+pub(crate) use byte_stream;
+
+/// Turns `None` back into the "would block" that `std::io` speaks of.
+pub(crate) fn or_would_block<T>(value: Option<T>) -> std::io::Result<T> {
+    value.ok_or_else(|| rustix::io::Errno::AGAIN.into())
+}
+
 /// Turns "would block" into `None`, and every other error into [`std::io::Error`].
 pub(crate) fn unless_blocked<T>(result: rustix::io::Result<T>) -> std::io::Result<Option<T>> {
     match result {

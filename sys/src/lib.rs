@@ -37,8 +37,11 @@ mod ready;
 pub mod epoll;
 pub mod event;
 pub mod poll;
+pub mod pty;
+pub mod serial;
 pub mod signal;
 pub mod timer;
+pub mod tty;
 
 pub use buf::EventBuf;
 pub use error::SetupError;

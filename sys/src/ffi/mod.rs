@@ -2,5 +2,7 @@
 
 pub(crate) mod epoll;
 pub(crate) mod poll;
+pub(crate) mod pty;
+pub(crate) mod serial;
 pub(crate) mod signal;
 pub(crate) mod timer;

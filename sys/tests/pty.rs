@@ -1,0 +1,147 @@
+//! pty(7) as it behaves at its edges.
+
+use becket_sys::pty::{self, Controller, Packet, Status};
+use becket_sys::{Ready, wait};
+use rustix::fs::OFlags;
+use rustix::io::FdFlags;
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn soon() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_secs(10))
+}
+
+#[test]
+fn before_the_first_opening_a_read_would_block_and_nothing_is_hung_up() {
+    let controller = Controller::open().unwrap();
+    assert_eq!(controller.try_read(&mut [0; 8]).unwrap(), None);
+    let now = Some(Instant::now());
+    assert_eq!(wait(&controller, Ready::READ, now).unwrap(), None);
+}
+
+#[test]
+fn after_the_terminal_closed_the_rest_is_read_and_then_the_end() {
+    let (controller, terminal) = pty::pair().unwrap();
+    terminal.try_write(b"rest").unwrap();
+    drop(terminal);
+    let mut buf = [0; 8];
+    assert!(wait(&controller, Ready::READ, soon()).unwrap().unwrap().contains(Ready::HUP));
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(4));
+    for _ in 0..2 {
+        assert_eq!(controller.try_read(&mut buf).unwrap(), Some(0));
+        assert_eq!((&controller).read(&mut buf).unwrap(), 0);
+    }
+}
+
+#[test]
+fn reopening_revives_the_pair_with_its_settings_and_what_was_written_meanwhile() {
+    let controller = Controller::open().unwrap();
+    let terminal = controller.open_terminal().unwrap();
+    std::mem::forget(terminal.raw_mode().unwrap());
+    drop(terminal);
+    let mut buf = [0; 8];
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(0));
+    assert_eq!(controller.try_write(b"later").unwrap(), Some(5));
+
+    let terminal = controller.open_terminal().unwrap();
+    assert_eq!(controller.try_read(&mut buf).unwrap(), None); // revived, and still raw: no echo
+    assert!(wait(&terminal, Ready::READ, soon()).unwrap().is_some());
+    assert_eq!(terminal.try_read(&mut buf).unwrap(), Some(5));
+    assert_eq!(&buf[..5], b"later");
+}
+
+#[test]
+fn when_the_controller_closes_the_terminal_reads_nothing_and_cannot_write() {
+    let (controller, terminal) = pty::pair().unwrap();
+    drop(controller);
+    assert!(wait(&terminal, Ready::READ, soon()).unwrap().unwrap().contains(Ready::HUP));
+    assert_eq!(terminal.try_read(&mut [0; 8]).unwrap(), Some(0));
+    assert_eq!(terminal.try_write(b"x").unwrap_err().raw_os_error(), Some(libc::EIO));
+}
+
+#[test]
+fn a_locked_pair_has_no_terminal() {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let locked = rustix::fs::open("/dev/ptmx", flags, rustix::fs::Mode::empty()).unwrap();
+    let e = Controller::from(locked).open_terminal().unwrap_err();
+    assert_eq!(e.raw_os_error(), Some(libc::EIO));
+}
+
+#[test]
+fn packet_mode_reports_urgently_what_happens_to_the_terminal() {
+    let (controller, terminal) = pty::pair().unwrap();
+    controller.set_packet_mode(true).unwrap();
+    assert_eq!(wait(&controller, Ready::PRI, Some(Instant::now())).unwrap(), None);
+
+    rustix::termios::tcflush(&terminal, rustix::termios::QueueSelector::IOFlush).unwrap();
+    assert!(wait(&controller, Ready::PRI, soon()).unwrap().unwrap().is_priority());
+    let mut buf = [0; 8];
+    let both = Status::FLUSH_READ | Status::FLUSH_WRITE;
+    assert_eq!(controller.try_read_packet(&mut buf).unwrap(), Some(Packet::Status(both)));
+    assert_eq!(wait(&controller, Ready::PRI, Some(Instant::now())).unwrap(), None);
+
+    terminal.try_write(b"data").unwrap();
+    assert_eq!(controller.try_read_packet(&mut buf).unwrap(), Some(Packet::Data(4)));
+    assert_eq!(&buf[..4], b"data");
+    assert_eq!(controller.try_read_packet(&mut buf).unwrap(), None);
+    drop(terminal);
+    assert_eq!(controller.try_read_packet(&mut buf).unwrap(), Some(Packet::End));
+
+    controller.set_packet_mode(false).unwrap();
+    let terminal = controller.open_terminal().unwrap();
+    terminal.try_write(b"bare").unwrap();
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(4));
+}
+
+#[test]
+fn a_full_pair_would_block_and_is_writable_again_when_read() {
+    let (controller, terminal) = pty::pair().unwrap();
+    let _raw = terminal.raw_mode().unwrap();
+    let chunk = [b'x'; 4096];
+    let mut written = 0;
+    while let Some(n) = controller.try_write(&chunk).unwrap() {
+        written += n;
+    }
+    assert_eq!((&controller).write(&chunk).unwrap_err().kind(), ErrorKind::WouldBlock);
+    let (mut read, mut buf) = (0, [0; 4096]);
+    while read < written {
+        assert!(wait(&terminal, Ready::READ, soon()).unwrap().is_some());
+        read += terminal.try_read(&mut buf).unwrap().unwrap_or(0);
+    }
+    assert_eq!(read, written);
+    assert!(wait(&controller, Ready::WRITE, soon()).unwrap().unwrap().contains(Ready::WRITE));
+}
+
+#[test]
+fn a_child_gets_a_blocking_terminal_and_its_end_is_seen() {
+    let controller = Controller::open().unwrap();
+    let terminal = controller.open_terminal_for_child().unwrap();
+    assert!(!rustix::fs::fcntl_getfl(&terminal).unwrap().contains(OFlags::NONBLOCK));
+    let output = terminal.try_clone().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "test -t 0 && test -t 1 && read line && echo got $line"]);
+    let mut child = command.stdin(Stdio::from(terminal)).stdout(Stdio::from(output)).spawn().unwrap();
+    drop(command); // it holds copies of the terminal, too
+
+    (&controller).write_all(b"word\n").unwrap();
+    let (mut text, mut buf) = (Vec::new(), [0; 64]);
+    loop {
+        wait(&controller, Ready::READ, soon()).unwrap().expect("the child answers");
+        match controller.try_read(&mut buf).unwrap() {
+            Some(0) => break,
+            n => text.extend_from_slice(&buf[..n.unwrap_or(0)]),
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(String::from_utf8(text).unwrap(), "word\r\ngot word\r\n"); // the echo, then the answer
+}
+
+#[test]
+fn both_ends_are_close_on_exec_and_non_blocking() {
+    let (controller, terminal) = pty::pair().unwrap();
+    for fd in [rustix::fd::AsFd::as_fd(&controller), rustix::fd::AsFd::as_fd(&terminal)] {
+        assert!(rustix::io::fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(rustix::fs::fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK));
+    }
+}
