@@ -1,0 +1,338 @@
+//! The engine: stacks that run one task after another. This file alone names `generator`.
+//!
+//! Four parts of `generator` are never used, because they go wrong: its cancel, dropping a suspended generator,
+//! its recovery from a stack overflow, and `Scope` as the way to suspend while another stack runs on top. Instead:
+//!
+//! - The body of every generator is [`root`], which takes a task, runs it under `catch_unwind`, and suspends until
+//!   there is another one. So a stack serves any number of tasks, and no panic ever reaches `generator`.
+//! - A stack is freed only after `root` returned. One that is suspended inside a task is leaked, borrowed data,
+//!   kernel buffers and all: nothing can then find it gone.
+//! - [`suspend`] looks where the stack pointer is before it chooses how to switch.
+//! - An overflow ends the process ([`overflow`]).
+
+mod guard;
+mod overflow;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use overflow::AltStack;
+pub(crate) use pool::Pool;
+
+use generator::{Generator, Gn, Scope};
+use overflow::Label;
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Once;
+use std::{io, thread};
+
+/// Room for a task's closure in the frame of `root`; a larger one is boxed.
+const TASK_BYTES: usize = 256;
+
+#[repr(align(16))]
+struct TaskBuf(UnsafeCell<MaybeUninit<[u8; TASK_BYTES]>>);
+
+/// What to do with the closure in the buffer: call it (`true`) or only drop it.
+type TaskFn = unsafe fn(*mut u8, bool);
+
+/// The part of a stack that both sides see. It lives in the frame of [`root`], which stays until the stack is freed.
+struct Root {
+    /// The task that was loaded and not yet taken; `None` at a resume tells `root` to return.
+    task: Cell<Option<TaskFn>>,
+    /// Whether `root` waits for a task, that is, no frame of a task is on the stack.
+    idle: Cell<bool>,
+    /// What the last task panicked with.
+    panic: Cell<Option<Box<dyn Any + Send>>>,
+    /// The way out, for code that runs directly on this stack.
+    scope: Cell<*mut Scope<'static, 'static, (), ()>>,
+    bounds: Range<usize>,
+    /// Who is on this stack, for the message of an overflow.
+    label: Label,
+    buf: TaskBuf,
+}
+
+/// What [`root`] is started with.
+struct Start {
+    bounds: Range<usize>,
+    guard: Range<usize>,
+    /// Where to publish the address of the [`Root`]; valid during the first resume.
+    publish: *const Cell<*const Root>,
+}
+
+// SAFETY: it is used on the thread that made it only: `Context` is not `Send`.
+unsafe impl Send for Start {}
+
+/// A stack with its root function, which is suspended: in wait of a task, or inside one.
+///
+/// Never freed by dropping; see [`free`](Self::free).
+pub(crate) struct Context {
+    generator: UnsafeCell<ManuallyDrop<Generator<'static, (), ()>>>,
+    /// Valid as long as the generator is, that is, until `free`.
+    root: NonNull<Root>,
+    /// Whether the guard page is a mapping of its own, of which the kernel allows few.
+    own_mapping: bool,
+}
+
+impl Context {
+    /// Makes a stack of `size` bytes, a multiple of the page size, beside its guard page.
+    ///
+    /// # Errors
+    /// `ENOMEM` where memory, address space or mappings run out; `InvalidInput` for a size that cannot be.
+    pub(crate) fn new(size: usize) -> io::Result<Context> {
+        init()?;
+        let page = guard::page_size();
+        guard::check_size(size)?;
+        let own_mapping = guard::reserve(size)?;
+        let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
+        let words = made.stack_usage().0;
+        let raw = made.into_raw();
+        // The implementation's struct lies in the topmost page of the stack: the self-check in `guard` confirms it.
+        let top = (raw as usize).next_multiple_of(page);
+        let bounds = top - words * size_of::<usize>()..top;
+        let guard = bounds.start - page..bounds.start;
+        let own_mapping = guard::install(guard.start, own_mapping);
+
+        // SAFETY: `raw` comes from `into_raw` above, of the same type, and is turned back once.
+        let mut generator = unsafe { Generator::<'static, (), ()>::from_raw(raw) };
+        let published = Cell::new(ptr::null());
+        let start = Start { bounds, guard, publish: &published };
+        // Suspending by `co_yield_with` asks for local data: any pointer but null.
+        generator.set_local_data(raw.cast());
+        generator.scoped_init(move |scope| root(scope, start));
+        generator.resume();
+        let root = NonNull::new(published.get().cast_mut()).expect("the root function publishes itself first");
+        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root, own_mapping })
+    }
+
+    fn root(&self) -> &Root {
+        // SAFETY: see the field; a `Context` exists only while the generator does.
+        unsafe { self.root.as_ref() }
+    }
+
+    /// Whether the stack can take a task: none was loaded, and no frame of one is on it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let root = self.root();
+        root.idle.get() && root.task.get().is_none()
+    }
+
+    /// The addresses of the stack, without the guard page.
+    pub(crate) fn bounds(&self) -> Range<usize> {
+        self.root().bounds.clone()
+    }
+
+    /// Says who runs on this stack, for the message of an overflow. `name` is empty for none.
+    ///
+    /// # Safety
+    /// `name` must stay valid until the next call of this function, or until the task is finished.
+    pub(crate) unsafe fn set_label(&self, id: u64, name: *const str) {
+        self.root().label.set(id, name);
+    }
+
+    /// Puts a task in, to run at the next [`resume`](Self::resume).
+    ///
+    /// # Safety
+    /// What `task` borrows must stay valid until the task was run or unloaded; if neither ever happens, forever.
+    pub(crate) unsafe fn load<F: FnOnce()>(&self, task: F) {
+        debug_assert!(self.is_idle());
+        let root = self.root();
+        let buf = root.buf.0.get().cast::<u8>();
+        if size_of::<F>() <= TASK_BYTES && align_of::<F>() <= align_of::<TaskBuf>() {
+            // SAFETY: it fits, it is aligned, and the buffer is free: the stack is idle.
+            unsafe { buf.cast::<F>().write(task) };
+            root.task.set(Some(run_inline::<F>));
+        } else {
+            // SAFETY: as above; a pointer fits.
+            unsafe { buf.cast::<*mut F>().write(Box::into_raw(Box::new(task))) };
+            root.task.set(Some(run_boxed::<F>));
+        }
+    }
+
+    /// Drops a task that was loaded and has not been run. Its destructors are user code.
+    pub(crate) fn unload(&self) {
+        let root = self.root();
+        if root.idle.get()
+            && let Some(task) = root.task.take()
+        {
+            // SAFETY: `load` wrote the closure that belongs to this function, and it was not taken.
+            unsafe { task(root.buf.0.get().cast(), false) };
+        }
+    }
+
+    /// Runs the task on its own stack until it suspends or ends. Returns whether it ended.
+    ///
+    /// # Safety
+    /// A task must be loaded or suspended here, and the caller must not itself run on this stack.
+    #[inline(always)]
+    pub(crate) unsafe fn resume(&self) -> bool {
+        let root = self.root();
+        let outer = overflow::enter(&root.label);
+        // SAFETY: nothing else uses this generator meanwhile: its own code reaches it by `generator`'s pointers only.
+        unsafe { (*self.generator.get()).resume() };
+        overflow::leave(outer);
+        root.idle.get()
+    }
+
+    /// What the task that just ended panicked with.
+    pub(crate) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.root().panic.take()
+    }
+
+    /// The handle by which the task on this stack suspends.
+    pub(crate) fn switch(&self) -> Switch {
+        Switch { root: self.root }
+    }
+
+    /// Brings the lines that the next `resume` needs into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        // SAFETY: a shared borrow; the generator does not run while the scheduler does.
+        unsafe { (*self.generator.get()).prefetch() };
+    }
+
+    /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,
+    /// which `generator` refuses to drop.
+    pub(crate) fn free(self) {
+        let Context { generator, root, own_mapping } = self;
+        // SAFETY: still alive: it is freed below.
+        let root = unsafe { root.as_ref() };
+        if !root.idle.get() || root.task.get().is_some() {
+            return;
+        }
+        let mut generator = ManuallyDrop::into_inner(generator.into_inner());
+        let (words, used) = generator.stack_usage();
+        if used >= words {
+            std::mem::forget(generator);
+            return;
+        }
+        generator.resume(); // no task: the root function returns
+        debug_assert!(generator.is_done());
+        drop(generator);
+        guard::release(own_mapping);
+    }
+}
+
+/// The way to suspend, for the code on one stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Switch {
+    root: NonNull<Root>,
+}
+
+impl Switch {
+    /// Whether the caller runs on this stack itself, or in generators above it that [`suspend`](Self::suspend)
+    /// can take along. Another library's coroutine in between cannot be taken along.
+    #[inline(always)]
+    pub(crate) fn can_suspend(self) -> bool {
+        let here = 0u8;
+        // SAFETY: a `Switch` is used by the task that runs on the stack, so the root function has not returned.
+        let root = unsafe { self.root.as_ref() };
+        root.bounds.contains(&(&raw const here as usize)) || local_data_is_ours(root)
+    }
+
+    /// Leaves the stack; returns when it is resumed.
+    ///
+    /// # Safety
+    /// The caller must run in the task on this stack, with [`can_suspend`](Self::can_suspend) true.
+    #[inline(always)]
+    pub(crate) unsafe fn suspend(self) {
+        let here = 0u8;
+        // SAFETY: as in `can_suspend`.
+        let root = unsafe { self.root.as_ref() };
+        if root.bounds.contains(&(&raw const here as usize)) {
+            // SAFETY: the scope lives in the root's frame, and is used by the code on this stack only, one call at
+            // a time: the `&mut` ends before anybody else runs who could make another.
+            unsafe { (*root.scope.get()).yield_with(()) };
+        } else {
+            // A generator of the user's runs on top: leave both, by way of the innermost that has local data.
+            generator::co_yield_with(());
+        }
+    }
+}
+
+#[cold]
+fn local_data_is_ours(root: &Root) -> bool {
+    let top = generator::get_local_data() as usize;
+    root.bounds.contains(&top)
+}
+
+/// The body of every generator.
+fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
+    let root = Root {
+        task: Cell::new(None),
+        idle: Cell::new(true),
+        panic: Cell::new(None),
+        scope: Cell::new((&raw mut scope).cast()),
+        bounds: start.bounds,
+        label: Label::new(start.guard),
+        buf: TaskBuf(UnsafeCell::new(MaybeUninit::uninit())),
+    };
+    // SAFETY: `Context::new` waits in its first resume, with the cell in its frame.
+    unsafe { (*start.publish).set(&root) };
+    loop {
+        // SAFETY: as in `Switch::suspend`; through the pointer, so that only one path leads to the scope.
+        unsafe { (*root.scope.get()).yield_with(()) };
+        let Some(task) = root.task.take() else { return };
+        root.idle.set(false);
+        let buf = root.buf.0.get().cast::<u8>();
+        // SAFETY: `load` wrote the closure that belongs to this function, and it was taken once.
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { task(buf, true) }));
+        root.panic.set(result.err());
+        root.idle.set(true);
+    }
+}
+
+/// # Safety
+/// `buf` holds an `F`, which is moved out.
+unsafe fn run_inline<F: FnOnce()>(buf: *mut u8, run: bool) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { buf.cast::<F>().read() };
+    if run {
+        task();
+    }
+}
+
+/// # Safety
+/// `buf` holds a pointer from `Box::<F>::into_raw`, which is taken back.
+unsafe fn run_boxed<F: FnOnce()>(buf: *mut u8, run: bool) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { Box::from_raw(buf.cast::<*mut F>().read()) };
+    if run {
+        task();
+    }
+}
+
+/// Once for the process: let `generator` install its panic hook and its signal handler, then put our handler in
+/// place of the latter, and find out which guard pages work here.
+fn init() -> io::Result<()> {
+    static INIT: Once = Once::new();
+    if !INIT.is_completed() {
+        if thread::panicking() {
+            return Err(io::Error::other("the first fiber of a process cannot be made while unwinding"));
+        }
+        INIT.call_once(|| {
+            let previous = overflow::Previous::query();
+            drop_finished(Gn::<()>::new_opt(4096, || ()));
+            overflow::install(previous);
+            guard::self_check(|size| {
+                let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
+                let words = made.stack_usage().0;
+                let raw = made.into_raw();
+                let top = (raw as usize).next_multiple_of(guard::page_size());
+                let free = move || {
+                    // SAFETY: `raw` comes from `into_raw` above and is turned back once.
+                    drop_finished(unsafe { Generator::<'static, (), ()>::from_raw(raw) });
+                };
+                (top - words * size_of::<usize>()..top, free)
+            });
+        });
+    }
+    Ok(())
+}
+
+fn drop_finished(mut generator: Generator<'static, (), ()>) {
+    generator.resume();
+    drop(generator);
+}
