@@ -33,6 +33,7 @@ mod fd;
 #[allow(unsafe_code, reason = "the one place where the kernel is called behind the type system's back")]
 mod ffi;
 mod ready;
+mod socket;
 
 pub mod epoll;
 pub mod event;
@@ -40,9 +41,12 @@ pub mod poll;
 pub mod pty;
 pub mod serial;
 pub mod signal;
+pub mod tcp;
 pub mod timer;
 pub mod tty;
+pub mod udp;
 
 pub use buf::EventBuf;
 pub use error::SetupError;
 pub use ready::{Readiness, Ready, wait};
+pub use socket::is_exhausted;

@@ -84,6 +84,8 @@ impl Ready {
 pub enum Readiness {
     /// Poll it for [`Ready::READ`] (and [`Ready::WRITE`] where it is written to).
     Readable,
+    /// Poll it for [`Ready::WRITE`]: a connection in the making.
+    Writable,
     /// Poll it for [`Ready::PRI`] alone: [`Ready::READ`] is always set and would spin.
     Priority,
     /// epoll(7) refuses it with EPERM, and poll(2) calls it always ready: regular files and directories.
@@ -91,10 +93,11 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// The interest to register for incoming events, or `None` where the kernel cannot poll.
+    /// The interest to register for what it announces, or `None` where the kernel cannot poll.
     pub fn interest(self) -> Option<Ready> {
         match self {
             Readiness::Readable => Some(Ready::READ),
+            Readiness::Writable => Some(Ready::WRITE),
             Readiness::Priority => Some(Ready::PRI),
             Readiness::NotPollable => None,
         }

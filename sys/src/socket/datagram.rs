@@ -1,0 +1,120 @@
+//! Sending and receiving datagrams.
+
+use crate::fd::unless_blocked;
+use rustix::io::retry_on_intr;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, recv, recvfrom, send, sendto};
+use std::io;
+use std::os::fd::AsFd;
+
+/// What a datagram socket received: how much of the datagram is in the buffer, and how long it was.
+///
+/// A datagram longer than the buffer is cut to it and the rest is lost. That is visible here, and no error.
+///
+/// ```
+/// use becket_sys::{Ready, udp::Socket};
+///
+/// let socket = Socket::bind(([127, 0, 0, 1], 0))?;
+/// socket.try_send_to(b"becket", socket.local_addr()?)?;
+/// socket.wait_ready(Ready::READ, None)?;
+/// let mut buf = [0; 4];
+/// let received = socket.try_recv(&mut buf)?.expect("a datagram");
+/// assert_eq!(&buf[..received.len()], b"beck");
+/// assert!(received.is_truncated());
+/// assert_eq!(received.datagram_len(), 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "MSG_TRUNC")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    len: usize,
+    datagram_len: usize,
+}
+
+impl Received {
+    /// How many bytes of the buffer were filled.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte was filled: the datagram was empty, as is allowed, or the buffer.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// How long the datagram was: more than [`len`](Self::len) where it was truncated.
+    pub fn datagram_len(self) -> usize {
+        self.datagram_len
+    }
+
+    /// Whether the datagram did not fit into the buffer.
+    pub fn is_truncated(self) -> bool {
+        self.len < self.datagram_len
+    }
+}
+
+pub(crate) fn try_send(fd: impl AsFd, buf: &[u8]) -> io::Result<Option<usize>> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    unless_blocked(retry_on_intr(|| send(&fd, buf, flags)))
+}
+
+pub(crate) fn try_send_to(fd: impl AsFd, buf: &[u8], to: &impl SocketAddrArg) -> io::Result<Option<usize>> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    unless_blocked(retry_on_intr(|| sendto(&fd, buf, flags, to)))
+}
+
+/// With `flags` beside those that all receiving has: that it does not block, and tells the true length.
+pub(crate) fn try_recv(fd: impl AsFd, buf: &mut [u8], flags: RecvFlags) -> io::Result<Option<Received>> {
+    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let result = unless_blocked(retry_on_intr(|| recv(&fd, &mut *buf, flags)));
+    Ok(result?.map(|(len, datagram_len)| Received { len, datagram_len }))
+}
+
+pub(crate) fn try_recv_from(
+    fd: impl AsFd,
+    buf: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<Option<(Received, Option<SocketAddrAny>)>> {
+    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let result = unless_blocked(retry_on_intr(|| recvfrom(&fd, &mut *buf, flags)));
+    Ok(result?.map(|(len, datagram_len, from)| (Received { len, datagram_len }, from)))
+}
+
+/// Gives `$name` what every socket of datagrams has.
+macro_rules! datagram_io {
+    ($name:ident) => {
+        impl $name {
+            /// Sends a datagram to the peer that the socket is connected to; `None` where there is no room. A datagram
+            /// goes whole or not at all, so the number returned is the length of `buf`. An empty one is one too.
+            ///
+            /// Never blocks, whatever the blocking mode of the descriptor.
+            ///
+            /// # Errors
+            /// `EDESTADDRREQ` or `ENOTCONN` where the socket is not connected, `EMSGSIZE` where the datagram is too
+            /// long, and `ECONNREFUSED` where nobody receives at the peer's address.
+            pub fn try_send(&self, buf: &[u8]) -> std::io::Result<Option<usize>> {
+                crate::socket::datagram::try_send(self, buf)
+            }
+
+            /// Receives a datagram; `None` where there is none. What does not fit into `buf` is lost, visibly.
+            ///
+            /// Never blocks, whatever the blocking mode of the descriptor.
+            ///
+            /// # Errors
+            /// The pending error of the socket, such as `ECONNREFUSED` where an earlier datagram met no receiver.
+            pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<Option<Received>> {
+                crate::socket::datagram::try_recv(self, buf, rustix::net::RecvFlags::empty())
+            }
+
+            /// As [`try_recv`](Self::try_recv), but leaves the datagram in place.
+            ///
+            /// # Errors
+            /// As [`try_recv`](Self::try_recv).
+            #[doc(alias = "MSG_PEEK")]
+            pub fn try_peek(&self, buf: &mut [u8]) -> std::io::Result<Option<Received>> {
+                crate::socket::datagram::try_recv(self, buf, rustix::net::RecvFlags::PEEK)
+            }
+        }
+    };
+}
+pub(crate) use datagram_io;
