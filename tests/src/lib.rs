@@ -5,5 +5,6 @@
 pub mod broker;
 pub mod examples;
 pub mod metadata;
+pub mod mqtt;
 pub mod program;
 pub mod tools;

@@ -1,6 +1,7 @@
 //! The brokers that the other tests lean on: they start, die, come back on the same port, and freeze.
 
 use becket_tests::broker::Broker;
+use becket_tests::mqtt::{Client, Message};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
@@ -26,6 +27,13 @@ fn connect(broker: &Broker, packet: &[u8]) -> TcpStream {
 
 fn check(mut broker: Broker) {
     connect(&broker, CONNECT_4);
+    let mut client = Client::connect(broker.port(), "both");
+    client.subscribe("a/+");
+    client.publish("b/1", "nobody asked for it");
+    client.publish("a/1", "somebody did");
+    let message = client.next(Duration::from_secs(20));
+    assert_eq!(message, Message { topic: "a/1".into(), payload: "somebody did".into() });
+
     let mut stream = connect(&broker, CONNECT_5);
 
     broker.freeze();
