@@ -38,6 +38,7 @@ mod socket;
 pub mod epoll;
 pub mod event;
 pub mod poll;
+pub mod process;
 pub mod pty;
 pub mod serial;
 pub mod signal;

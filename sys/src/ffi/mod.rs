@@ -2,6 +2,7 @@
 
 pub(crate) mod epoll;
 pub(crate) mod poll;
+pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod serial;
 pub(crate) mod signal;

@@ -73,7 +73,7 @@ impl SigInfo {
 
     /// With SIGCHLD, the exit code where [`code`](Self::code) is `CLD_EXITED`, or else the number of the signal that
     /// ended, stopped or continued the child. Standard signals coalesce, so this tells of one child where perhaps
-    /// several ended: use a pidfd to wait for each.
+    /// several ended: use a [`PidFd`](crate::process::PidFd) for each.
     pub fn status(&self) -> Option<i32> {
         self.is_of_child().then(|| field!(self, ssi_status, i32))
     }

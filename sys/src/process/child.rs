@@ -1,0 +1,154 @@
+use super::PidFd;
+use crate::fd::owned_fd;
+use crate::signal::Signal;
+use crate::{Ready, SetupError};
+use std::io;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// A child process with its [`PidFd`].
+///
+/// As a descriptor it is readable once the child has ended. Any thread may wait for it or signal it, by shared
+/// reference; a signal never hits a process that got the child's number later.
+///
+/// Dropping it closes its descriptors, its ends of the pipes among them. The child goes on; when it ends, it stays a
+/// zombie until this process ends too: wait for what you start.
+///
+/// ```
+/// use becket_sys::process::Child;
+/// use std::io::{Read, Write};
+/// use std::process::{Command, Stdio};
+///
+/// let mut child = Child::spawn(Command::new("tr").args(["a-z", "A-Z"]).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+/// assert_eq!(child.try_wait()?, None);
+///
+/// child.stdin.take().unwrap().write_all(b"becket")?; // and closed: the child sees the end
+/// let mut out = String::new();
+/// child.stdout.take().unwrap().read_to_string(&mut out)?;
+/// assert_eq!(out, "BECKET");
+/// assert!(child.wait(None)?.unwrap().success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Child {
+    fd: PidFd,
+    id: u32,
+    /// Once the status was taken from the kernel, which gives it only once.
+    status: Mutex<Option<ExitStatus>>,
+    /// The end to write the child's standard input to, if that is piped. Blocking, as the standard library opens it.
+    pub stdin: Option<ChildStdin>,
+    /// The end to read the child's standard output from, if that is piped. Blocking.
+    pub stdout: Option<ChildStdout>,
+    /// The end to read the child's standard error from, if that is piped. Blocking.
+    pub stderr: Option<ChildStderr>,
+}
+
+owned_fd!(Child, Readable);
+
+impl Child {
+    /// Starts `command` and opens a descriptor of the child before anybody can wait for it: no part of the program
+    /// knows it yet. (One that waits for just any child, or that has SIGCHLD ignored, may still be quicker; this is
+    /// then an error.)
+    ///
+    /// The child inherits the mask of blocked signals: see
+    /// [`reset_sigmask`](crate::signal::CommandSignalExt::reset_sigmask).
+    ///
+    /// # Errors
+    /// Step `spawn` on the program: `ENOENT`, `EACCES`, `EAGAIN` and the others of [`Command::spawn`]. Step
+    /// `pidfd_open` on the number of the child: `EMFILE`, `ENFILE`, `ENOMEM`; the child has then been ended with
+    /// SIGKILL. `ESRCH` or `ECHILD` where something else has taken its status.
+    ///
+    /// ```
+    /// use becket_sys::process::Child;
+    /// use std::process::Command;
+    ///
+    /// let e = Child::spawn(&mut Command::new("/no/such/program")).unwrap_err();
+    /// assert_eq!(e.to_string(), "spawn /no/such/program: No such file or directory (os error 2)");
+    /// ```
+    pub fn spawn(command: &mut Command) -> Result<Child, SetupError> {
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(e) => return Err(SetupError::new("spawn", command.get_program().to_string_lossy(), e)),
+        };
+        let id = child.id();
+        match PidFd::open_child(id) {
+            Ok(fd) => Ok(Child {
+                fd,
+                id,
+                status: Mutex::new(None),
+                stdin: child.stdin.take(),
+                stdout: child.stdout.take(),
+                stderr: child.stderr.take(),
+            }),
+            Err(e) => {
+                let is_gone = matches!(e.raw_os_error(), Some(libc::ESRCH | libc::ECHILD));
+                if !is_gone {
+                    // Nobody else knows of it, so its number is still its own. Both fail only for a child that is gone.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+                Err(SetupError::new("pidfd_open", id.to_string(), e))
+            }
+        }
+    }
+
+    /// The number of the process: its own until its status has been taken, and perhaps another's after that.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The child's descriptor, for [`PidFd`]'s other methods. A status taken by [`PidFd::try_wait`] is lost to this
+    /// object.
+    pub fn pid_fd(&self) -> &PidFd {
+        &self.fd
+    }
+
+    /// The status of the child if it has ended, as often as asked; `None` while it runs. The first time, this ends
+    /// the zombie.
+    ///
+    /// # Errors
+    /// `ECHILD` where something else has taken the status: a wait for just any child, or SIGCHLD is ignored.
+    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        // A panic cannot leave the status half written.
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.is_none() {
+            *status = self.fd.try_wait()?;
+        }
+        Ok(*status)
+    }
+
+    /// Waits until the child has ended, or until `deadline`, and gives its status; `None` when the deadline came
+    /// first. Without a deadline it waits forever. Blocks the calling thread, without any loop.
+    ///
+    /// A child that reads its standard input to the end does not end before [`stdin`](Self::stdin) is closed, nor
+    /// one that has more to write than a pipe holds.
+    ///
+    /// # Errors
+    /// As [`try_wait`](Self::try_wait), and those of poll(2).
+    pub fn wait(&self, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            if self.wait_ready(Ready::READ, deadline)?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sends `signal` to the child.
+    ///
+    /// # Errors
+    /// `ESRCH` where it has ended and its status was taken; `EPERM` where it has become another user's (a set-user-ID
+    /// program).
+    pub fn send_signal(&self, signal: Signal) -> io::Result<()> {
+        self.fd.send_signal(signal)
+    }
+}
+
+impl AsRef<PidFd> for Child {
+    fn as_ref(&self) -> &PidFd {
+        &self.fd
+    }
+}
