@@ -37,6 +37,7 @@ mod socket;
 
 pub mod epoll;
 pub mod event;
+pub mod gpio;
 pub mod pipe;
 pub mod poll;
 pub mod process;

@@ -1,0 +1,3 @@
+//! GPIO lines: single wires that are high or low.
+
+pub mod sysfs;
