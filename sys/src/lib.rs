@@ -48,6 +48,7 @@ pub mod tcp;
 pub mod timer;
 pub mod tty;
 pub mod udp;
+pub mod unix;
 
 pub use buf::EventBuf;
 pub use error::SetupError;

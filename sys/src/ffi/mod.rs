@@ -6,4 +6,5 @@ pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod serial;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod timer;

@@ -110,7 +110,7 @@ macro_rules! stream_io {
             /// the stream after what was written before.
             ///
             /// # Errors
-            /// `ENOTCONN` where the socket is not, or no longer, connected.
+            /// `ENOTCONN` where a TCP socket is not, or no longer, connected.
             pub fn shutdown(&self, how: std::net::Shutdown) -> std::io::Result<()> {
                 crate::socket::stream::shutdown(self, how)
             }
