@@ -79,7 +79,7 @@ impl SigInfo {
     }
 
     /// The record as the kernel wrote it, a `struct signalfd_siginfo`, for what has no method here.
-    pub fn as_bytes(&self) -> &[u8; SIZE] {
+    pub fn as_bytes(&self) -> &[u8; 128] {
         &self.bytes
     }
 
@@ -96,8 +96,9 @@ impl SigInfo {
     }
 }
 
-impl From<[u8; SIZE]> for SigInfo {
-    fn from(bytes: [u8; SIZE]) -> Self {
+/// The record of one signal as the kernel wrote it.
+impl From<[u8; 128]> for SigInfo {
+    fn from(bytes: [u8; 128]) -> Self {
         SigInfo { bytes }
     }
 }
