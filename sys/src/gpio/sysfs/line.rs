@@ -116,10 +116,10 @@ impl Line {
     }
 
     /// Makes the line an output that is at `level` from its first moment. `level` is the wire's, whether the line is
-    /// active low or not.
+    /// active low or not. An edge that is set stays so; better set [`Edge::None`] before.
     ///
     /// # Errors
-    /// As [`set_input`](Self::set_input); `EIO` where an edge is set.
+    /// As [`set_input`](Self::set_input).
     pub fn set_output(&self, level: Level) -> io::Result<()> {
         self.set("direction", if level == Level::High { "high" } else { "low" })
     }
