@@ -1,0 +1,71 @@
+//! What a client reports.
+
+use crate::delivery::{DeliveryId, Outcome};
+use crate::message::{Message, QoS};
+use crate::options::LogLevel;
+use crate::reason::{Reason, ReasonCode};
+use std::time::Duration;
+
+/// What a client reports. After [`Closed`](Self::Closed) or [`Failed`](Self::Failed) nothing more comes.
+///
+/// ```
+/// use becket_mosquitto::{Event, Reason};
+/// use std::time::Duration;
+///
+/// fn line(event: &Event) -> Option<String> {
+///     match event {
+///         Event::Disconnected { reason, retry_in } => Some(format!("{reason}; again in {retry_in:?}")),
+///         _ => None,
+///     }
+/// }
+/// let event = Event::Disconnected { reason: Reason::KeepAlive, retry_in: Duration::from_secs(1) };
+/// assert!(line(&event).unwrap().ends_with("again in 1s"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The broker accepted the connection. Where it kept no session, the subscriptions were sent again already.
+    Connected {
+        /// Whether the broker still had the session of this client id.
+        session_present: bool,
+    },
+    /// The connection was lost, or an attempt (of all addresses of the host) failed; the next one follows by itself.
+    Disconnected {
+        /// Why; of several addresses, the last one's.
+        reason: Reason,
+        /// How long from now the next attempt begins.
+        retry_in: Duration,
+    },
+    /// A message arrived.
+    Message(Message),
+    /// What became of a published message: once for each that was accepted.
+    Delivered {
+        /// Which one.
+        id: DeliveryId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The broker answered a subscription. A refused one is not asked for again.
+    Subscribed {
+        /// The filter, as it was given.
+        filter: String,
+        /// The level granted, or why not.
+        granted: Result<QoS, ReasonCode>,
+    },
+    /// The broker confirmed the end of a subscription, or never knew it.
+    Unsubscribed {
+        /// The filter, as it was given.
+        filter: String,
+    },
+    /// A line of libmosquitto's log, of the levels asked for.
+    Log {
+        /// How grave it is.
+        level: LogLevel,
+        /// The text, one line.
+        line: String,
+    },
+    /// The client was closed by the program.
+    Closed,
+    /// The client gave up: another attempt would be refused for the same reason.
+    Failed(Reason),
+}

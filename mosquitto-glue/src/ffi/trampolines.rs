@@ -1,0 +1,195 @@
+//! The library's callbacks. Each copies what it is lent into a record and returns.
+//!
+//! No user code runs here, nothing unwinds, no fiber is switched: the library holds its mutexes meanwhile, and a second call
+//! into it would wait for them for ever. Each sets `errno` to zero at its end, since the library's read loop takes an
+//! `EAGAIN` that it finds there for its own.
+
+use super::properties::{Limits, read_limits, read_message};
+use super::{clear_errno, errno};
+use crate::properties::Properties;
+use libc::{c_char, c_int};
+use libmosquitto_sys as sys;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{CStr, c_void};
+
+/// What a callback was told.
+#[derive(Debug)]
+pub(crate) enum Record {
+    ConnAck { reason: c_int, session_present: bool, limits: Limits },
+    Disconnect { reason: c_int, errno: i32 },
+    Published { mid: u16, reason: u8 },
+    Message { topic: String, payload: Vec<u8>, qos: u8, retain: bool, properties: Option<Box<Properties>> },
+    SubAck { mid: u16, reason: Option<u8> },
+    UnsubAck { mid: u16 },
+    Log { level: c_int, line: String },
+}
+
+/// The records that callbacks left, oldest first.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Borrowed for a push or a pop only, neither of which calls anything else.
+    records: RefCell<VecDeque<Record>>,
+    /// The levels of log lines to keep.
+    log: c_int,
+}
+
+impl Inbox {
+    pub(super) fn new(log: c_int) -> Inbox {
+        Inbox { records: RefCell::new(VecDeque::new()), log }
+    }
+
+    fn push(&self, record: Record) {
+        self.records.borrow_mut().push_back(record);
+    }
+
+    pub(super) fn pop(&self) -> Option<Record> {
+        self.records.borrow_mut().pop_front()
+    }
+}
+
+/// Lends the inbox behind the library's user data.
+///
+/// # Safety
+/// `user` is the user data of a client that `Handle::new` made, and its handle is alive: both hold inside a callback.
+unsafe fn inbox<'a>(user: *mut c_void) -> &'a Inbox {
+    // SAFETY: by the contract it points to an `Inbox` that the handle keeps alive.
+    unsafe { &*user.cast::<Inbox>() }
+}
+
+/// Sets all callbacks of a client.
+///
+/// # Safety
+/// `client` is live, none of its callbacks is running, and its user data points to an `Inbox` that outlives it.
+pub(super) unsafe fn install(client: *mut sys::mosquitto, log: bool) {
+    // SAFETY: by the contract. The functions have the types that the library's header asks for.
+    unsafe {
+        sys::mosquitto_connect_v5_callback_set(client, Some(on_connect));
+        sys::mosquitto_disconnect_v5_callback_set(client, Some(on_disconnect));
+        sys::mosquitto_publish_v5_callback_set(client, Some(on_publish));
+        sys::mosquitto_message_v5_callback_set(client, Some(on_message));
+        sys::mosquitto_subscribe_v5_callback_set(client, Some(on_subscribe));
+        sys::mosquitto_unsubscribe_v5_callback_set(client, Some(on_unsubscribe));
+        // Where it is set, the library formats a line for every packet.
+        if log {
+            sys::mosquitto_log_callback_set(client, Some(on_log));
+        }
+    }
+}
+
+// SAFETY of all below: the library calls them with the client that they were installed for, its user data, and
+// pointers that are valid for the time of the call.
+
+unsafe extern "C" fn on_connect(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    reason: c_int,
+    flags: c_int,
+    list: *const sys::mosquitto_property,
+) {
+    // SAFETY: user data and list are the library's, see above.
+    let (inbox, limits) = unsafe { (inbox(user), read_limits(list)) };
+    inbox.push(Record::ConnAck { reason, session_present: flags & 1 != 0, limits });
+    clear_errno();
+}
+
+unsafe extern "C" fn on_disconnect(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    reason: c_int,
+    _: *const sys::mosquitto_property,
+) {
+    // First of all, before anything can change it: what failed, where the reason is a failed system call.
+    let errno = errno();
+    // SAFETY: user data is the library's, see above.
+    unsafe { inbox(user) }.push(Record::Disconnect { reason, errno });
+    clear_errno();
+}
+
+unsafe extern "C" fn on_publish(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    mid: c_int,
+    reason: c_int,
+    _: *const sys::mosquitto_property,
+) {
+    // SAFETY: user data is the library's, see above.
+    unsafe { inbox(user) }.push(Record::Published { mid: mid as u16, reason: reason as u8 });
+    clear_errno();
+}
+
+unsafe extern "C" fn on_message(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    message: *const sys::mosquitto_message,
+    list: *const sys::mosquitto_property,
+) {
+    // SAFETY: user data, message and list are the library's, see above. The topic is a C string; the payload has
+    // `payloadlen` bytes, and is null where that is 0.
+    let (inbox, record) = unsafe {
+        let m = &*message;
+        let payload = match usize::try_from(m.payloadlen) {
+            Ok(len) if len > 0 && !m.payload.is_null() => {
+                std::slice::from_raw_parts(m.payload.cast::<u8>(), len).to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let record = Record::Message {
+            topic: CStr::from_ptr(m.topic).to_string_lossy().into_owned(),
+            payload,
+            qos: m.qos as u8,
+            retain: m.retain,
+            properties: read_message(list),
+        };
+        (inbox(user), record)
+    };
+    inbox.push(record);
+    clear_errno();
+}
+
+unsafe extern "C" fn on_subscribe(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    mid: c_int,
+    count: c_int,
+    granted: *const c_int,
+    _: *const sys::mosquitto_property,
+) {
+    // One filter goes into a packet, so one code is what comes back. A broker may send none, and then the pointer
+    // leads to nothing (CVE-2024-10525).
+    // SAFETY: with a count of one or more, the library lends that many integers.
+    let reason = (count >= 1 && !granted.is_null()).then(|| unsafe { *granted } as u8);
+    // SAFETY: user data is the library's, see above.
+    unsafe { inbox(user) }.push(Record::SubAck { mid: mid as u16, reason });
+    clear_errno();
+}
+
+unsafe extern "C" fn on_unsubscribe(
+    _: *mut sys::mosquitto,
+    user: *mut c_void,
+    mid: c_int,
+    _: *const sys::mosquitto_property,
+) {
+    // SAFETY: user data is the library's, see above.
+    unsafe { inbox(user) }.push(Record::UnsubAck { mid: mid as u16 });
+    clear_errno();
+}
+
+unsafe extern "C" fn on_log(_: *mut sys::mosquitto, user: *mut c_void, level: c_int, line: *const c_char) {
+    let errno = errno();
+    // SAFETY: user data is the library's, see above.
+    let inbox = unsafe { inbox(user) };
+    if inbox.log & level != 0 && !line.is_null() {
+        // SAFETY: the library lends a C string.
+        let line = unsafe { CStr::from_ptr(line) }.to_string_lossy().trim_end().to_owned();
+        inbox.push(Record::Log { level, line });
+    }
+    // Log lines come in between a failed call and the look at its errno, so this one keeps it, except for the
+    // value that the read loop would take for its own.
+    if errno == libc::EAGAIN {
+        clear_errno();
+    } else {
+        // SAFETY: the location is valid for the calling thread.
+        unsafe { *libc::__errno_location() = errno };
+    }
+}

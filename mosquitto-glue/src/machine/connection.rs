@@ -1,0 +1,237 @@
+//! How connections come and go.
+
+use super::{Machine, State, Target};
+use crate::address::Place;
+use crate::delivery::{Dropped, Outcome};
+use crate::event::Event;
+use crate::ffi::{After, Limits, PropertyList};
+use crate::message::QoS;
+use crate::options::Protocol;
+use crate::reason::{Reason, ReasonCode};
+use crate::resolve::Lookup;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{Shutdown, shutdown};
+use std::ffi::CString;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The most packets that are read from a socket that is on its way out: more than any buffer of the kernel's holds.
+const LAST_READS: usize = 1 << 20;
+
+impl Machine {
+    /// Finds the addresses to try: at once where nothing has to be looked up.
+    pub(super) fn resolve(&mut self) {
+        self.refusal = None;
+        self.next_target = 0;
+        let (host, port) = match &self.options.address.0 {
+            Place::Unix(path) => {
+                let path = path.as_os_str().as_encoded_bytes();
+                let host = CString::new(path).expect("an address has no NUL");
+                self.targets = vec![Target { host, port: 0 }];
+                return self.connect_next(Reason::Lost);
+            }
+            Place::Tcp { host, port } => (host, *port),
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            self.targets = vec![target(SocketAddr::new(ip, port))];
+            return self.connect_next(Reason::Lost);
+        }
+        // A lookup that was too slow for the last attempt may serve this one.
+        if self.lookup.is_none() {
+            let wake = Arc::clone(&self.wake);
+            match Lookup::start(host, port, move || wake()) {
+                Ok(lookup) => self.lookup = Some(lookup),
+                Err(e) => return self.retry(Reason::Os(e.raw_os_error().unwrap_or(libc::EAGAIN))),
+            }
+        }
+        self.state = State::Resolve { deadline: Instant::now() + self.options.connect_timeout };
+        self.check_lookup(false);
+    }
+
+    pub(super) fn check_lookup(&mut self, overdue: bool) {
+        match self.lookup.as_ref().and_then(Lookup::take) {
+            Some(result) => {
+                self.lookup = None;
+                match result {
+                    Ok(found) => {
+                        self.targets = found.into_iter().map(target).collect();
+                        self.connect_next(Reason::Lost);
+                    }
+                    Err(e) => self.retry(Reason::Resolve(e.to_string())),
+                }
+            }
+            None if overdue => self.retry(Reason::Resolve("no answer within the connect timeout".to_owned())),
+            None => {}
+        }
+    }
+
+    /// Starts a connection to the next address that takes one; without any left, waits because of `last`.
+    fn connect_next(&mut self, mut last: Reason) {
+        while let Some(target) = self.targets.get(self.next_target).cloned() {
+            self.next_target += 1;
+            self.generation += 1;
+            match self.connect_to(&target) {
+                Ok(()) => {
+                    self.state = State::Connect { deadline: Instant::now() + self.options.connect_timeout };
+                    return;
+                }
+                Err(reason) => last = reason,
+            }
+        }
+        self.retry(last);
+    }
+
+    fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
+        let keep_alive = self.options.keep_alive.as_secs() as u16;
+        let handle = self.handle.as_mut().expect("there until the end");
+        // The broker before may have asked for less.
+        handle.set_window(self.options.window);
+        if self.options.protocol == Protocol::V5
+            && let Some(expiry) = self.options.session_expiry
+        {
+            let mut list = PropertyList::new();
+            let property = libmosquitto_sys::mqtt5_property::MQTT_PROP_SESSION_EXPIRY_INTERVAL;
+            let mut code = list.add_u32(property, expiry.as_secs() as u32);
+            if code.is_ok() {
+                code = handle.store_connect_properties(&list, keep_alive);
+            }
+            if !code.is_ok() {
+                return Err(Reason::of_code(code, 0));
+            }
+        }
+        let after = handle.connect(&target.host, target.port, keep_alive);
+        if let Some(fd) = handle.socket() {
+            // The library leaves it to be inherited by every child.
+            let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+        }
+        self.absorb();
+        match after {
+            After { code, errno, .. } if !code.is_ok() => Err(Reason::of_code(code, errno)),
+            After { open: false, .. } => Err(Reason::Lost),
+            _ => Ok(()),
+        }
+    }
+
+    /// The broker accepted the connection.
+    pub(super) fn up(&mut self, session_present: bool, limits: Limits) {
+        if !matches!(self.state, State::Connect { .. }) {
+            return;
+        }
+        self.state = State::Up { misc: Instant::now() + super::pump::MISC };
+        self.backoff.reset();
+        self.window = limits.receive_maximum.map_or(self.options.window, |n| n.min(self.options.window)).into();
+        self.max_packet = limits.maximum_packet_size;
+        self.events.push_back(Event::Connected { session_present });
+        for filter in self.subscriptions.connected(session_present) {
+            self.events.push_back(Event::Unsubscribed { filter });
+        }
+        // Before anything of the queue goes out: what answers it must find the subscription in place.
+        self.send_requests();
+    }
+
+    /// Why the library closed its socket, or is about to.
+    pub(super) fn reason(&mut self, after: After) -> Reason {
+        let ended = self.ended.take();
+        if let Some(code) = self.refusal {
+            Reason::Refused(code)
+        } else if after.code.is_ok() {
+            // Only a DISCONNECT of the broker's closes the socket and counts as success.
+            Reason::Server(ReasonCode(ended.map_or(0, |(code, _)| code as u8)))
+        } else {
+            Reason::of_code(after.code, ended.map_or(after.errno, |(_, errno)| errno))
+        }
+    }
+
+    /// Takes a connection down, once: what cannot outlive it is answered, and the next thing begins.
+    pub(super) fn down(&mut self, reason: Reason) {
+        let was = self.state;
+        if !matches!(was, State::Connect { .. } | State::Up { .. } | State::Closing { .. }) {
+            return;
+        }
+        self.state = State::Down;
+        self.generation += 1;
+        self.pump_again = false;
+        self.shut();
+        self.ended = None;
+        self.lose_plain();
+        self.subscriptions.lost();
+        match was {
+            State::Closing { .. } => self.finish(Event::Closed),
+            State::Connect { .. } if self.refusal.is_none() => self.connect_next(reason),
+            _ => self.retry(reason),
+        }
+    }
+
+    /// Makes the library close its socket, for which it has no call: it reads until it meets the end.
+    fn shut(&mut self) {
+        let handle = self.handle.as_mut().expect("there until the end");
+        if let Some(fd) = handle.socket() {
+            // Fails where the other side was quicker, which is as good.
+            let _ = shutdown(fd, Shutdown::Both);
+            // What had arrived comes first, and acknowledgements in it count.
+            for _ in 0..LAST_READS {
+                if !handle.read().open {
+                    break;
+                }
+            }
+        }
+        self.absorb();
+    }
+
+    /// Answers the messages of QoS 0, which do not outlive a connection.
+    fn lose_plain(&mut self) {
+        let plain = self.flights.extract_if(|_, flight| flight.qos == QoS::AtMostOnce);
+        let mut lost: Vec<_> = plain.map(|(_, flight)| flight.delivery).collect();
+        while let Some(waiting) = self.queue.pop(true) {
+            lost.push(waiting.delivery);
+        }
+        lost.sort_by_key(|delivery| delivery.id());
+        for delivery in lost {
+            self.resolve_delivery(&delivery, Outcome::Dropped(Dropped::ConnectionLost));
+        }
+    }
+
+    /// Waits for the next attempt, or gives up where that would be refused as this one was.
+    fn retry(&mut self, reason: Reason) {
+        match reason {
+            Reason::Refused(code) if code.is_final() => self.finish(Event::Failed(reason)),
+            reason => {
+                let retry_in = self.backoff.next();
+                self.state = State::Backoff { until: Instant::now() + retry_in };
+                self.events.push_back(Event::Disconnected { reason, retry_in });
+            }
+        }
+    }
+
+    /// Says goodbye where there is somebody to say it to.
+    pub(super) fn begin_close(&mut self) {
+        if self.is_up() {
+            // Acknowledgements that have arrived count.
+            self.pump(false);
+        }
+        match self.state {
+            State::Closed => {}
+            State::Up { .. } => {
+                self.state = State::Closing { deadline: Instant::now() + self.options.linger };
+                let after = self.handle.as_mut().expect("there until the end").disconnect();
+                self.settle(after);
+            }
+            State::Connect { .. } => {
+                self.state = State::Closing { deadline: Instant::now() };
+                self.down(Reason::Lost);
+            }
+            _ => self.finish(Event::Closed),
+        }
+    }
+}
+
+fn target(address: SocketAddr) -> Target {
+    let mut host = address.ip().to_string();
+    if let SocketAddr::V6(v6) = address
+        && v6.scope_id() != 0
+    {
+        host.push_str(&format!("%{}", v6.scope_id()));
+    }
+    Target { host: CString::new(host).expect("a number has no NUL"), port: address.port() }
+}

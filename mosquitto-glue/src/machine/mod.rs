@@ -1,0 +1,290 @@
+//! The state machine around one client of libmosquitto, without any loop.
+//!
+//! Whoever drives it watches [`socket`](Machine::socket) edge-triggered, calls [`step`](Machine::step) when it is ready,
+//! when [`deadline`](Machine::deadline) has come, and after every other call, and then takes the events.
+//!
+//! ```text
+//! IDLE -> RESOLVE -> CONNECT -> UP -> CLOSING -> CLOSED
+//!            ^          |        |
+//!            +- BACKOFF <- DOWN -+
+//! ```
+
+mod connection;
+mod pump;
+mod sending;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+use crate::backoff::{Backoff, random};
+use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome};
+use crate::error::{OptionsError, SubscribeError};
+use crate::event::Event;
+use crate::ffi::{self, Handle};
+use crate::message::QoS;
+use crate::options::{Options, Protocol};
+use crate::queue::Queue;
+use crate::reason::ReasonCode;
+use crate::resolve::Lookup;
+use becket_sys::Ready;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Instant;
+use subscriptions::Subscriptions;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Made, and not stepped yet.
+    Idle,
+    /// A lookup is under way.
+    Resolve { deadline: Instant },
+    /// A socket is connecting, or waits for the CONNACK.
+    Connect { deadline: Instant },
+    /// Accepted by the broker; `misc` is when the library's clock is looked after next.
+    Up { misc: Instant },
+    /// A connection is being taken down; left again within the same call.
+    Down,
+    /// Until the next attempt.
+    Backoff { until: Instant },
+    /// A DISCONNECT is on its way.
+    Closing { deadline: Instant },
+    /// The end.
+    Closed,
+}
+
+/// One address to connect to: what the library takes for a host, and the port (0 for a unix socket).
+#[derive(Debug, Clone)]
+struct Target {
+    host: CString,
+    port: u16,
+}
+
+/// A message that the library has.
+#[derive(Debug)]
+struct Flight {
+    delivery: Delivery,
+    qos: QoS,
+}
+
+/// What is called, from another thread, to have the machine stepped.
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+pub(crate) struct Machine {
+    options: Options,
+    /// There until the state is `Closed`.
+    handle: Option<Handle>,
+    state: State,
+    wake: Wake,
+    /// Counts connections, their beginnings and their ends: while it is the same, so is the socket.
+    generation: u64,
+    /// The addresses of the host, and the one to try next.
+    targets: Vec<Target>,
+    next_target: usize,
+    lookup: Option<Lookup>,
+    backoff: Backoff,
+    /// The most messages of QoS 1 and 2 under way: our own limit or the broker's, whichever is lower.
+    window: usize,
+    /// The longest packet that the broker takes.
+    max_packet: Option<u32>,
+    queue: Queue,
+    /// What the library has, by packet identifier. Those of QoS 1 and 2 outlive connections, as they do in the library.
+    flights: HashMap<u16, Flight>,
+    /// How many of `flights` are of QoS 1 or 2.
+    in_flight: usize,
+    /// The packet identifier that the library used last.
+    last_mid: u16,
+    subscriptions: Subscriptions,
+    events: VecDeque<Event>,
+    next_id: u64,
+    /// Whether there is more to read than one step took.
+    pump_again: bool,
+    /// Whether the program asked for the end.
+    close_asked: bool,
+    /// What the broker said when it refused the connection.
+    refusal: Option<ReasonCode>,
+    /// What the library reported when the connection ended: its code, or the broker's, and `errno`.
+    ended: Option<(i32, i32)>,
+}
+
+impl Machine {
+    /// A machine at rest. `wake` is called from a helper thread when a lookup is done.
+    pub(crate) fn new(options: Options, wake: Wake) -> Result<Machine, OptionsError> {
+        options.check()?;
+        let handle = make_handle(&options)?;
+        Ok(Machine {
+            handle: Some(handle),
+            state: State::Idle,
+            wake,
+            generation: 0,
+            targets: Vec::new(),
+            next_target: 0,
+            lookup: None,
+            backoff: Backoff::new(*options.backoff.start(), *options.backoff.end()),
+            window: options.window.into(),
+            max_packet: None,
+            queue: Queue::new(options.queue_messages, options.queue_bytes),
+            flights: HashMap::new(),
+            in_flight: 0,
+            last_mid: 0,
+            subscriptions: Subscriptions::default(),
+            events: VecDeque::new(),
+            next_id: 1,
+            pump_again: false,
+            close_asked: false,
+            refusal: None,
+            ended: None,
+            options,
+        })
+    }
+
+    /// The library's socket and the number of its connection. It is to be watched edge-triggered, for both
+    /// directions: the library says that it wants to write at times when it wants to read.
+    pub(crate) fn socket(&self) -> Option<(u64, BorrowedFd<'_>)> {
+        let fd = self.handle.as_ref()?.socket()?;
+        matches!(self.state, State::Connect { .. } | State::Up { .. } | State::Closing { .. })
+            .then_some((self.generation, fd))
+    }
+
+    /// When to step next, whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Resolve { deadline } | State::Connect { deadline } | State::Closing { deadline } => Some(deadline),
+            State::Up { misc } => Some(misc),
+            State::Backoff { until } => Some(until),
+            State::Idle | State::Down | State::Closed => None,
+        }
+    }
+
+    /// Whether another step is due at once.
+    pub(crate) fn is_due(&self) -> bool {
+        self.pump_again || self.state == State::Idle
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// How many messages wait to be sent, how many bytes these are, and how many messages are under way.
+    pub(crate) fn backlog(&self) -> (usize, usize, usize) {
+        (self.queue.len(), self.queue.bytes(), self.in_flight)
+    }
+
+    /// Does what is due: `ready` is what the socket is ready for, where that is why.
+    pub(crate) fn step(&mut self, ready: Option<Ready>) {
+        if self.close_asked && !matches!(self.state, State::Closing { .. } | State::Closed) {
+            return self.begin_close();
+        }
+        let now = Instant::now();
+        match self.state {
+            State::Idle => self.resolve(),
+            State::Resolve { deadline } => self.check_lookup(now >= deadline),
+            State::Backoff { until } if now >= until => self.resolve(),
+            State::Connect { .. } | State::Up { .. } | State::Closing { .. } => self.step_connection(ready, now),
+            State::Backoff { .. } | State::Down | State::Closed => {}
+        }
+    }
+
+    /// Asks for the end. Takes effect with the next step.
+    pub(crate) fn close(&mut self) {
+        self.close_asked = true;
+    }
+
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<(), SubscribeError> {
+        self.want(filter, qos, true)
+    }
+
+    pub(crate) fn unsubscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
+        self.want(filter, QoS::AtMostOnce, false)
+    }
+
+    fn want(&mut self, filter: &str, qos: QoS, wanted: bool) -> Result<(), SubscribeError> {
+        if !ffi::is_filter(filter) {
+            return Err(SubscribeError::Filter(filter.to_owned()));
+        }
+        if self.close_asked || self.is_closed() {
+            return Err(SubscribeError::Closed);
+        }
+        self.subscriptions.want(filter, qos, wanted);
+        self.send_requests();
+        Ok(())
+    }
+
+    /// Reports the outcome of a delivery, the first time.
+    fn resolve_delivery(&mut self, delivery: &Delivery, outcome: Outcome) {
+        if delivery.resolve(outcome) {
+            self.events.push_back(Event::Delivered { id: delivery.id(), outcome });
+        }
+    }
+
+    fn new_delivery(&mut self) -> Delivery {
+        let id = DeliveryId(self.next_id);
+        self.next_id += 1;
+        Delivery::new(id)
+    }
+
+    /// The end: destroys the library's client, answers every delivery that is open, and reports `last`.
+    fn finish(&mut self, last: Event) {
+        let why = if last == Event::Closed { Dropped::Closed } else { Dropped::Failed };
+        self.state = State::Closed;
+        self.pump_again = false;
+        self.lookup = None;
+        self.handle = None;
+        self.drop_all(why);
+        self.events.push_back(last);
+    }
+
+    fn drop_all(&mut self, why: Dropped) {
+        let mut open: Vec<Delivery> = self.flights.drain().map(|(_, flight)| flight.delivery).collect();
+        self.in_flight = 0;
+        while let Some(waiting) = self.queue.pop(false).or_else(|| self.queue.pop(true)) {
+            open.push(waiting.delivery);
+        }
+        open.sort_by_key(Delivery::id);
+        for delivery in open {
+            self.resolve_delivery(&delivery, Outcome::Dropped(why));
+        }
+    }
+}
+
+impl Drop for Machine {
+    /// Closes the connection without a DISCONNECT, and answers every delivery that is open.
+    fn drop(&mut self) {
+        self.drop_all(Dropped::Closed);
+    }
+}
+
+fn make_handle(options: &Options) -> Result<Handle, OptionsError> {
+    let c_string = |text: &str| CString::new(text).expect("the check of the options refuses NUL");
+    let id = match &options.client_id {
+        Some(id) => c_string(id),
+        // Up to 23 characters of this kind are what every broker has to take.
+        None => c_string(&format!("becket{:016x}", random())),
+    };
+    let log = options.log.map_or(0, |level| level.mask());
+    let mut handle = Handle::new(&id, options.clean_start, log)
+        .map_err(|e| OptionsError::new(format!("client id `{}`: {e}", id.to_string_lossy().escape_debug())))?;
+    let check = |what: &str, code: ffi::Code| {
+        if code.is_ok() { Ok(()) } else { Err(OptionsError::new(format!("{what}: {code}"))) }
+    };
+    let version = if options.protocol == Protocol::V5 { 5 } else { 4 };
+    check("protocol", handle.set_protocol(version))?;
+    check("TCP_NODELAY", handle.set_nodelay())?;
+    if let Some((user, password)) = &options.credentials {
+        let password = password.as_deref().map(c_string);
+        check("credentials", handle.set_credentials(&c_string(user), password.as_deref()))?;
+    }
+    if let Some(will) = &options.will {
+        check("will", handle.set_will(&c_string(&will.topic), &will.payload, will.qos as u8, will.retain))?;
+    }
+    Ok(handle)
+}

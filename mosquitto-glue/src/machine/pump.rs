@@ -1,0 +1,138 @@
+//! How a live connection is driven.
+
+use super::subscriptions::Answered;
+use super::{Machine, State};
+use crate::event::Event;
+use crate::ffi::{After, Record};
+use crate::message::{Message, QoS};
+use crate::options::LogLevel;
+use crate::reason::{Reason, ReasonCode};
+use becket_sys::Ready;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// The most packets that one step reads, so that a busy broker leaves the loop to others too.
+const BUDGET: usize = 64;
+
+/// How often the library looks at its clock, which counts whole seconds.
+pub(super) const MISC: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// Drives a live connection: `ready` where its socket is.
+    pub(super) fn step_connection(&mut self, ready: Option<Ready>, now: Instant) {
+        let generation = self.generation;
+        if ready.is_some() || self.pump_again {
+            self.pump(ready.is_some_and(|r| r.intersects(Ready::HUP | Ready::ERR)));
+        } else {
+            self.write();
+        }
+        if self.generation != generation {
+            return;
+        }
+        match self.state {
+            State::Connect { deadline } | State::Closing { deadline } if now >= deadline => {
+                self.down(Reason::ConnectTimeout);
+            }
+            State::Up { misc } if now >= misc => {
+                self.state = State::Up { misc: now + MISC };
+                let after = self.handle.as_mut().expect("there until the end").misc();
+                self.settle(after);
+            }
+            _ => {}
+        }
+        self.feed();
+    }
+
+    /// Reads until the socket is empty, but no more than the budget; writes what is queued; hands on what came.
+    pub(super) fn pump(&mut self, hung_up: bool) {
+        self.pump_again = false;
+        let handle = self.handle.as_mut().expect("there until the end");
+        let mut drained = false;
+        let mut last = handle.read();
+        for _ in 1..BUDGET {
+            if !is_alive(last) {
+                break;
+            }
+            // EAGAIN may be what the read met, or what the write of an answer met; only a look at the socket tells.
+            // Stopping too early would wait for an edge that never comes.
+            if last.errno == libc::EAGAIN && !handle.socket().is_some_and(is_readable) {
+                drained = true;
+                break;
+            }
+            last = handle.read();
+        }
+        if is_alive(last) && handle.wants_write() {
+            last = handle.write();
+        }
+        let generation = self.generation;
+        self.settle(last);
+        if self.generation != generation {
+            return;
+        }
+        // The kernel knows before OpenSSL does that nothing will come.
+        if hung_up && matches!(self.state, State::Connect { .. }) {
+            self.down(Reason::Lost);
+        } else {
+            self.pump_again = !drained;
+        }
+    }
+
+    fn write(&mut self) {
+        let handle = self.handle.as_mut().expect("there until the end");
+        if handle.wants_write() {
+            let after = handle.write();
+            self.settle(after);
+        }
+    }
+
+    /// Takes in what the callbacks left, and takes the connection down where `after` says that it is gone.
+    pub(super) fn settle(&mut self, after: After) {
+        let generation = self.generation;
+        self.absorb();
+        if self.generation == generation && (!is_alive(after) || self.refusal.is_some()) {
+            let reason = self.reason(after);
+            self.down(reason);
+        }
+    }
+
+    /// Hands on what the callbacks left.
+    pub(super) fn absorb(&mut self) {
+        while let Some(record) = self.handle.as_ref().and_then(|handle| handle.next_record()) {
+            match record {
+                Record::ConnAck { reason: 0, session_present, limits } => self.up(session_present, limits),
+                Record::ConnAck { reason, .. } => self.refusal = Some(ReasonCode::of_connack(reason)),
+                Record::Disconnect { reason, errno } => self.ended = Some((reason, errno)),
+                Record::Published { mid, reason } => self.published(mid, ReasonCode(reason)),
+                Record::Message { topic, payload, qos, retain, properties } => {
+                    let qos = QoS::try_from(qos).unwrap_or_default();
+                    self.events.push_back(Event::Message(Message { topic, payload, qos, retain, properties }));
+                }
+                Record::SubAck { mid, reason } => {
+                    // None at all is against the protocol, and no consent.
+                    let code = reason.map_or(ReasonCode::PROTOCOL_ERROR, ReasonCode);
+                    let granted = QoS::try_from(code.0).map_err(ReasonCode);
+                    if let Some(Answered::Subscribe(filter)) = self.subscriptions.answered(mid, granted.is_ok()) {
+                        self.events.push_back(Event::Subscribed { filter, granted });
+                    }
+                }
+                Record::UnsubAck { mid } => {
+                    if let Some(Answered::Unsubscribe(filter)) = self.subscriptions.answered(mid, true) {
+                        self.events.push_back(Event::Unsubscribed { filter });
+                    }
+                }
+                Record::Log { level, line } => {
+                    self.events.push_back(Event::Log { level: LogLevel::of_bit(level), line });
+                }
+            }
+        }
+    }
+}
+
+fn is_alive(after: After) -> bool {
+    after.code.is_ok() && after.open
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    // An error is for the library to meet.
+    becket_sys::wait(fd, Ready::READ, Some(Instant::now())).map_or(true, |ready| ready.is_some())
+}

@@ -1,0 +1,181 @@
+//! How messages and requests go out.
+
+use super::subscriptions::Request;
+use super::{Flight, Machine};
+use crate::delivery::{Delivery, Outcome};
+use crate::error::{PublishError, PublishRefusal};
+use crate::ffi::{self, Code, PropertyList};
+use crate::message::{Publish, QoS};
+use crate::options::Protocol;
+use crate::queue::Waiting;
+use crate::reason::{Reason, ReasonCode};
+use std::ffi::CString;
+
+/// The most that the length field of a packet can say.
+const PACKET_MAX: usize = 268_435_455;
+
+impl Machine {
+    /// Sends a message, or has it wait.
+    pub(crate) fn publish(&mut self, publish: Publish) -> Result<Delivery, PublishError> {
+        let refuse = |refusal, publish| Err(PublishError { refusal, publish });
+        if self.close_asked || self.is_closed() {
+            return refuse(PublishRefusal::Closed, publish);
+        }
+        if let Some(refusal) = self.problem_of(&publish) {
+            return refuse(refusal, publish);
+        }
+        let plain = publish.qos == QoS::AtMostOnce;
+        if plain && !self.is_up() {
+            return refuse(PublishRefusal::NotConnected, publish);
+        }
+        let at_once = self.queue.is_empty_for(publish.qos) && self.may_send(plain);
+        if !at_once && !self.queue.has_room(&publish) {
+            return refuse(PublishRefusal::QueueFull, publish);
+        }
+        let delivery = self.new_delivery();
+        let waiting = Waiting { publish, delivery: delivery.clone() };
+        if at_once {
+            self.send(waiting);
+        } else {
+            self.queue.push(waiting);
+        }
+        Ok(delivery)
+    }
+
+    fn problem_of(&self, publish: &Publish) -> Option<PublishRefusal> {
+        let v5 = self.options.protocol == Protocol::V5;
+        if !ffi::is_topic(&publish.topic) {
+            return Some(PublishRefusal::Topic);
+        }
+        if let Some(properties) = &publish.properties {
+            if !v5 {
+                return Some(PublishRefusal::PropertiesNeedV5);
+            }
+            if let Some(why) = properties.problem() {
+                return Some(PublishRefusal::Property(why));
+            }
+        }
+        (publish.remaining_length(v5) > PACKET_MAX).then_some(PublishRefusal::TooLong)
+    }
+
+    /// Whether the next message of QoS 0, or of the others, may go to the library.
+    fn may_send(&self, plain: bool) -> bool {
+        self.is_up()
+            && if plain {
+                // The library's own queue has no bound; ours has.
+                !self.handle.as_ref().is_some_and(|handle| handle.wants_write())
+            } else {
+                self.in_flight < self.window
+            }
+    }
+
+    /// Gives the library what waits and may go.
+    pub(super) fn feed(&mut self) {
+        for plain in [false, true] {
+            while self.may_send(plain)
+                && let Some(waiting) = self.queue.pop(plain)
+            {
+                self.send(waiting);
+            }
+        }
+    }
+
+    fn send(&mut self, waiting: Waiting) {
+        let Waiting { publish, delivery } = waiting;
+        let v5 = self.options.protocol == Protocol::V5;
+        if self.max_packet.is_some_and(|max| publish.packet_len(v5) > max as usize) {
+            return self.resolve_delivery(&delivery, Outcome::Refused(ReasonCode::PACKET_TOO_LARGE));
+        }
+        if !self.free_packet_id() {
+            self.queue.push_front(Waiting { publish, delivery });
+            return self.down(Reason::PacketIds);
+        }
+        let list = match publish.properties.as_deref().map(PropertyList::of_message).transpose() {
+            Ok(list) => list,
+            Err(code) => return self.resolve_delivery(&delivery, refused(code)),
+        };
+        let topic = CString::new(publish.topic).expect("a topic has no NUL");
+        let handle = self.handle.as_mut().expect("up");
+        let (after, mid) = handle.publish(&topic, &publish.payload, publish.qos as u8, publish.retain, list.as_ref());
+        if mid != 0 {
+            self.last_mid = mid;
+        }
+        if mid == 0 || ffi::is_argument_error(after.code) {
+            return self.resolve_delivery(&delivery, refused(after.code));
+        }
+        // Whatever else went wrong, a message of QoS 1 or 2 is in the library's list now, and goes out on this
+        // connection or on the next one.
+        self.in_flight += usize::from(publish.qos != QoS::AtMostOnce);
+        self.flights.insert(mid, Flight { delivery, qos: publish.qos });
+        self.settle(after);
+    }
+
+    /// Sees to it that the library's next packet identifier is not in use; `false` where that cannot be.
+    fn free_packet_id(&mut self) -> bool {
+        loop {
+            let next = self.last_mid.checked_add(1).unwrap_or(1);
+            if !self.flights.contains_key(&next) && !self.subscriptions.uses(next) {
+                return true;
+            }
+            if !self.handle.as_mut().is_some_and(|handle| handle.skip_packet_id()) {
+                return false;
+            }
+            self.last_mid = next;
+        }
+    }
+
+    /// The broker, or for QoS 0 the kernel, has taken a message.
+    pub(super) fn published(&mut self, mid: u16, reason: ReasonCode) {
+        let Some(flight) = self.flights.remove(&mid) else { return };
+        let outcome = if flight.qos == QoS::AtMostOnce {
+            Outcome::Sent
+        } else {
+            self.in_flight -= 1;
+            // The second answer to a message of QoS 2, of which the broker that took it remembers nothing any more.
+            if reason.is_error() && reason != ReasonCode::PACKET_ID_NOT_FOUND {
+                Outcome::Refused(reason)
+            } else {
+                Outcome::Acknowledged(reason)
+            }
+        };
+        self.resolve_delivery(&flight.delivery, outcome);
+    }
+
+    /// Sends the subscriptions, and the ends of some, that the broker does not know of.
+    pub(super) fn send_requests(&mut self) {
+        while self.is_up()
+            && self.handle.as_ref().is_some_and(|handle| handle.socket().is_some())
+            && let Some(request) = self.subscriptions.next_request()
+        {
+            if !self.free_packet_id() {
+                return self.down(Reason::PacketIds);
+            }
+            let handle = self.handle.as_mut().expect("up");
+            let c_string = |filter: &str| CString::new(filter).expect("a filter has no NUL");
+            let (filter, (after, mid)) = match request {
+                Request::Subscribe(filter, qos) => {
+                    let sent = handle.subscribe(&c_string(&filter), qos as u8);
+                    (filter, sent)
+                }
+                Request::Unsubscribe(filter) => {
+                    let sent = handle.unsubscribe(&c_string(&filter));
+                    (filter, sent)
+                }
+            };
+            if mid != 0 {
+                self.last_mid = mid;
+            }
+            self.subscriptions.sent(&filter, mid);
+            self.settle(after);
+        }
+    }
+}
+
+/// What a message comes to that the library refused for what it is.
+fn refused(code: Code) -> Outcome {
+    Outcome::Refused(match code {
+        Code::OVERSIZE_PACKET | Code::PAYLOAD_SIZE => ReasonCode::PACKET_TOO_LARGE,
+        Code::QOS_NOT_SUPPORTED => ReasonCode::QOS_NOT_SUPPORTED,
+        _ => ReasonCode::UNSPECIFIED,
+    })
+}

@@ -1,0 +1,185 @@
+//! What goes out and what comes in.
+
+use crate::properties::Properties;
+use std::fmt;
+
+/// How surely a message arrives.
+///
+/// ```
+/// use becket_mosquitto::QoS;
+///
+/// assert_eq!(QoS::AtLeastOnce as u8, 1);
+/// assert_eq!(QoS::try_from(2), Ok(QoS::ExactlyOnce));
+/// assert_eq!(QoS::try_from(3), Err(3));
+/// assert!(QoS::AtMostOnce < QoS::AtLeastOnce);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum QoS {
+    /// QoS 0: sent once, acknowledged by nobody, and lost where the connection is.
+    AtMostOnce = 0,
+    /// QoS 1: sent until it is acknowledged (PUBACK); may arrive more than once. The default.
+    #[default]
+    AtLeastOnce = 1,
+    /// QoS 2: sent until it is acknowledged (PUBCOMP); arrives once.
+    ExactlyOnce = 2,
+}
+
+impl TryFrom<u8> for QoS {
+    type Error = u8;
+
+    fn try_from(level: u8) -> Result<QoS, u8> {
+        match level {
+            0 => Ok(QoS::AtMostOnce),
+            1 => Ok(QoS::AtLeastOnce),
+            2 => Ok(QoS::ExactlyOnce),
+            other => Err(other),
+        }
+    }
+}
+
+/// A message to publish: a topic and a payload, at QoS 1 unless told otherwise.
+///
+/// ```
+/// use becket_mosquitto::{Publish, QoS};
+///
+/// let publish = Publish::new("plant/boiler/temp", "21.5").retain(true);
+/// assert_eq!(publish.topic(), "plant/boiler/temp");
+/// assert_eq!(publish.payload(), b"21.5");
+/// assert_eq!(publish.clone().qos(QoS::ExactlyOnce).level(), QoS::ExactlyOnce);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Publish {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) properties: Option<Box<Properties>>,
+}
+
+impl Publish {
+    /// A message at QoS 1, not retained. Whether the topic is one is checked when it is published.
+    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Publish {
+        Publish { topic: topic.into(), payload: payload.into(), qos: QoS::AtLeastOnce, retain: false, properties: None }
+    }
+
+    /// How surely it shall arrive.
+    pub fn qos(mut self, qos: QoS) -> Publish {
+        self.qos = qos;
+        self
+    }
+
+    /// Whether the broker keeps it for those who subscribe later. Default: no.
+    pub fn retain(mut self, retain: bool) -> Publish {
+        self.retain = retain;
+        self
+    }
+
+    /// Properties, which only MQTT 5 can carry. Default: none.
+    pub fn properties(mut self, properties: Properties) -> Publish {
+        self.properties = (!properties.is_empty()).then(|| Box::new(properties));
+        self
+    }
+
+    /// The topic it goes to.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Its bytes.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// How surely it shall arrive.
+    pub fn level(&self) -> QoS {
+        self.qos
+    }
+
+    /// The bytes of its PUBLISH packet, beyond the first byte and the length field.
+    pub(crate) fn remaining_length(&self, v5: bool) -> usize {
+        let id = if self.qos == QoS::AtMostOnce { 0 } else { 2 };
+        let properties = if v5 {
+            let len = self.properties.as_ref().map_or(0, |p| p.len());
+            varint_len(len) + len
+        } else {
+            0
+        };
+        2 + self.topic.len() + id + properties + self.payload.len()
+    }
+
+    /// The bytes of its PUBLISH packet.
+    pub(crate) fn packet_len(&self, v5: bool) -> usize {
+        let remaining = self.remaining_length(v5);
+        1 + varint_len(remaining) + remaining
+    }
+}
+
+/// The bytes that `n` takes as a variable byte integer.
+fn varint_len(n: usize) -> usize {
+    match n {
+        0..128 => 1,
+        128..16_384 => 2,
+        16_384..2_097_152 => 3,
+        _ => 4,
+    }
+}
+
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Publish");
+        s.field("topic", &self.topic).field("payload", &self.payload.escape_ascii().to_string());
+        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties).finish()
+    }
+}
+
+/// A message that arrived.
+///
+/// Its acknowledgement was on its way before the program sees it: a program that dies while it handles a message does not get
+/// it again.
+///
+/// ```
+/// use becket_mosquitto::Message;
+///
+/// fn celsius(message: &Message) -> Option<f32> {
+///     std::str::from_utf8(&message.payload).ok()?.parse().ok()
+/// }
+/// let message = Message { topic: "plant/temp".into(), payload: b"21.5".into(), ..Message::default() };
+/// assert_eq!(celsius(&message), Some(21.5));
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Message {
+    /// The topic it was published to.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// The level at which the broker delivered it: the lower of the publisher's and the subscription's.
+    pub qos: QoS,
+    /// Whether the broker had kept it from before the subscription.
+    pub retain: bool,
+    /// Its properties; `None` where it has none, and with MQTT 3.1.1.
+    pub properties: Option<Box<Properties>>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Message");
+        s.field("topic", &self.topic).field("payload", &self.payload.escape_ascii().to_string());
+        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_the_wire() {
+        let publish = Publish::new("a/b", "12345").qos(QoS::AtMostOnce);
+        assert_eq!(publish.packet_len(false), 2 + 2 + 3 + 5);
+        assert_eq!(publish.clone().qos(QoS::AtLeastOnce).packet_len(false), 2 + 2 + 3 + 2 + 5);
+        assert_eq!(publish.packet_len(true), 2 + 2 + 3 + 1 + 5);
+        let properties = Properties { message_expiry: Some(1), ..Properties::default() };
+        assert_eq!(publish.properties(properties).packet_len(true), 2 + 2 + 3 + 1 + 5 + 5);
+        assert_eq!(Publish::new("a", vec![0; 200]).packet_len(false), 3 + 2 + 1 + 2 + 200);
+    }
+}

@@ -1,0 +1,319 @@
+//! How a client connects and what it keeps.
+
+use crate::address::Address;
+use crate::error::OptionsError;
+use crate::ffi;
+use crate::message::Publish;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The version of the protocol to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// MQTT 3.1.1: the default, spoken by every broker.
+    #[default]
+    V311,
+    /// MQTT 5: properties, reason codes for everything, sessions that expire.
+    V5,
+}
+
+/// How grave a line of libmosquitto's log is, from grave to talkative.
+///
+/// ```
+/// use becket_mosquitto::LogLevel;
+///
+/// assert!(LogLevel::Error < LogLevel::Debug);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is odd.
+    Warning,
+    /// Worth knowing.
+    Notice,
+    /// What happens.
+    Info,
+    /// Every packet.
+    Debug,
+}
+
+impl LogLevel {
+    /// The bits of this level and all graver ones, as libmosquitto numbers them.
+    pub(crate) fn mask(self) -> i32 {
+        match self {
+            LogLevel::Error => 0x08,
+            LogLevel::Warning => 0x0c,
+            LogLevel::Notice => 0x0e,
+            LogLevel::Info => 0x0f,
+            LogLevel::Debug => 0x1f,
+        }
+    }
+
+    pub(crate) fn of_bit(bit: i32) -> LogLevel {
+        match bit {
+            0x08 => LogLevel::Error,
+            0x04 => LogLevel::Warning,
+            0x02 => LogLevel::Notice,
+            0x01 => LogLevel::Info,
+            _ => LogLevel::Debug,
+        }
+    }
+}
+
+/// How a client connects and what it keeps. What contradicts itself is found when the client is made.
+///
+/// ```
+/// use becket_mosquitto::{Options, Protocol, Publish};
+/// use std::time::Duration;
+///
+/// let options = Options::new("mqtt://localhost".parse()?)
+///     .client_id("gateway-7")
+///     .protocol(Protocol::V5)
+///     .clean_start(false)
+///     .session_expiry(Duration::from_secs(3600))
+///     .keep_alive(Duration::from_secs(30))
+///     .will(Publish::new("gateway-7/state", "gone").retain(true));
+/// options.check()?;
+///
+/// let wrong = options.keep_alive(Duration::from_secs(3));
+/// assert_eq!(wrong.check().unwrap_err().to_string(), "keep-alive of 3s: it can be from 5 s to 65535 s");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) address: Address,
+    pub(crate) client_id: Option<String>,
+    pub(crate) protocol: Protocol,
+    pub(crate) clean_start: bool,
+    pub(crate) session_expiry: Option<Duration>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) backoff: RangeInclusive<Duration>,
+    pub(crate) linger: Duration,
+    pub(crate) credentials: Option<(String, Option<String>)>,
+    pub(crate) will: Option<Publish>,
+    pub(crate) window: u16,
+    pub(crate) queue_messages: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) log: Option<LogLevel>,
+}
+
+impl Options {
+    /// Options with every default, for a broker at `address`.
+    pub fn new(address: Address) -> Options {
+        Options {
+            address,
+            client_id: None,
+            protocol: Protocol::default(),
+            clean_start: true,
+            session_expiry: None,
+            keep_alive: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            backoff: Duration::from_secs(1)..=Duration::from_secs(60),
+            linger: Duration::from_secs(2),
+            credentials: None,
+            will: None,
+            window: 20,
+            queue_messages: 1000,
+            queue_bytes: 16 << 20,
+            log: Some(LogLevel::Warning),
+        }
+    }
+
+    /// The name under which the broker knows this client; a second client of the same name throws the first out.
+    /// Default: a random one, which stays the same over reconnections.
+    pub fn client_id(mut self, id: impl Into<String>) -> Options {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// The version of the protocol. Default: [`Protocol::V311`].
+    pub fn protocol(mut self, protocol: Protocol) -> Options {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Whether each connection, a reconnection too, begins a new session at the broker. Default: yes. With `false`
+    /// the broker keeps subscriptions, and messages for them, while this client is away; it needs a client id.
+    #[doc(alias = "clean_session")]
+    pub fn clean_start(mut self, clean: bool) -> Options {
+        self.clean_start = clean;
+        self
+    }
+
+    /// For how long, in whole seconds, the broker keeps the session of a client that is gone. MQTT 5 only; default:
+    /// it ends with the connection.
+    pub fn session_expiry(mut self, after: Duration) -> Options {
+        self.session_expiry = Some(after);
+        self
+    }
+
+    /// After how much silence, in whole seconds from 5 to 65535, the broker is asked for a sign of life. Default: 60 s.
+    /// A broker that froze is noticed after about twice as long.
+    #[doc(alias = "keepalive")]
+    pub fn keep_alive(mut self, every: Duration) -> Options {
+        self.keep_alive = every;
+        self
+    }
+
+    /// How long one attempt may take from the first packet to the broker's answer, for each address of the host, and
+    /// how long the lookup of the host may take. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Options {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The wait before a new attempt: random between nothing and a ceiling that starts at `min` and doubles up to `max`
+    /// (the higher one, where they are mixed up). Default: 1 s and 60 s.
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Options {
+        self.backoff = min..=max;
+        self
+    }
+
+    /// How long a close waits for its DISCONNECT to leave. Default: 2 s.
+    pub fn linger(mut self, timeout: Duration) -> Options {
+        self.linger = timeout;
+        self
+    }
+
+    /// A user name and a password. Over plain TCP everybody on the way can read them.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Options {
+        self.credentials = Some((user.into(), Some(password.into())));
+        self
+    }
+
+    /// A user name without a password.
+    pub fn user(mut self, user: impl Into<String>) -> Options {
+        self.credentials = Some((user.into(), None));
+        self
+    }
+
+    /// The message that the broker publishes when this client is gone without a word. It can have no properties.
+    pub fn will(mut self, will: Publish) -> Options {
+        self.will = Some(will);
+        self
+    }
+
+    /// The most messages of QoS 1 and 2 under way at once, 1 to 100. Default: 20. The broker may ask for fewer.
+    #[doc(alias = "max_inflight_messages")]
+    pub fn window(mut self, messages: u16) -> Options {
+        self.window = messages;
+        self
+    }
+
+    /// The most messages that wait to be sent, and their most bytes (topics, payloads and properties). Default: 1000
+    /// and 16 MiB. A message that finds no other is accepted whatever its size. Those under way come on top.
+    pub fn queue(mut self, messages: usize, bytes: usize) -> Options {
+        self.queue_messages = messages;
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// The log lines of libmosquitto to report: those of this level and graver ones. Default: warnings. `None` spares
+    /// libmosquitto the making of a line for each packet.
+    pub fn log(mut self, level: impl Into<Option<LogLevel>>) -> Options {
+        self.log = level.into();
+        self
+    }
+
+    /// Looks for what contradicts itself or cannot be.
+    ///
+    /// # Errors
+    /// The first option found wrong, with its value and what it can be.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        let fail = |what: String| Err(OptionsError::new(what));
+        if let Some(id) = &self.client_id
+            && (id.is_empty() || !ffi::is_string(id))
+        {
+            return fail(format!("client id `{}`: it can be a text of 1 to 65535 bytes", id.escape_debug()));
+        }
+        if !self.clean_start && self.client_id.is_none() {
+            return fail("clean start `false`: it needs a client id".to_owned());
+        }
+        if let Some(expiry) = self.session_expiry {
+            if self.protocol != Protocol::V5 {
+                return fail("session expiry: it needs MQTT 5".to_owned());
+            }
+            if expiry.as_secs() > u64::from(u32::MAX) {
+                return fail(format!("session expiry of {expiry:?}: it can be up to {} s", u32::MAX));
+            }
+        }
+        if !(5..=65535).contains(&self.keep_alive.as_secs()) {
+            return fail(format!("keep-alive of {:?}: it can be from 5 s to 65535 s", self.keep_alive));
+        }
+        if self.connect_timeout.is_zero() {
+            return fail("connect timeout of 0 s: it must be longer".to_owned());
+        }
+        if self.backoff.end().is_zero() && self.backoff.start().is_zero() {
+            return fail("back-off of 0 s: it must be longer".to_owned());
+        }
+        if !(1..=100).contains(&self.window) {
+            return fail(format!("window of {}: it can be from 1 to 100", self.window));
+        }
+        if let Some((user, password)) = &self.credentials {
+            if !ffi::is_string(user) {
+                return fail("user name: it can be a text of up to 65535 bytes".to_owned());
+            }
+            if password.as_ref().is_some_and(|p| p.len() > 65535 || p.contains('\0')) {
+                return fail("password: it can be up to 65535 bytes without NUL".to_owned());
+            }
+        }
+        match &self.will {
+            Some(will) if !ffi::is_topic(&will.topic) => {
+                fail(format!("will: `{}` is no topic", will.topic.escape_debug()))
+            }
+            Some(will) if will.payload.len() > 65535 => fail("will: its payload can be up to 65535 bytes".to_owned()),
+            Some(will) if will.properties.is_some() => fail("will: it can have no properties".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Options");
+        s.field("address", &self.address).field("client_id", &self.client_id).field("protocol", &self.protocol);
+        s.field("user", &self.credentials.as_ref().map(|(user, _)| user)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_are_named() {
+        let new = || Options::new("mqtt://h".parse().unwrap());
+        for (options, why) in [
+            (new().client_id(""), "client id ``"),
+            (new().clean_start(false), "needs a client id"),
+            (new().session_expiry(Duration::ZERO), "needs MQTT 5"),
+            (new().protocol(Protocol::V5).session_expiry(Duration::MAX), "session expiry"),
+            (new().keep_alive(Duration::ZERO), "keep-alive"),
+            (new().keep_alive(Duration::from_secs(65536)), "keep-alive"),
+            (new().connect_timeout(Duration::ZERO), "connect timeout"),
+            (new().backoff(Duration::ZERO, Duration::ZERO), "back-off"),
+            (new().window(0), "window of 0"),
+            (new().window(101), "window of 101"),
+            (new().credentials("a\0b", ""), "user name"),
+            (new().credentials("a", "\0"), "password"),
+            (new().will(Publish::new("a/+", "")), "`a/+` is no topic"),
+            (new().will(Publish::new("a", vec![0; 65536])), "will"),
+        ] {
+            let e = options.check().unwrap_err().to_string();
+            assert!(e.contains(why), "{why}: {e}");
+        }
+        new().check().unwrap();
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let options = Options::new("mqtt://h".parse().unwrap()).credentials("user", "secret");
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+}
