@@ -13,11 +13,11 @@
 //!
 //! # Hang-up is not the end
 //!
-//! When the last descriptor of the terminal is closed, the controller reads what was written before, then
-//! the end: `Some(0)` (the kernel says `EIO`). Opening the terminal again revives the pair, and reading goes on. In
-//! between poll(2) and epoll(7) report [`Ready::HUP`](crate::Ready::HUP) whatever is asked for, so that a level-triggered
-//! loop would spin: hold a terminal open yourself, stop watching, or watch by edges. Before the first
-//! opening there is no hang-up, and a read would block. Writing works at any time; what nobody reads waits.
+//! When the last descriptor of the terminal is closed, the controller reads what was written before, then the end:
+//! `Some(0)` (the kernel says `EIO`). Opening the terminal again revives the pair, and reading goes on. In between
+//! poll(2) and epoll(7) report [`Ready::HUP`](crate::Ready::HUP) whatever is asked for, so that a level-triggered
+//! loop would spin: hold a terminal open yourself, stop watching, or watch by edges. Before the first opening there
+//! is no hang-up, and a read would block. Writing works at any time; what nobody reads waits.
 
 use crate::SetupError;
 use crate::fd::{byte_stream, owned_fd, unless_blocked};

@@ -20,8 +20,8 @@
 //!
 //! # What opening does
 //!
-//! The open never waits for a carrier (`O_NONBLOCK`, then `CLOCAL`) and does not make the line the controlling terminal.
-//! The driver asserts DTR and RTS as it opens; some boards take that for a reset. The line is then put into
+//! The open never waits for a carrier (`O_NONBLOCK`, then `CLOCAL`) and does not make the line the controlling
+//! terminal. The driver asserts DTR and RTS as it opens; some boards take that for a reset. The line is then put into
 //! raw mode with the settings asked for, which are read back and compared, since tcsetattr(3) succeeds where
 //! *any* of the changes could be made. A read of 0 bytes always means a hang-up (`VMIN` 1, `VTIME` 0).
 //!

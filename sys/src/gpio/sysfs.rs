@@ -34,10 +34,10 @@
 //!
 //! # Who else uses a line
 //!
-//! Exporting one makes it an input or output *of user space*, for every program. [`Class::export`] therefore says whether the
-//! line was exported [by us or before](Export); dropping a [`Line`] takes back only what it did itself. When somebody
-//! else unexports a line, this does not wake who waits for it; whoever looks afterwards finds it ready as by an edge,
-//! for good, and reading it fails with `ENODEV`: stop watching it then.
+//! Exporting one makes it an input or output *of user space*, for every program. [`Class::export`] therefore says
+//! whether the line was exported [by us or before](Export); dropping a [`Line`] takes back only what it did itself.
+//! When somebody else unexports a line, this does not wake who waits for it; whoever looks afterwards finds it ready
+//! as by an edge, for good, and reading it fails with `ENODEV`: stop watching it then.
 
 mod class;
 mod line;

@@ -79,7 +79,8 @@ impl Builder {
     /// # Errors
     /// A [`SetupError`] with the path, and the step that failed:
     ///
-    /// - `open`: `ENOENT`, `EACCES`, `ENXIO` or `ENODEV` where the device is gone, `EBUSY` where it is in exclusive use.
+    /// - `open`: `ENOENT`, `EACCES`, `ENXIO` or `ENODEV` where the device is gone, `EBUSY` where it is in
+    ///   exclusive use.
     /// - `isatty`: `ENOTTY` where it is no terminal. `EIO` where the driver has no hardware behind it.
     /// - `lock`: `EBUSY` where another program, root's too, has it in exclusive use.
     /// - `tcsetattr`: as [`Port::set_settings`].

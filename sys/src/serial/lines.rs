@@ -41,8 +41,8 @@ bitflags! {
         /// An output for the board's own use; PCs gate interrupts with it.
         #[doc(alias = "TIOCM_OUT2")]
         const OUT2 = 0x4000;
-        /// Connects the port with itself, inside the chip: what is sent is received, `CTS` follows `RTS` and `DSR` follows
-        /// `DTR`.
+        /// Connects the port with itself, inside the chip: what is sent is received, `CTS` follows `RTS` and `DSR`
+        /// follows `DTR`.
         #[doc(alias = "TIOCM_LOOP")]
         const LOOP = 0x8000;
 

@@ -43,8 +43,8 @@ impl Class {
     ///
     /// Right after the export the line's files belong to root, and udev(7) hands them on a moment later. Until
     /// `deadline`, this waits for the moment (without polling) in which they may be read and written; `None` waits
-    /// forever. Where they may be at once, as by root, it does not wait. For a line of which others let you use some files
-    /// only, use [`open`](Self::open).
+    /// forever. Where they may be at once, as by root, it does not wait. For a line of which others let you use some
+    /// files only, use [`open`](Self::open).
     ///
     /// # Errors
     /// A [`SetupError`] with the line or the path, and the step that failed:
@@ -58,8 +58,8 @@ impl Class {
         self.export_named(number, &format!("gpio{number}"), deadline)
     }
 
-    /// As [`export`](Self::export), for a line to which its chip gives a name, and which therefore appears as the folder
-    /// `name` instead of `gpioN`.
+    /// As [`export`](Self::export), for a line to which its chip gives a name, and which therefore appears as the
+    /// folder `name` instead of `gpioN`.
     ///
     /// # Errors
     /// As [`export`](Self::export).
@@ -80,8 +80,8 @@ impl Class {
         Line::open(dir, number, unexport)
     }
 
-    /// Opens line `number` as it is, which somebody else exported: nothing is exported, nothing is waited for, and dropping
-    /// it unexports nothing.
+    /// Opens line `number` as it is, which somebody else exported: nothing is exported, nothing is waited for, and
+    /// dropping it unexports nothing.
     ///
     /// # Errors
     /// Step `open`: `ENOENT` where it is not exported, `EACCES`.
@@ -92,8 +92,8 @@ impl Class {
     /// The number of the line at `offset` in the chip that is labelled `label`.
     ///
     /// # Errors
-    /// Those of [`chips`](Self::chips); `NotFound` where no chip is so labelled, with a message that names those there are;
-    /// `InvalidInput` where several are, or where the chip has fewer lines.
+    /// Those of [`chips`](Self::chips); `NotFound` where no chip is so labelled, with a message that names those
+    /// there are; `InvalidInput` where several are, or where the chip has fewer lines.
     pub fn find(&self, label: &str, offset: u32) -> io::Result<u32> {
         let chips = self.chips()?;
         let mut labelled = chips.iter().filter(|chip| chip.label == label);
