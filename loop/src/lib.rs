@@ -1,1 +1,88 @@
-#![doc = ""]
+//! A callback loop: one thread, one set of descriptors, callbacks that get your state.
+//!
+//! ```
+//! use becket_loop::{Loop, Mode, Next, Ready};
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use std::time::Duration;
+//!
+//! struct State { echoed: usize }
+//!
+//! let (near, mut far) = UnixStream::pair()?;
+//! near.set_nonblocking(true)?;
+//!
+//! let mut event_loop = Loop::new()?;
+//! event_loop.add(near, Ready::READ, Mode::Level, |state: &mut State, _ctx, mut near, _ready| {
+//!     let mut buf = [0; 512];
+//!     let n = near.read(&mut buf)?;
+//!     near.write_all(&buf[..n])?;
+//!     state.echoed += n;
+//!     Ok(if n == 0 { Next::Remove } else { Next::Keep })
+//! })?;
+//! event_loop.after(Duration::from_secs(5), |_, ctx| Ok(ctx.exit(1)));
+//!
+//! far.write_all(b"hello")?;
+//! far.shutdown(std::net::Shutdown::Write)?;
+//! let mut state = State { echoed: 0 };
+//! while state.echoed < 5 {
+//!     event_loop.turn(&mut state, None)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The parts
+//!
+//! - [`Loop`] owns everything and turns; it dereferences to [`Ctx`], which callbacks get, too, and which adds, changes
+//!   and removes: descriptors ([`Ctx::add`]), typed sources ([`Ctx::on`]), timers ([`Ctx::after`], [`Ctx::at`],
+//!   [`Ctx::every`]), deferred work and hooks, and operations that end later ([`Ctx::submit`]).
+//! - An [`Id`] names each of them. It is a number: dropping it does nothing, and a stale one is noticed.
+//! - [`Next`] is what a callback says happens next, or it fails with any error, which disables its source alone.
+//! - [`Remote`] reaches the loop from other threads.
+//! - [`External`] is how a C library with its own descriptors and timeout joins the loop.
+//! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
+//!
+//! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
+//! as the kernel's timer slack (50 µs by default) goes.
+//!
+//! # Special problems
+//!
+//! - *Regular files* are always ready, and epoll refuses them: use [`Ctx::submit`].
+//! - *sysfs attributes* report a change by [`Ready::PRI`] together with [`Ready::ERR`]: watch for `PRI` alone, and read
+//!   the attribute once before.
+//! - *A hung-up descriptor* with [`Mode::Level`] is reported every turn, whatever it is watched for, until it is
+//!   removed or disabled.
+//! - *Signals and children* are descriptors: see [`becket_sys::signal`] and [`becket_sys::process`].
+
+mod ctx;
+mod embed;
+mod event_loop;
+mod external;
+mod heap;
+mod id;
+mod remote;
+mod slab;
+mod source;
+mod types;
+
+#[allow(unsafe_code, reason = "who lends a descriptor vouches for it")]
+mod borrowed;
+
+pub mod backend;
+#[allow(unsafe_code, reason = "raw operations are carried out on memory that only their owner vouches for")]
+pub mod op;
+#[allow(unsafe_code, reason = "see `op`: the thread that carries one out")]
+mod pool;
+#[allow(unsafe_code, reason = "see `op`: the one place that ends them")]
+mod submit;
+
+pub use becket_sys::Ready;
+pub use ctx::Ctx;
+pub use embed::Embedded;
+pub use event_loop::Loop;
+pub use external::{Cause, External, Nudge, Wishes};
+pub use id::{AnyId, Borrowed, Hook, Id, Timer};
+pub use remote::Remote;
+pub use source::Source;
+pub use submit::PlainDone;
+pub use types::{AddError, CallbackError, Every, Fault, HookPoint, Missed, Mode, Next, Plain, Result, RunError};
+pub use types::{SourceInfo, SourceKind, Stats, Tick};

@@ -66,7 +66,15 @@ impl Poll {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) where it is not in the list.
     pub fn delete(&mut self, fd: impl AsFd) -> io::Result<()> {
-        let i = self.position(fd.as_fd().as_raw_fd())?;
+        self.delete_number(fd.as_fd().as_raw_fd())
+    }
+
+    /// As [`delete`](Self::delete), for a number that may be no open descriptor any more.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn delete_number(&mut self, fd: RawFd) -> io::Result<()> {
+        let i = self.position(fd)?;
         self.fds.swap_remove(i);
         self.data.swap_remove(i);
         Ok(())
@@ -92,8 +100,13 @@ impl Poll {
 
     /// What the last wait found: each ready descriptor's `data`, and what it is ready for.
     pub fn ready(&self) -> impl Iterator<Item = (u64, Ready)> + '_ {
+        self.ready_numbers().map(|(_, data, ready)| (data, ready))
+    }
+
+    /// As [`ready`](Self::ready), with the descriptor's number before it.
+    pub fn ready_numbers(&self) -> impl Iterator<Item = (RawFd, u64, Ready)> + '_ {
         let ready = self.fds.iter().zip(&self.data).filter(|(fd, _)| fd.revents != 0);
-        ready.map(|(fd, data)| (*data, Ready::from_bits_retain((fd.revents as u16).into())))
+        ready.map(|(fd, data)| (fd.fd, *data, Ready::from_bits_retain((fd.revents as u16).into())))
     }
 
     fn position(&self, fd: RawFd) -> io::Result<usize> {

@@ -26,6 +26,18 @@ impl SignalSet {
         SignalSet { bits: 0 }
     }
 
+    /// Every signal. Blocking it leaves `SIGKILL` and `SIGSTOP` as they are, which nobody can block.
+    ///
+    /// ```
+    /// use becket_sys::signal::{Signal, SignalSet};
+    ///
+    /// assert!(SignalSet::all().contains(Signal::TERM));
+    /// ```
+    #[doc(alias = "sigfillset")]
+    pub const fn all() -> SignalSet {
+        SignalSet { bits: !0 }
+    }
+
     /// The signals that are blocked in the calling thread.
     ///
     /// ```

@@ -1,0 +1,278 @@
+//! The seam between the loop and the system that waits.
+//!
+//! A [`Backend`] does six things: it is opened by its own constructor, it adds, changes and removes a descriptor, it
+//! waits, and it hands out a [`Waker`]. [`Epoll`] is the default, [`Poll`] runs on every unix, [`Scripted`] plays what
+//! a test tells it, on a clock of its own. What a backend cannot do it says in [`Caps`], and refuses with
+//! [`Unsupported`](io::ErrorKind::Unsupported); the loop emulates nothing behind the user's back.
+
+mod epoll;
+mod poll;
+mod scripted;
+
+pub use epoll::Epoll;
+pub use poll::Poll;
+pub use scripted::{Script, Scripted};
+
+use crate::{Mode, Ready, op::RawOp};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A descriptor, lent: what the loop registers. The one place that says what that is on this system.
+pub use std::os::fd::BorrowedFd as Fd;
+
+/// What can lend a descriptor.
+pub use std::os::fd::AsFd;
+
+/// Names a registration to a backend: a slot of the loop's table and the generation of its content, so that an event
+/// which comes late is told from one of the slot's next owner.
+///
+/// ```
+/// use becket_loop::backend::Key;
+///
+/// let key = Key::new(7, 1);
+/// assert_eq!((key.slot(), key.generation()), (7, 1));
+/// assert_eq!(Key::from_u64(key.to_u64()), key);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(u64);
+
+impl Key {
+    /// The key of `generation` of `slot`.
+    pub fn new(slot: u32, generation: u32) -> Key {
+        Key(u64::from(generation) << 32 | u64::from(slot))
+    }
+
+    /// The slot's number.
+    pub fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// How often the slot had been vacated before.
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The key as the word that systems carry with a registration.
+    pub fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The key that [`to_u64`](Self::to_u64) made this word of.
+    pub const fn from_u64(word: u64) -> Key {
+        Key(word)
+    }
+}
+
+/// One thing that a wait found.
+///
+/// ```
+/// use becket_loop::{Ready, backend::{Event, Key}};
+///
+/// let event = Event::Ready { key: Key::new(0, 0), what: Ready::READ };
+/// assert!(matches!(event, Event::Ready { what, .. } if what.is_readable()));
+/// ```
+#[derive(Debug)]
+pub enum Event {
+    /// A registered descriptor is ready.
+    Ready {
+        /// Which registration.
+        key: Key,
+        /// The raw mask.
+        what: Ready,
+    },
+    /// A submitted operation ended.
+    Done {
+        /// Which operation.
+        key: Key,
+        /// What it returned.
+        result: io::Result<usize>,
+    },
+}
+
+/// What one wait found, in order.
+///
+/// ```
+/// use becket_loop::{Ready, backend::{Batch, Event, Key}};
+///
+/// let mut batch = Batch::default();
+/// batch.push(Event::Ready { key: Key::new(3, 0), what: Ready::PRI });
+/// assert_eq!(batch.len(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct Batch {
+    events: Vec<Event>,
+}
+
+impl Batch {
+    /// Appends an event.
+    pub fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Takes the events out.
+    pub fn drain(&mut self) -> impl Iterator<Item = Event> + '_ {
+        self.events.drain(..)
+    }
+}
+
+/// Who carries out operations that were submitted.
+///
+/// ```
+/// use becket_loop::{Loop, backend::Completions};
+///
+/// let event_loop: Loop<()> = Loop::new()?;
+/// assert_eq!(event_loop.caps().completions, Completions::HelperThreads);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Completions {
+    /// The backend, in the kernel.
+    Backend,
+    /// Threads beside the loop, started with the first operation.
+    HelperThreads,
+}
+
+/// What a backend can do.
+///
+/// ```
+/// use becket_loop::{Loop, backend::{Epoll, Poll}};
+///
+/// let by_epoll: Loop<()> = Loop::with_backend(Epoll::new()?);
+/// let by_poll: Loop<()> = Loop::with_backend(Poll::new()?);
+/// assert!(by_epoll.caps().edge && !by_poll.caps().edge);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// The backend's name.
+    pub name: &'static str,
+    /// Whether [`Mode::Edge`] is supported.
+    pub edge: bool,
+    /// Whether the whole set has a descriptor, so that the loop can stand in another one.
+    pub embed: bool,
+    /// Whether regular files are accepted (and always ready); epoll refuses them with `EPERM`.
+    pub regular_files: bool,
+    /// Who carries out submitted operations.
+    pub completions: Completions,
+}
+
+/// Ends a backend's wait, from any thread: now or, when none is under way, the next one.
+///
+/// ```
+/// use becket_loop::backend::{Backend, Batch, Poll};
+///
+/// let mut poll = Poll::new()?;
+/// poll.waker().wake();
+/// poll.wait(&mut Batch::default(), None)?; // returns at once
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Waker {
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Waker {
+    /// A waker that calls `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Waker {
+        Waker { wake: Arc::new(wake) }
+    }
+
+    /// Ends the wait. Several calls before it ends may count as one.
+    pub fn wake(&self) {
+        (self.wake)();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").finish_non_exhaustive()
+    }
+}
+
+/// What the loop needs of a system that waits.
+///
+/// The loop calls it from one thread, removes a descriptor before it closes it, and adds none twice. Events of
+/// removed registrations may still come: their keys are stale, and the loop drops them.
+///
+/// ```
+/// use becket_loop::{Mode, Ready, backend::{Backend, Batch, Epoll, Event, Key}};
+/// use becket_sys::event;
+/// use std::os::fd::AsFd;
+///
+/// let mut backend = Epoll::new()?;
+/// let source = event::Event::new()?;
+/// backend.add(source.as_fd(), Key::new(1, 0), Ready::READ, Mode::Level)?;
+/// source.add(1)?;
+/// let mut batch = Batch::default();
+/// backend.wait(&mut batch, None)?;
+/// assert!(matches!(batch.drain().next(), Some(Event::Ready { key, .. }) if key.slot() == 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Backend {
+    /// What this backend can do.
+    fn caps(&self) -> Caps;
+
+    /// Registers `fd`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for what [`caps`](Self::caps) denies; the system's own errors.
+    fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()>;
+
+    /// Changes what a registered `fd` is watched for; arms a one-shot one again.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    fn change(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()>;
+
+    /// Ends the registration of `fd`: nothing of it is reported any more, failure and hang-up included.
+    ///
+    /// # Errors
+    /// Where `fd` is not registered.
+    fn remove(&mut self, fd: Fd<'_>, key: Key) -> io::Result<()>;
+
+    /// Waits until something is ready or done, the waker is called, or `deadline` is reached (never before it; `None`:
+    /// forever; a past one looks once), and appends what was found to `batch`.
+    ///
+    /// # Errors
+    /// The system's own; interruption by a signal is not among them.
+    fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()>;
+
+    /// Ends waits from other threads.
+    fn waker(&self) -> Waker;
+
+    /// The time by which deadlines are meant. Scripted backends move it by hand.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The descriptor of the whole set: readable when a wait would find something.
+    fn as_fd(&self) -> Option<Fd<'_>> {
+        None
+    }
+
+    /// Starts an operation, whose end comes as [`Event::Done`] with `key`; or hands it back where this backend carries
+    /// out none (or not this one), which is the default.
+    fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        let _ = key;
+        Err(op)
+    }
+
+    /// Asks that an operation end early. Its [`Event::Done`] still comes, with `ECANCELED` or with what it did.
+    fn cancel(&mut self, key: Key) {
+        let _ = key;
+    }
+}

@@ -1,0 +1,30 @@
+//! The one door by which a descriptor is registered that the loop does not own.
+
+use crate::backend::Fd;
+use crate::ctx::Handler;
+use crate::ctx::{Io, Lent};
+use crate::{Borrowed, Ctx, Id, Mode, Plain, Ready};
+use std::io;
+
+impl<S: 'static> Ctx<S> {
+    /// Adds a descriptor that stays the caller's, with a plain function and a word.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    ///
+    /// # Safety
+    /// The descriptor must stay open until the id is [cancelled](Self::cancel), or the loop dropped; else the loop may
+    /// wait for whatever gets its number next.
+    pub unsafe fn add_borrowed(
+        &mut self,
+        fd: Fd<'_>,
+        want: Ready,
+        mode: Mode,
+        handler: Plain<S>,
+    ) -> io::Result<Id<Borrowed>> {
+        // SAFETY: the caller promises that it stays open for as long as the registration that this is stored in.
+        let fd: Fd<'static> = unsafe { std::mem::transmute(fd) };
+        let io = Io::new(Lent::Borrowed(fd), Handler::Plain(handler), want, mode);
+        self.register(io).map(Id::new).map_err(|(_, e)| e)
+    }
+}

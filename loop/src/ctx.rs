@@ -1,0 +1,805 @@
+//! What a loop holds, and how it changes: what callbacks get beside the user's state.
+
+use crate::backend::{AsFd, Backend, Batch, Caps, Fd, Key};
+use crate::embed::Outer;
+use crate::external::ExternalEntry;
+use crate::heap::TimerHeap;
+use crate::pool::Pool;
+use crate::remote::{Bell, Mailbox, Nudges};
+use crate::slab::Slab;
+use crate::submit::OpEntry;
+use crate::{AddError, AnyId, CallbackError, Every, Fault, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
+use crate::{Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) type IoCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Ready) -> Result>;
+pub(crate) type OnceCall<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>) -> Result<()>>;
+pub(crate) type TickCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Tick) -> Result>;
+pub(crate) type HookCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>) -> Result>;
+pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
+
+/// One slot of the table.
+pub(crate) struct Entry<S> {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) calls: u64,
+    pub(crate) kind: Kind<S>,
+}
+
+pub(crate) enum Kind<S> {
+    Io(Io<S>),
+    Timer(TimerEntry<S>),
+    Hook(HookEntry<S>),
+    Op(OpEntry<S>),
+    External(ExternalEntry<S>),
+}
+
+/// A registered descriptor.
+pub(crate) struct Io<S> {
+    pub(crate) source: Lent,
+    pub(crate) handler: Handler<S>,
+    pub(crate) want: Ready,
+    pub(crate) mode: Mode,
+    pub(crate) enabled: bool,
+    /// What the backend was told last; `None` where it does not have the descriptor.
+    pub(crate) registered: Option<(Ready, Mode)>,
+    /// A one-shot registration that fired: the backend has it, and reports nothing of it.
+    pub(crate) spent: bool,
+    /// Whether it stands in the list of changes for the backend.
+    pub(crate) dirty: bool,
+    /// What it is ready for and was not yet told, and whether it stands in the queue for that.
+    pub(crate) pending: Ready,
+    pub(crate) queued: bool,
+}
+
+impl<S> Io<S> {
+    pub(crate) fn new(source: Lent, handler: Handler<S>, want: Ready, mode: Mode) -> Self {
+        Io {
+            source,
+            handler,
+            want,
+            mode,
+            enabled: true,
+            registered: None,
+            spent: false,
+            dirty: false,
+            pending: Ready::empty(),
+            queued: false,
+        }
+    }
+}
+
+/// Whose descriptor a registration is.
+pub(crate) enum Lent {
+    /// The loop owns the source. It is shared with the closure that it is lent to, and with nothing else.
+    Owned(Rc<dyn AnySource>),
+    /// The user keeps it open, as `add_borrowed` made him promise.
+    Borrowed(Fd<'static>),
+}
+
+impl Lent {
+    fn fd(&self) -> Fd<'_> {
+        match self {
+            Lent::Owned(source) => source.fd(),
+            Lent::Borrowed(fd) => *fd,
+        }
+    }
+}
+
+/// A source without its type.
+pub(crate) trait AnySource: Any {
+    fn fd(&self) -> Fd<'_>;
+    fn any(&self) -> &dyn Any;
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+}
+
+impl<T: AsFd + 'static> AnySource for T {
+    fn fd(&self) -> Fd<'_> {
+        self.as_fd()
+    }
+
+    fn any(&self) -> &dyn Any {
+        self
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+/// Who is told.
+pub(crate) enum Handler<S> {
+    Closure(IoCall<S>),
+    Plain(Plain<S>),
+    External {
+        of: Key,
+        token: u64,
+    },
+    /// The closure is out, being called.
+    Running,
+}
+
+/// A timer, armed or not.
+pub(crate) struct TimerEntry<S> {
+    /// Whether it has expired and was not yet told.
+    pub(crate) expired: bool,
+    pub(crate) call: TimerCall<S>,
+}
+
+pub(crate) enum TimerCall<S> {
+    Once(OnceCall<S>),
+    /// The closure is out while it is called.
+    Every(Every, Option<TickCall<S>>),
+    Plain(Plain<S>),
+    /// The timeout of an external; `None` until that has its own place.
+    External(Option<Key>),
+}
+
+pub(crate) struct HookEntry<S> {
+    point: HookPoint,
+    enabled: bool,
+    /// The closure is out while it is called.
+    call: Option<HookCall<S>>,
+}
+
+/// The loop as callbacks see it, beside the user's state: what it holds, and every change to it.
+///
+/// Calls with a stale [`Id`] do nothing and say so. Any callback may add, change and remove anything, itself included:
+/// what runs is out of the table, and what is removed while it runs is dropped after it.
+///
+/// ```
+/// use becket_loop::{Ctx, Loop, Next};
+/// use std::time::Duration;
+///
+/// fn greet(log: &mut Vec<String>, ctx: &mut Ctx<Vec<String>>) {
+///     log.push("hello".into());
+///     ctx.after(Duration::from_millis(1), |log, ctx| {
+///         log.push("goodbye".into());
+///         ctx.exit(0);
+///         Ok(())
+///     });
+/// }
+///
+/// let mut event_loop = Loop::new()?;
+/// event_loop.defer(|log, ctx| Ok(greet(log, ctx)));
+/// let mut log = Vec::new();
+/// event_loop.run(&mut log)?;
+/// assert_eq!(log, ["hello", "goodbye"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Ctx<S> {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) slots: Slab<Entry<S>>,
+    pub(crate) heap: TimerHeap,
+    /// What the last wait found.
+    pub(crate) batch: Batch,
+    /// Timers that expired, descriptors that are ready, and operations that ended, which are not yet told.
+    pub(crate) due: VecDeque<(Key, Instant)>,
+    pub(crate) ready: VecDeque<Key>,
+    pub(crate) done: VecDeque<(Key, io::Result<usize>)>,
+    pub(crate) deferred: VecDeque<OnceCall<S>>,
+    /// Posts that were taken out of the mailbox.
+    pub(crate) posts: VecDeque<crate::remote::Post<S>>,
+    /// Registrations whose interest the backend does not know yet.
+    dirty: Vec<Key>,
+    hooks: [Vec<Key>; 4],
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) mailbox: Arc<Mailbox<S>>,
+    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) pool: Pool,
+    pub(crate) outer: Option<Outer>,
+    pub(crate) in_turn: bool,
+    pub(crate) exit: Option<i32>,
+    on_error: Option<ErrorCall<S>>,
+    /// Failures that no error hook took.
+    pub(crate) faults: VecDeque<Fault>,
+    pub(crate) stats: Stats,
+    /// How many enabled descriptors, operations and externals there are: what could wake the loop, beside timers.
+    enabled: usize,
+    pub(crate) ops: usize,
+    externals: usize,
+}
+
+impl<S> fmt::Debug for Ctx<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("caps", &self.backend.caps()).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl<S: 'static> Ctx<S> {
+    pub(crate) fn new(backend: Box<dyn Backend>) -> Self {
+        let bell = Arc::new(Bell::new(backend.waker()));
+        Ctx {
+            slots: Slab::new(),
+            heap: TimerHeap::new(),
+            batch: Batch::default(),
+            due: VecDeque::new(),
+            ready: VecDeque::new(),
+            done: VecDeque::new(),
+            deferred: VecDeque::new(),
+            posts: VecDeque::new(),
+            dirty: Vec::new(),
+            hooks: Default::default(),
+            mailbox: Arc::new(Mailbox::new(Arc::clone(&bell))),
+            nudges: Arc::new(Nudges::new(Arc::clone(&bell))),
+            pool: Pool::new(Arc::clone(&bell)),
+            bell,
+            outer: None,
+            in_turn: false,
+            exit: None,
+            on_error: None,
+            faults: VecDeque::new(),
+            stats: Stats::default(),
+            enabled: 0,
+            ops: 0,
+            externals: 0,
+            backend,
+        }
+    }
+
+    /// Adds a source: whenever it is ready for what is wanted, or failed or hung up, `f` is called with the user's state,
+    /// the loop, the source and the raw mask.
+    ///
+    /// The loop owns the source and closes it when it is removed, or with the loop; [`remove`](Self::remove) hands it
+    /// back. It is lent only as `&T`: nobody can swap the descriptor under its registration. `f` may be called when
+    /// there is nothing to do after all, so what it does must not block: the descriptor should be non-blocking.
+    ///
+    /// # Errors
+    /// The source comes back with `EPERM` where its kind cannot be waited for (regular files, with epoll), `EEXIST` where
+    /// the descriptor is in the loop already, [`Unsupported`](io::ErrorKind::Unsupported) where [`caps`](Self::caps)
+    /// denies the mode, `ENOSPC` and `ENOMEM` at the system's limits.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, Mode, Next, Ready};
+    /// use std::io::{Read, Write, pipe};
+    ///
+    /// let (reader, mut writer) = pipe()?;
+    /// let mut event_loop: Loop<String> = Loop::new()?;
+    /// event_loop.add(reader, Ready::READ, Mode::Level, |text, _, mut reader, _| {
+    ///     let mut buf = [0; 64];
+    ///     let n = reader.read(&mut buf)?;
+    ///     text.push_str(std::str::from_utf8(&buf[..n])?);
+    ///     Ok(if n == 0 { Next::Remove } else { Next::Keep })
+    /// })?;
+    /// writer.write_all(b"hello")?;
+    /// drop(writer);
+    /// let mut text = String::new();
+    /// event_loop.run(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add<T: AsFd + 'static>(
+        &mut self,
+        source: T,
+        want: Ready,
+        mode: Mode,
+        mut f: impl FnMut(&mut S, &mut Ctx<S>, &T, Ready) -> Result + 'static,
+    ) -> Result<Id<T>, AddError<T>> {
+        self.add_shared(source, want, mode, |_, source| Box::new(move |s, ctx, ready| f(s, ctx, &source, ready)))
+    }
+
+    /// As [`add`](Self::add), with a plain function and a word instead of a closure.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_plain<T: AsFd + 'static>(
+        &mut self,
+        source: T,
+        want: Ready,
+        mode: Mode,
+        handler: Plain<S>,
+    ) -> Result<Id<T>, AddError<T>> {
+        let source = Rc::new(source);
+        let io = Io::new(Lent::Owned(Rc::clone(&source) as _), Handler::Plain(handler), want, mode);
+        Ok(self.add_io(source, io)?.0)
+    }
+
+    /// Adds a source with a closure that shares it, made once there is a key.
+    pub(crate) fn add_shared<T: AsFd + 'static>(
+        &mut self,
+        source: T,
+        want: Ready,
+        mode: Mode,
+        make: impl FnOnce(Key, Rc<T>) -> IoCall<S>,
+    ) -> Result<Id<T>, AddError<T>> {
+        let source = Rc::new(source);
+        let io = Io::new(Lent::Owned(Rc::clone(&source) as _), Handler::Running, want, mode);
+        let (id, source) = self.add_io(source, io)?;
+        if let Some(io) = self.io_mut(id.key) {
+            io.handler = Handler::Closure(make(id.key, source));
+        }
+        Ok(id)
+    }
+
+    /// Registers `io`, which holds the only other handle to `source`.
+    fn add_io<T: AsFd + 'static>(&mut self, source: Rc<T>, io: Io<S>) -> Result<(Id<T>, Rc<T>), AddError<T>> {
+        match self.register(io) {
+            Ok(key) => Ok((Id::new(key), source)),
+            Err((io, error)) => {
+                drop(io);
+                let source = Rc::into_inner(source).expect("the registration, now dropped, had the only other handle");
+                Err(AddError { source, error })
+            }
+        }
+    }
+
+    /// Puts a registration into the table and the backend.
+    pub(crate) fn register(&mut self, io: Io<S>) -> Result<Key, (Box<Io<S>>, io::Error)> {
+        let (want, mode) = (io.want, io.mode);
+        let key = self.insert(Kind::Io(io));
+        let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { unreachable!("just inserted") };
+        match self.backend.add(io.source.fd(), key, want, mode) {
+            Ok(()) => {
+                io.registered = Some((want, mode));
+                self.enabled += 1;
+                Ok(key)
+            }
+            Err(e) => match self.slots.remove(key) {
+                Some(Entry { kind: Kind::Io(io), .. }) => Err((Box::new(io), e)),
+                _ => unreachable!("just inserted"),
+            },
+        }
+    }
+
+    pub(crate) fn insert(&mut self, kind: Kind<S>) -> Key {
+        self.slots.insert(Entry { name: None, calls: 0, kind })
+    }
+
+    pub(crate) fn entry_mut(&mut self, key: Key) -> Option<&mut Entry<S>> {
+        self.slots.get_mut(key)
+    }
+
+    pub(crate) fn io_mut(&mut self, key: Key) -> Option<&mut Io<S>> {
+        match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
+            Some(Kind::Io(io)) => Some(io),
+            _ => None,
+        }
+    }
+
+    /// The source that `id` names, also inside its own callback.
+    pub fn get<T: 'static>(&self, id: Id<T>) -> Option<&T> {
+        match &self.slots.get(id.key)?.kind {
+            Kind::Io(Io { source: Lent::Owned(source), .. }) => source.any().downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Removes a source and hands it back. It leaves the backend at once. `None` where the id is stale, or where this is
+    /// called in the source's own callback, which is still holding it: it is then dropped after that.
+    pub fn remove<T: 'static>(&mut self, id: Id<T>) -> Option<T> {
+        self.get(id)?;
+        match self.take_out(id.key)?.kind {
+            Kind::Io(Io { source: Lent::Owned(source), handler, .. }) => {
+                drop(handler);
+                Rc::into_inner(source.into_any().downcast::<T>().ok()?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Removes and drops whatever `id` names: a source, timer, hook or external. An operation is asked to end instead, as
+    /// by [`cancel_op`](Self::cancel_op). Returns whether it was there.
+    pub fn cancel(&mut self, id: impl Into<AnyId>) -> bool {
+        let key = id.into().key;
+        match self.slots.get(key) {
+            Some(Entry { kind: Kind::Op(_), .. }) => self.cancel_op(Id::new(key)),
+            Some(_) => self.take_out(key).is_some(),
+            None => false,
+        }
+    }
+
+    /// Takes an entry out of the table and of everything that knows it. Not for operations.
+    pub(crate) fn take_out(&mut self, key: Key) -> Option<Entry<S>> {
+        let mut entry = self.slots.remove(key)?;
+        match &mut entry.kind {
+            Kind::Io(io) => {
+                if io.registered.take().is_some() {
+                    // Fails only where the user closed the descriptor behind our back: then nothing is left to remove.
+                    let _ = self.backend.remove(io.source.fd(), key);
+                }
+                self.enabled -= usize::from(io.enabled);
+            }
+            Kind::Timer(_) => {
+                self.heap.disarm(key.slot());
+            }
+            Kind::Hook(hook) => self.hooks[hook.point as usize].retain(|h| *h != key),
+            Kind::External(external) => {
+                self.externals -= 1;
+                for watch in external.watches.drain(..).map(|watch| watch.1).chain([external.timer]) {
+                    self.take_out(watch);
+                }
+            }
+            Kind::Op(_) => unreachable!("operations leave by their end"),
+        }
+        Some(entry)
+    }
+
+    /// Changes what a source is watched for, from the next wait on. Returns whether `id` names a source.
+    ///
+    /// A mode that [`caps`](Self::caps) denies fails then, as an error of the source's.
+    pub fn set(&mut self, id: impl Into<AnyId>, want: Ready, mode: Mode) -> bool {
+        self.set_interest(id.into().key, want, mode)
+    }
+
+    pub(crate) fn set_interest(&mut self, key: Key, want: Ready, mode: Mode) -> bool {
+        let Some(io) = self.io_mut(key) else { return false };
+        (io.want, io.mode) = (want, mode);
+        self.note_change(key);
+        true
+    }
+
+    /// Enables or disables a source, timer or hook. Returns whether `id` names one (operations and externals cannot be
+    /// disabled).
+    ///
+    /// A disabled source is not in the backend: it reports nothing, failure and hang-up included. A source that fired as
+    /// one-shot is armed again. A disabled timer is disarmed; an enabled one, unless it is armed, is due the next time
+    /// that its phase has (a periodic one) or at once (any other).
+    pub fn enable(&mut self, id: impl Into<AnyId>, on: bool) -> bool {
+        self.enable_key(id.into().key, on)
+    }
+
+    pub(crate) fn enable_key(&mut self, key: Key, on: bool) -> bool {
+        let now = self.backend.now();
+        match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
+            Some(Kind::Io(io)) => {
+                match (io.enabled, on) {
+                    (false, true) => self.enabled += 1,
+                    (true, false) => self.enabled -= 1,
+                    _ => {}
+                }
+                io.enabled = on;
+                if !on {
+                    io.pending = Ready::empty(); // what it was ready for, nobody is to be told any more
+                }
+                self.note_change(key);
+                true
+            }
+            Some(Kind::Timer(timer)) => {
+                let next = match &timer.call {
+                    TimerCall::Every(every, _) => next_in_phase(every, now),
+                    _ => now,
+                };
+                if !on {
+                    self.disarm_key(key);
+                } else if !timer.expired && self.heap.deadline(key.slot()).is_none() {
+                    self.arm_key(key, next);
+                }
+                true
+            }
+            Some(Kind::Hook(hook)) => {
+                hook.enabled = on;
+                true
+            }
+            Some(Kind::Op(_) | Kind::External(_)) | None => false,
+        }
+    }
+
+    fn note_change(&mut self, key: Key) {
+        if let Some(io) = self.io_mut(key)
+            && !std::mem::replace(&mut io.dirty, true)
+        {
+            self.dirty.push(key);
+            self.settle_outer();
+        }
+    }
+
+    /// Tells the backend of the changes since the last wait.
+    pub(crate) fn flush(&mut self, s: &mut S) {
+        while let Some(key) = self.dirty.pop() {
+            let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { continue };
+            io.dirty = false;
+            let asked = io.enabled.then_some((io.want, io.mode));
+            let fd = io.source.fd();
+            let result = match (io.registered, asked) {
+                (None, Some((want, mode))) => self.backend.add(fd, key, want, mode),
+                (Some(_), None) if io.spent => continue, // silent already
+                (Some(_), None) => self.backend.remove(fd, key),
+                (Some(old), Some((want, mode))) if old != (want, mode) || io.spent => {
+                    self.backend.change(fd, key, want, mode)
+                }
+                _ => continue,
+            };
+            match result {
+                Ok(()) => (io.registered, io.spent) = (asked, false),
+                Err(e) => {
+                    self.fault(s, Some(key), e.into());
+                }
+            }
+        }
+    }
+
+    /// Gives whatever `id` names a name, for [`sources`](Self::sources) and [`Fault`]. Returns whether it was there.
+    pub fn set_name(&mut self, id: impl Into<AnyId>, name: impl Into<Box<str>>) -> bool {
+        let entry = self.slots.get_mut(id.into().key);
+        entry.map(|entry| entry.name = Some(name.into())).is_some()
+    }
+
+    /// The state of everything that the loop holds.
+    pub fn sources(&self) -> impl Iterator<Item = SourceInfo<'_>> {
+        self.slots.iter().map(|(key, entry)| {
+            let due = match entry.kind {
+                Kind::Timer(_) => self.heap.deadline(key.slot()),
+                _ => None,
+            };
+            let (kind, enabled, want) = match &entry.kind {
+                Kind::Io(io) => (SourceKind::Io, io.enabled, Some((io.want, io.mode))),
+                Kind::Timer(_) => (SourceKind::Timer, due.is_some(), None),
+                Kind::Hook(hook) => (SourceKind::Hook, hook.enabled, None),
+                Kind::Op(_) => (SourceKind::Operation, true, None),
+                Kind::External(_) => (SourceKind::External, true, None),
+            };
+            let name = entry.name.as_deref();
+            SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls: entry.calls }
+        })
+    }
+
+    /// The time by which the loop's timers go: [`Instant::now`], unless the backend has a clock of its own.
+    pub fn now(&self) -> Instant {
+        self.backend.now()
+    }
+
+    /// Calls `f` once, `delay` from now, never early. A delay beyond what an [`Instant`] holds never ends.
+    pub fn after(&mut self, delay: Duration, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) -> Id<Timer> {
+        let key = self.insert_timer(TimerCall::Once(Box::new(f)));
+        if let Some(when) = self.now().checked_add(delay) {
+            self.arm_key(key, when);
+        }
+        Id::new(key)
+    }
+
+    /// Calls `f` once at `when`, never early; in the next turn, if that has passed.
+    pub fn at(&mut self, when: Instant, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) -> Id<Timer> {
+        let key = self.insert_timer(TimerCall::Once(Box::new(f)));
+        self.arm_key(key, when);
+        Id::new(key)
+    }
+
+    /// Calls `f` periodically. For other clocks than the monotonic one, [`on`](Self::on) takes a
+    /// [`becket_sys::timer::Timer`].
+    pub fn every(
+        &mut self,
+        every: impl Into<Every>,
+        f: impl FnMut(&mut S, &mut Ctx<S>, Tick) -> Result + 'static,
+    ) -> Id<Timer> {
+        let mut every = every.into();
+        let first = every.first.or_else(|| self.now().checked_add(every.period));
+        every.first = first;
+        let key = self.insert_timer(TimerCall::Every(every, Some(Box::new(f))));
+        if let Some(first) = first {
+            self.arm_key(key, first);
+        }
+        Id::new(key)
+    }
+
+    /// A timer with a plain function and a word, not armed. It stays until it is cancelled: arming it, again and again,
+    /// allocates nothing.
+    pub fn timer_plain(&mut self, handler: Plain<S>) -> Id<Timer> {
+        Id::new(self.insert_timer(TimerCall::Plain(handler)))
+    }
+
+    /// Sets when a timer is due, whether it is armed or not: a periodic one the next time, with its phase from then on.
+    /// Returns whether it was there.
+    pub fn arm(&mut self, id: Id<Timer>, when: Instant) -> bool {
+        if let Some(TimerEntry { call: TimerCall::Every(every, _), .. }) = self.timer_mut(id.key) {
+            every.first = Some(when);
+        }
+        self.arm_key(id.key, when)
+    }
+
+    pub(crate) fn arm_key(&mut self, key: Key, when: Instant) -> bool {
+        let Some(timer) = self.timer_mut(key) else { return false };
+        timer.expired = false;
+        self.heap.arm(key.slot(), when);
+        self.settle_outer();
+        true
+    }
+
+    /// Disarms a timer. It stays, and may be armed again. Returns whether it was armed.
+    pub fn disarm(&mut self, id: Id<Timer>) -> bool {
+        self.disarm_key(id.key)
+    }
+
+    pub(crate) fn disarm_key(&mut self, key: Key) -> bool {
+        let Some(timer) = self.timer_mut(key) else { return false };
+        std::mem::replace(&mut timer.expired, false) | self.heap.disarm(key.slot())
+    }
+
+    pub(crate) fn insert_timer(&mut self, call: TimerCall<S>) -> Key {
+        self.insert(Kind::Timer(TimerEntry { expired: false, call }))
+    }
+
+    pub(crate) fn timer_mut(&mut self, key: Key) -> Option<&mut TimerEntry<S>> {
+        match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
+            Some(Kind::Timer(timer)) => Some(timer),
+            _ => None,
+        }
+    }
+
+    /// Calls `f` at the end of this turn, or of the next one: of work deferred by deferred work, each turn does one
+    /// round. The loop does not wait before.
+    pub fn defer(&mut self, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) {
+        self.deferred.push_back(Box::new(f));
+        self.settle_outer();
+    }
+
+    /// Calls `f` at a point of every turn. A hook does not keep the loop alive.
+    pub fn hook(&mut self, point: HookPoint, f: impl FnMut(&mut S, &mut Ctx<S>) -> Result + 'static) -> Id<Hook> {
+        let key = self.insert(Kind::Hook(HookEntry { point, enabled: true, call: Some(Box::new(f)) }));
+        self.hooks[point as usize].push(key);
+        Id::new(key)
+    }
+
+    /// Calls the hooks of a point; whether one asked to be called again.
+    pub(crate) fn run_hooks(&mut self, s: &mut S, point: HookPoint) -> bool {
+        let mut again = false;
+        for key in self.hooks[point as usize].clone() {
+            let Some(hook) = self.hook_mut(key).filter(|hook| hook.enabled) else { continue };
+            let Some(mut call) = hook.call.take() else { continue };
+            let result = self.protected(s, key, |s, ctx| call(s, ctx));
+            if let Some(hook) = self.hook_mut(key) {
+                hook.call = Some(call);
+            }
+            again |= matches!(result, Ok(Next::Again));
+            self.apply(s, key, result, Ready::empty());
+        }
+        again
+    }
+
+    fn hook_mut(&mut self, key: Key) -> Option<&mut HookEntry<S>> {
+        match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
+            Some(Kind::Hook(hook)) => Some(hook),
+            _ => None,
+        }
+    }
+
+    /// Calls `f` with every failure of a callback, after what failed was disabled. Without one,
+    /// [`turn`](crate::Loop::turn) and [`run`](crate::Loop::run) return them.
+    pub fn on_error(&mut self, f: impl FnMut(&mut S, &mut Ctx<S>, Fault) + 'static) {
+        self.on_error = Some(Box::new(f));
+    }
+
+    pub(crate) fn fault(&mut self, s: &mut S, key: Option<Key>, error: CallbackError) {
+        let name = key.and_then(|key| self.slots.get(key)?.name.clone());
+        if let Some(key) = key {
+            self.enable_key(key, false);
+        }
+        self.report(s, Fault { id: key.map(|key| AnyId { key }), name, error });
+    }
+
+    pub(crate) fn report(&mut self, s: &mut S, fault: Fault) {
+        self.stats.faults += 1;
+        match self.on_error.take() {
+            Some(mut call) => {
+                call(s, self, fault);
+                let _ = self.on_error.get_or_insert(call); // unless it has set another
+            }
+            None => self.faults.push_back(fault),
+        }
+    }
+
+    /// Asks [`run`](crate::Loop::run) to return `code` when this turn ends, after the exit hooks. The last to ask says
+    /// the code.
+    pub fn exit(&mut self, code: i32) {
+        self.exit = Some(code);
+        self.settle_outer();
+    }
+
+    /// A handle by which other threads reach this loop.
+    pub fn remote(&self) -> Remote<S> {
+        Remote::new(&self.mailbox)
+    }
+
+    /// What the loop has done so far.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What the backend can do.
+    pub fn caps(&self) -> Caps {
+        self.backend.caps()
+    }
+
+    pub(crate) fn nudges(&self) -> Arc<Nudges> {
+        Arc::clone(&self.nudges)
+    }
+
+    pub(crate) fn note_joined(&mut self, key: Key) {
+        self.externals += 1;
+        self.nudges.push(key);
+    }
+
+    /// Whether there is something that could ever call anything.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.enabled + self.ops + self.externals + self.heap.len() > 0 || self.has_work() || self.mailbox.has_remotes()
+    }
+
+    /// Whether there is something to do without waiting.
+    pub(crate) fn has_work(&self) -> bool {
+        let queued = !(self.ready.is_empty() && self.due.is_empty() && self.done.is_empty() && self.posts.is_empty());
+        queued
+            || !self.deferred.is_empty()
+            || !self.nudges.is_empty()
+            || !self.faults.is_empty()
+            || self.exit.is_some()
+            || self.bell.is_rung()
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Calls user code on behalf of `key`. If it panics, what it stood for is removed, and the panic goes on: the
+    /// loop is as if it had been removed before.
+    pub(crate) fn protected<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
+        self.stats.callbacks += 1;
+        if let Some(entry) = self.slots.get_mut(key) {
+            entry.calls += 1;
+        }
+        match catch_unwind(AssertUnwindSafe(|| f(s, self))) {
+            Ok(value) => value,
+            Err(panic) => {
+                drop(self.take_out(key));
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Does what a callback of `key` asked for.
+    pub(crate) fn apply(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
+        match result {
+            Ok(Next::Keep) => {}
+            Ok(Next::Again) => match self.slots.get(key).map(|entry| &entry.kind) {
+                Some(Kind::Io(_)) => self.queue(key, ready),
+                Some(Kind::Timer(_)) => drop(self.arm_key(key, self.now())),
+                _ => {}
+            },
+            Ok(Next::Pause(time)) => {
+                self.enable_key(key, false);
+                self.after(time, move |_, ctx| {
+                    ctx.enable_key(key, true);
+                    Ok(())
+                });
+            }
+            Ok(Next::Disable) => {
+                self.enable_key(key, false);
+            }
+            Ok(Next::Remove) => drop(self.take_out(key)),
+            Err(e) => self.fault(s, Some(key), e),
+        }
+    }
+
+    /// Queues a descriptor to be told that it is ready.
+    pub(crate) fn queue(&mut self, key: Key, what: Ready) {
+        let Some(io) = self.io_mut(key) else { return };
+        io.pending |= what;
+        if !std::mem::replace(&mut io.queued, true) {
+            self.ready.push_back(key);
+        }
+    }
+}
+
+/// The next time after `now` that a periodic timer's phase has.
+pub(crate) fn next_in_phase(every: &Every, now: Instant) -> Instant {
+    match every.first {
+        Some(first) if first <= now => first + periods(every.period, missed(first, every.period, now) + 1),
+        Some(first) => first,
+        None => now,
+    }
+}
+
+/// How many whole periods have passed since `due`.
+pub(crate) fn missed(due: Instant, period: Duration, now: Instant) -> u64 {
+    let passed = now.saturating_duration_since(due).as_nanos() / period.as_nanos();
+    u64::try_from(passed).unwrap_or(u64::MAX - 1)
+}
+
+fn periods(period: Duration, n: u64) -> Duration {
+    let nanos = period.as_nanos().saturating_mul(n.into());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}

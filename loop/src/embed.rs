@@ -1,0 +1,108 @@
+//! The loop as a source of another loop.
+
+use crate::backend::{Backend, Fd, Key};
+use crate::{Ctx, Mode, Ready};
+use becket_sys::event::Event;
+use becket_sys::timer::{Clock, Timer, When};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A loop's descriptor for another loop: readable whenever the loop has anything to do, timers and deferred work
+/// included. The other loop then calls [`turn`](crate::Loop::turn) with a time of zero.
+///
+/// Dropping it closes the descriptor; the loop itself goes on.
+///
+/// ```
+/// use becket_loop::{Loop, Mode, Next, Ready};
+/// use std::cell::RefCell;
+/// use std::time::Duration;
+///
+/// let mut inner: Loop<u32> = Loop::new()?;
+/// inner.after(Duration::from_millis(2), |n, _| Ok(*n += 1));
+///
+/// let mut outer: Loop<u32> = Loop::new()?;
+/// outer.add(inner.embed()?, Ready::READ, Mode::Level, move |n, ctx, _, _| {
+///     inner.turn(n, Some(Duration::ZERO))?;
+///     ctx.exit(0);
+///     Ok(Next::Keep)
+/// })?;
+/// let mut n = 0;
+/// outer.run(&mut n)?;
+/// assert_eq!(n, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Embedded {
+    fd: OwnedFd,
+}
+
+impl AsFd for Embedded {
+    fn as_fd(&self) -> Fd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What makes the set readable for reasons that are no descriptor's. Both are edge-triggered members of it: nobody
+/// reads them, and a look at the set makes it unready again.
+pub(crate) struct Outer {
+    timer: Timer,
+    /// For when the timer is armed.
+    armed: Option<Instant>,
+    work: Event,
+}
+
+impl Outer {
+    /// Keys that no slot has.
+    const TIMER: Key = Key::from_u64(u64::MAX - 1);
+    const WORK: Key = Key::from_u64(u64::MAX - 2);
+
+    fn new(backend: &mut dyn Backend) -> io::Result<Self> {
+        let outer = Outer { timer: Timer::new(Clock::Monotonic)?, armed: None, work: Event::new()? };
+        backend.add(outer.timer.as_fd(), Self::TIMER, Ready::READ, Mode::Edge)?;
+        backend.add(outer.work.as_fd(), Self::WORK, Ready::READ, Mode::Edge)?;
+        Ok(outer)
+    }
+}
+
+impl<S: 'static> Ctx<S> {
+    pub(crate) fn embed(&mut self) -> io::Result<Embedded> {
+        let Some(fd) = self.backend.as_fd() else {
+            let name = self.backend.caps().name;
+            let why = format!("a loop over {name} cannot stand in another one: it has no descriptor");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        };
+        let fd = fd.try_clone_to_owned()?;
+        if self.outer.is_none() {
+            self.outer = Some(Outer::new(&mut *self.backend)?);
+            self.nudges.embedded.store(true, Ordering::Relaxed);
+        }
+        self.settle_outer();
+        Ok(Embedded { fd })
+    }
+
+    /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn that
+    /// is left to its end.
+    pub(crate) fn settle_outer(&mut self) {
+        if self.in_turn || self.outer.is_none() {
+            return;
+        }
+        let (work, next) = (self.has_work() || self.has_changes(), self.heap.next());
+        let now = self.backend.now();
+        let Some(outer) = &mut self.outer else { return };
+        if work {
+            // A full counter is ready, too; no error can happen.
+            let _ = outer.work.add(1);
+        }
+        if outer.armed != next {
+            outer.armed = next;
+            let when = next.map(|next| When::After(next.saturating_duration_since(now)));
+            // Arming a timer of ours for a valid time cannot fail.
+            let _ = match when {
+                Some(when) => outer.timer.set(when, None).map(drop),
+                None => outer.timer.disarm(),
+            };
+        }
+    }
+}

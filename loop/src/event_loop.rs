@@ -1,0 +1,390 @@
+//! The loop's turn.
+
+use crate::backend::{Backend, Epoll, Event, Key};
+use crate::ctx::{Handler, Kind, TickCall, TimerCall, TimerEntry, missed, next_in_phase};
+use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Mode, Plain, Ready, RunError, Tick};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+/// How many ready descriptors one turn serves at most, so that timers and other threads are not kept waiting by many
+/// busy ones. The rest is served in the next turn, before what that one finds.
+const READY_PER_TURN: usize = 256;
+
+/// A callback loop: one thread, one set of descriptors, callbacks that get the user's state `S`.
+///
+/// It dereferences to [`Ctx`], which has all that adds, changes and removes. A turn runs, in this order: prepare hooks
+/// and nudged [externals](crate::External); the wait; check hooks; the timers that are due; the descriptors that are
+/// ready, at most 256; the operations that ended; what other threads posted; deferred work. Timers, posts and deferred
+/// work are run from a snapshot: what they add has its turn in the next one.
+///
+/// Where a callback fails, what it belongs to is disabled, the rest of the turn goes on, and the failure goes to the
+/// [error hook](Ctx::on_error). Where a callback panics, what it belongs to is removed and the panic goes on out of
+/// `turn`; the loop stays usable, and the next turn goes on with what was not yet called.
+///
+/// Dropping the loop drops all sources and closures; operations under way are waited for.
+///
+/// ```
+/// use becket_loop::{Loop, Next};
+/// use std::time::Duration;
+///
+/// struct State { ticks: u32 }
+///
+/// let mut event_loop = Loop::new()?;
+/// event_loop.every(Duration::from_millis(1), |state: &mut State, ctx, _tick| {
+///     state.ticks += 1;
+///     if state.ticks == 3 {
+///         ctx.exit(0);
+///     }
+///     Ok(Next::Keep)
+/// });
+/// let mut state = State { ticks: 0 };
+/// assert_eq!(event_loop.run(&mut state)?, 0);
+/// assert_eq!(state.ticks, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Loop<S> {
+    ctx: Ctx<S>,
+}
+
+impl<S> Deref for Loop<S> {
+    type Target = Ctx<S>;
+
+    fn deref(&self) -> &Ctx<S> {
+        &self.ctx
+    }
+}
+
+impl<S> DerefMut for Loop<S> {
+    fn deref_mut(&mut self) -> &mut Ctx<S> {
+        &mut self.ctx
+    }
+}
+
+impl<S> fmt::Debug for Loop<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop").field("ctx", &self.ctx).finish()
+    }
+}
+
+impl<S: 'static> Loop<S> {
+    /// A loop over epoll(7).
+    ///
+    /// # Errors
+    /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self::with_backend(Epoll::new()?))
+    }
+
+    /// A loop over a backend of the caller's choice.
+    pub fn with_backend(backend: impl Backend + 'static) -> Self {
+        Loop { ctx: Ctx::new(Box::new(backend)) }
+    }
+
+    /// Turns until [`exit`](Ctx::exit) is asked for, and returns its code; or until nothing is left that could call
+    /// anything (no enabled source, armed timer, operation, external, deferred work, nor a [`Remote`](crate::Remote)),
+    /// and returns 0. The exit hooks are called before it returns either way. It may be run again.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn). Running it again goes on.
+    pub fn run(&mut self, s: &mut S) -> Result<i32, RunError> {
+        while self.ctx.exit.is_none() && self.ctx.is_alive() {
+            self.turn(s, None)?;
+        }
+        let code = self.ctx.exit.take().unwrap_or(0);
+        self.ctx.run_hooks(s, HookPoint::Exit);
+        self.ctx.take_fault()?;
+        Ok(code)
+    }
+
+    /// Makes one turn: waits until there is something to do, or for `max` (`None`: without limit; zero: looks and does
+    /// not wait), and does it. Returns how many callbacks were called. It does not wait where nothing is left that could
+    /// call anything, as [`run`](Self::run) defines it.
+    ///
+    /// # Errors
+    /// [`RunError::Wait`] where the system cannot wait. [`RunError::Callback`] where a callback failed and there is no
+    /// error hook: the turn was finished first, and of several failures each turn returns one.
+    pub fn turn(&mut self, s: &mut S, max: Option<Duration>) -> Result<usize, RunError> {
+        let before = self.ctx.stats.callbacks;
+        let deadline = self.prepare(s)?;
+        let limit = max.and_then(|max| self.ctx.now().checked_add(max));
+        self.wait(deadline.into_iter().chain(limit).min())?;
+        self.dispatch(s)?;
+        Ok((self.ctx.stats.callbacks - before) as usize)
+    }
+
+    /// The first of a turn's three steps, for those who stand inside a foreign main loop: does what comes before a
+    /// wait, and returns until when to wait at most: a time that has passed where there is something to do at once,
+    /// `None` where only a descriptor or another thread can end the wait.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
+        let mut ctx = InTurn::begin(&mut self.ctx);
+        ctx.run_hooks(s, HookPoint::Prepare);
+        ctx.step_nudged(s);
+        ctx.flush(s);
+        let mut again = false;
+        if !ctx.has_work() {
+            again = ctx.run_hooks(s, HookPoint::Idle);
+            ctx.step_nudged(s);
+            ctx.flush(s);
+        }
+        // What came before may have taken away the last thing that could end a wait.
+        let now = (again || ctx.has_work() || !ctx.is_alive()).then(|| ctx.now());
+        Ok(now.or(ctx.heap.next()))
+    }
+
+    /// The second step: waits until something is ready, or until `deadline` (`None`: without limit). Returns how many
+    /// events were found; they are kept for [`dispatch`](Self::dispatch).
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<usize, RunError> {
+        let ctx = &mut self.ctx;
+        ctx.stats.waits += 1;
+        let before = ctx.batch.len();
+        ctx.backend.wait(&mut ctx.batch, deadline)?;
+        let found = ctx.batch.len() - before;
+        ctx.stats.events += found as u64;
+        Ok(found)
+    }
+
+    /// The third step: calls what is to be called. Returns how many callbacks that were.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn dispatch(&mut self, s: &mut S) -> Result<usize, RunError> {
+        let before = self.ctx.stats.callbacks;
+        let mut ctx = InTurn::begin(&mut self.ctx);
+        ctx.sort_batch();
+        ctx.run_hooks(s, HookPoint::Check);
+        ctx.run_timers(s);
+        ctx.run_ready(s);
+        ctx.run_done(s);
+        ctx.run_posts(s);
+        ctx.run_deferred(s);
+        drop(ctx);
+        self.ctx.take_fault()?;
+        Ok((self.ctx.stats.callbacks - before) as usize)
+    }
+
+    /// This loop as a source of another one.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend has no descriptor (see
+    /// [`Caps::embed`](crate::backend::Caps::embed)); `EMFILE` where no three are left.
+    pub fn embed(&mut self) -> io::Result<Embedded> {
+        self.ctx.embed()
+    }
+}
+
+/// The loop while a turn is under way; at its end, by a panic too, an outer loop's view of it is brought up to date.
+struct InTurn<'a, S: 'static> {
+    ctx: &'a mut Ctx<S>,
+}
+
+impl<'a, S: 'static> InTurn<'a, S> {
+    fn begin(ctx: &'a mut Ctx<S>) -> Self {
+        ctx.in_turn = true;
+        InTurn { ctx }
+    }
+}
+
+impl<S: 'static> Drop for InTurn<'_, S> {
+    fn drop(&mut self) {
+        self.ctx.in_turn = false;
+        self.ctx.settle_outer();
+    }
+}
+
+impl<S: 'static> Deref for InTurn<'_, S> {
+    type Target = Ctx<S>;
+
+    fn deref(&self) -> &Ctx<S> {
+        self.ctx
+    }
+}
+
+impl<S: 'static> DerefMut for InTurn<'_, S> {
+    fn deref_mut(&mut self) -> &mut Ctx<S> {
+        self.ctx
+    }
+}
+
+impl<S: 'static> Ctx<S> {
+    fn take_fault(&mut self) -> Result<(), RunError> {
+        self.faults.pop_front().map_or(Ok(()), |fault| Err(RunError::Callback(fault)))
+    }
+
+    fn step_nudged(&mut self, s: &mut S) {
+        for key in self.nudges.take() {
+            let Some(external) = self.external(key) else { continue };
+            let cause = if std::mem::replace(&mut external.is_new, false) { Cause::Joined } else { Cause::Nudged };
+            self.step_external(s, key, cause);
+        }
+    }
+
+    /// Moves what the wait found to where it is kept until it is told. After this a panic loses nothing.
+    fn sort_batch(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for event in batch.drain() {
+            match event {
+                Event::Ready { key, what } => {
+                    let Some(io) = self.io_mut(key).filter(|io| io.enabled) else { continue };
+                    if io.mode == Mode::OneShot {
+                        io.spent = true;
+                    }
+                    self.queue(key, what);
+                }
+                Event::Done { key, result } => self.done.push_back((key, result)),
+            }
+        }
+        self.batch = batch;
+        if self.bell.take() {
+            self.pool.collect(&mut self.done);
+            let posts = self.mailbox.take();
+            self.stats.posts += posts.len() as u64;
+            self.posts.extend(posts);
+        }
+    }
+
+    fn run_timers(&mut self, s: &mut S) {
+        let now = self.now();
+        while let Some((slot, when)) = self.heap.pop_due(now) {
+            let Some(key) = self.slots.key_of(slot) else { continue };
+            if let Some(timer) = self.timer_mut(key) {
+                timer.expired = true;
+                self.due.push_back((key, when));
+            }
+        }
+        while let Some((key, when)) = self.due.pop_front() {
+            // Not if it was disarmed, armed anew or cancelled since.
+            if self.timer_mut(key).is_some_and(|timer| std::mem::replace(&mut timer.expired, false)) {
+                self.stats.timers += 1;
+                self.run_timer(s, key, when);
+            }
+        }
+    }
+
+    fn run_timer(&mut self, s: &mut S, key: Key, due: Instant) {
+        let Some(timer) = self.timer_mut(key) else { return };
+        match &mut timer.call {
+            TimerCall::Plain(plain) => {
+                let Plain { call, data } = *plain;
+                let next = self.protected(s, key, |s, ctx| call(s, ctx, data, Ready::empty()));
+                self.apply(s, key, Ok(next), Ready::empty());
+            }
+            TimerCall::External(of) => {
+                if let Some(of) = *of {
+                    self.step_external(s, of, Cause::Timeout);
+                }
+            }
+            TimerCall::Once(_) => {
+                let Some(entry) = self.take_out(key) else { return };
+                let Kind::Timer(timer) = entry.kind else { return };
+                let TimerCall::Once(call) = timer.call else { return };
+                if let Err(error) = self.protected(s, key, call) {
+                    self.report(s, Fault { id: Some(AnyId { key }), name: entry.name, error });
+                }
+            }
+            TimerCall::Every(every, call) => {
+                let Some(call) = call.take() else { return };
+                let every = *every;
+                self.run_periodic(s, key, due, every, call);
+            }
+        }
+    }
+
+    fn run_periodic(&mut self, s: &mut S, key: Key, due: Instant, every: Every, mut call: TickCall<S>) {
+        let now = self.now();
+        let tick = Tick { due, missed: missed(due, every.period, now) };
+        // Armed before the call, so that the callback may arm or disarm it otherwise.
+        let next = match every.missed {
+            Missed::Skip => next_in_phase(&every, now),
+            Missed::Burst => due + every.period,
+            Missed::Delay => now + every.period,
+        };
+        self.heap.arm(key.slot(), next);
+        let result = self.protected(s, key, |s, ctx| call(s, ctx, tick));
+        if let Some(TimerEntry { call: TimerCall::Every(_, place), .. }) = self.timer_mut(key) {
+            *place = Some(call);
+            if every.missed == Missed::Delay && self.heap.deadline(key.slot()) == Some(next) {
+                let next = self.now() + every.period;
+                self.heap.arm(key.slot(), next);
+            }
+        }
+        self.apply(s, key, result, Ready::empty());
+    }
+
+    fn run_ready(&mut self, s: &mut S) {
+        for _ in 0..self.ready.len().min(READY_PER_TURN) {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(io) = self.io_mut(key) else { continue };
+            io.queued = false;
+            let ready = std::mem::take(&mut io.pending);
+            if !io.enabled || ready.is_empty() {
+                continue;
+            }
+            if io.spent {
+                self.enable_key(key, false); // until it is enabled again, which also arms it
+            }
+            self.tell(s, key, ready);
+        }
+    }
+
+    fn tell(&mut self, s: &mut S, key: Key, ready: Ready) {
+        let Some(io) = self.io_mut(key) else { return };
+        let result = match &mut io.handler {
+            Handler::Plain(plain) => {
+                let Plain { call, data } = *plain;
+                Ok(self.protected(s, key, |s, ctx| call(s, ctx, data, ready)))
+            }
+            Handler::External { of, token } => {
+                let (of, token) = (*of, *token);
+                self.step_external(s, of, Cause::Ready { token, ready });
+                return;
+            }
+            Handler::Closure(_) => {
+                let Handler::Closure(mut call) = std::mem::replace(&mut io.handler, Handler::Running) else { return };
+                let result = self.protected(s, key, |s, ctx| call(s, ctx, ready));
+                if let Some(io) = self.io_mut(key) {
+                    io.handler = Handler::Closure(call);
+                }
+                result
+            }
+            Handler::Running => return, // cannot be: a callback cannot make a turn of its own loop
+        };
+        self.apply(s, key, result, ready);
+    }
+
+    fn run_done(&mut self, s: &mut S) {
+        for _ in 0..self.done.len() {
+            let Some((key, result)) = self.done.pop_front() else { return };
+            self.complete(s, key, result);
+        }
+    }
+
+    fn run_posts(&mut self, s: &mut S) {
+        for _ in 0..self.posts.len() {
+            let Some(post) = self.posts.pop_front() else { return };
+            self.run_loose(s, post);
+        }
+    }
+
+    fn run_deferred(&mut self, s: &mut S) {
+        for _ in 0..self.deferred.len() {
+            let Some(call) = self.deferred.pop_front() else { return };
+            self.run_loose(s, call);
+        }
+    }
+
+    /// Calls what has no place in the table.
+    fn run_loose(&mut self, s: &mut S, call: impl FnOnce(&mut S, &mut Ctx<S>) -> crate::Result<()>) {
+        self.stats.callbacks += 1;
+        if let Err(e) = call(s, self) {
+            self.fault(s, None, e);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Foreign libraries with descriptors and a timeout of their own.
+
+use crate::backend::{Fd, Key};
+use crate::ctx::{Handler, Io, Kind, Lent, TimerCall, TimerEntry};
+use crate::remote::Nudges;
+use crate::{Ctx, Id, Mode, Next, Ready, Result};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A library (in C or not) that brings its own descriptors, which may come and go and whose interest may change, and
+/// one timeout: libmosquitto, libcurl, c-ares, libpq, sd-bus.
+///
+/// The loop calls [`step`](Self::step) whenever something happened, and [`next_event`](Self::next_event) until there is
+/// none, handing each event to the user's closure: no code of the user's runs inside the library, and none is on the
+/// stack when the closure adds to or takes from the library again. It is never stepped while it is being stepped.
+///
+/// ```
+/// use becket_loop::{Cause, External, Loop, Mode, Next, Ready, Wishes};
+/// use std::io::{PipeReader, PipeWriter, Read, Write};
+/// use std::os::fd::AsFd;
+/// use std::time::Duration;
+///
+/// /// A "library" that reads a pipe into which it wrote, and then gives up after a timeout.
+/// struct Library { reader: PipeReader, writer: PipeWriter, events: Vec<String> }
+///
+/// impl External for Library {
+///     type Event = String;
+///     fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
+///         match cause {
+///             Cause::Joined => {
+///                 wishes.watch(7, self.reader.as_fd(), Ready::READ, Mode::Level).unwrap();
+///                 self.writer.write_all(b"hi").unwrap();
+///             }
+///             Cause::Ready { token: 7, .. } => {
+///                 let mut buf = [0; 2];
+///                 self.reader.read_exact(&mut buf).unwrap();
+///                 self.events.push(String::from_utf8_lossy(&buf).into());
+///                 wishes.timeout(Some(wishes.now() + Duration::from_millis(2)));
+///             }
+///             Cause::Timeout => {
+///                 self.events.push("timeout".into());
+///                 wishes.leave();
+///             }
+///             _ => {}
+///         }
+///     }
+///     fn next_event(&mut self) -> Option<String> {
+///         (!self.events.is_empty()).then(|| self.events.remove(0))
+///     }
+/// }
+///
+/// let (reader, writer) = std::io::pipe()?;
+/// let mut event_loop: Loop<Vec<String>> = Loop::new()?;
+/// event_loop.join(Library { reader, writer, events: Vec::new() }, |log, _, event| {
+///     log.push(event);
+///     Ok(Next::Keep)
+/// });
+/// let mut log = Vec::new();
+/// event_loop.run(&mut log)?;
+/// assert_eq!(log, ["hi", "timeout"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait External: 'static {
+    /// What the library has to tell the user.
+    type Event;
+
+    /// Does the library's work for `cause`: a bounded amount of it, and never blocking. What it wants from the loop
+    /// from now on it says by `wishes`; what it does not mention stays as it was.
+    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause);
+
+    /// The next event for the user, until `None`.
+    fn next_event(&mut self) -> Option<Self::Event>;
+}
+
+/// Why an [`External`] is stepped.
+///
+/// ```
+/// use becket_loop::{Cause, Ready};
+///
+/// let cause = Cause::Ready { token: 5, ready: Ready::READ };
+/// assert!(matches!(cause, Cause::Ready { token: 5, .. }));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It has just joined the loop.
+    Joined,
+    /// The descriptor that it watches under `token` is ready.
+    Ready {
+        /// The name it gave to the descriptor.
+        token: u64,
+        /// The raw mask.
+        ready: Ready,
+    },
+    /// Its timeout is reached, never before; the timeout is then unset.
+    Timeout,
+    /// Somebody called [`Nudge::now`], or it asked by [`Wishes::again`].
+    Nudged,
+}
+
+/// What an [`External`] asks of the loop while it is stepped.
+///
+/// ```
+/// use becket_loop::{Cause, External, Wishes};
+///
+/// struct Silent;
+/// impl External for Silent {
+///     type Event = ();
+///     fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
+///         assert_eq!(cause, Cause::Joined);
+///         wishes.leave();
+///     }
+///     fn next_event(&mut self) -> Option<()> {
+///         None
+///     }
+/// }
+/// let mut event_loop: becket_loop::Loop<()> = becket_loop::Loop::new()?;
+/// event_loop.join(Silent, |_, _, _| Ok(becket_loop::Next::Keep));
+/// assert_eq!(event_loop.run(&mut ())?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Wishes<'a> {
+    inner: &'a mut dyn Wish,
+}
+
+impl fmt::Debug for Wishes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wishes").finish_non_exhaustive()
+    }
+}
+
+/// [`Wishes`] without the loop's state type.
+trait Wish {
+    fn watch(&mut self, token: u64, fd: Fd<'_>, want: Ready, mode: Mode) -> io::Result<()>;
+    fn watched(&mut self, token: u64) -> Option<Key>;
+    fn set(&mut self, key: Key, want: Ready, mode: Mode);
+    fn unwatch(&mut self, token: u64) -> bool;
+    fn timeout(&mut self, at: Option<Instant>);
+    fn leave(&mut self);
+    fn nudge(&self) -> Nudge;
+    fn now(&self) -> Instant;
+}
+
+impl Wishes<'_> {
+    /// Watches `fd` under the name `token`. The loop keeps a duplicate of its own (close-on-exec), so the library
+    /// may close `fd` when it likes, and its number may come back for something else. What was watched under that
+    /// name before is unwatched first.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left; those of [`Ctx::add`].
+    pub fn watch(&mut self, token: u64, fd: Fd<'_>, want: Ready, mode: Mode) -> io::Result<()> {
+        self.inner.unwatch(token);
+        self.inner.watch(token, fd, want, mode)
+    }
+
+    /// Changes what `token` is watched for; empty interest still reports failure and hang-up. Arms a one-shot one
+    /// again. Returns whether it is watched.
+    pub fn set(&mut self, token: u64, want: Ready, mode: Mode) -> bool {
+        let key = self.inner.watched(token);
+        if let Some(key) = key {
+            self.inner.set(key, want, mode);
+        }
+        key.is_some()
+    }
+
+    /// No longer watches `token`: the duplicate is deleted from the set and closed at once. Returns whether it was
+    /// watched.
+    pub fn unwatch(&mut self, token: u64) -> bool {
+        self.inner.unwatch(token)
+    }
+
+    /// Sets the one timeout, instead of the one before; `None`: there is none. A time in the past is reached at once.
+    pub fn timeout(&mut self, at: Option<Instant>) {
+        self.inner.timeout(at);
+    }
+
+    /// Asks for another step in the next turn, which does not wait: there is more to do, but others come first.
+    pub fn again(&mut self) {
+        self.nudge().now();
+    }
+
+    /// The loop's time.
+    pub fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    /// A handle by which this library is stepped from anywhere.
+    pub fn nudge(&self) -> Nudge {
+        self.inner.nudge()
+    }
+
+    /// Leaves the loop, and is dropped, after the events that it still has were handed out.
+    pub fn leave(&mut self) {
+        self.inner.leave();
+    }
+}
+
+/// Has an [`External`] stepped ([`Cause::Nudged`]) before the loop waits the next time: for calls of the user into the
+/// library, and for other threads, whose call ends a wait that is under way. Several calls may count as one; once the
+/// library has left the loop they do nothing.
+///
+/// ```
+/// use becket_loop::Nudge;
+///
+/// fn send_and_sync<T: Send + Sync + Clone>() {}
+/// send_and_sync::<Nudge>();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Nudge {
+    key: Key,
+    nudges: Arc<Nudges>,
+}
+
+impl Nudge {
+    /// Asks for a step.
+    pub fn now(&self) {
+        self.nudges.push(self.key);
+    }
+}
+
+/// A library that has joined, with the user's closure.
+pub(crate) struct ExternalEntry<S> {
+    /// Taken out while it is stepped.
+    pub(crate) joined: Option<Box<dyn Joined<S>>>,
+    /// What it watches: its names and our registrations.
+    pub(crate) watches: Vec<(u64, Key)>,
+    pub(crate) timer: Key,
+    /// Whether it was not stepped yet.
+    pub(crate) is_new: bool,
+    leaving: bool,
+}
+
+pub(crate) trait Joined<S> {
+    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause);
+    /// Hands one event to the user; `None` where there is none.
+    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>) -> Option<Result>;
+}
+
+struct Pair<L, F> {
+    lib: L,
+    f: F,
+}
+
+impl<S, L: External, F: FnMut(&mut S, &mut Ctx<S>, L::Event) -> Result> Joined<S> for Pair<L, F> {
+    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
+        self.lib.step(wishes, cause);
+    }
+
+    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>) -> Option<Result> {
+        let event = self.lib.next_event()?;
+        Some((self.f)(s, ctx, event))
+    }
+}
+
+/// One external's view of the loop while it is stepped.
+struct Stepping<'a, S> {
+    ctx: &'a mut Ctx<S>,
+    key: Key,
+}
+
+impl<S: 'static> Stepping<'_, S> {
+    fn entry(&mut self) -> Option<&mut ExternalEntry<S>> {
+        self.ctx.external(self.key)
+    }
+}
+
+impl<S: 'static> Wish for Stepping<'_, S> {
+    fn watch(&mut self, token: u64, fd: Fd<'_>, want: Ready, mode: Mode) -> io::Result<()> {
+        let duplicate = fd.try_clone_to_owned()?;
+        let io = Io::new(Lent::Owned(Rc::new(duplicate)), Handler::External { of: self.key, token }, want, mode);
+        let watch = self.ctx.register(io).map_err(|(_, e)| e)?;
+        let entry = self.entry().expect("what is stepped is in the table");
+        entry.watches.push((token, watch));
+        Ok(())
+    }
+
+    fn watched(&mut self, token: u64) -> Option<Key> {
+        self.entry()?.watches.iter().find(|watch| watch.0 == token).map(|watch| watch.1)
+    }
+
+    fn set(&mut self, key: Key, want: Ready, mode: Mode) {
+        self.ctx.set_interest(key, want, mode);
+        self.ctx.enable_key(key, true);
+    }
+
+    fn unwatch(&mut self, token: u64) -> bool {
+        let Some(entry) = self.entry() else { return false };
+        let Some(at) = entry.watches.iter().position(|watch| watch.0 == token) else { return false };
+        let (_, watch) = entry.watches.swap_remove(at);
+        drop(self.ctx.take_out(watch));
+        true
+    }
+
+    fn timeout(&mut self, at: Option<Instant>) {
+        let Some(timer) = self.entry().map(|entry| entry.timer) else { return };
+        match at {
+            Some(at) => self.ctx.arm_key(timer, at),
+            None => self.ctx.disarm_key(timer),
+        };
+    }
+
+    fn leave(&mut self) {
+        if let Some(entry) = self.entry() {
+            entry.leaving = true;
+        }
+    }
+
+    fn nudge(&self) -> Nudge {
+        Nudge { key: self.key, nudges: self.ctx.nudges() }
+    }
+
+    fn now(&self) -> Instant {
+        self.ctx.now()
+    }
+}
+
+impl<S: 'static> Ctx<S> {
+    /// Takes in a foreign library; `f` gets its events. It keeps the loop alive until it leaves, or is cancelled (which
+    /// drops it; inside its own closure, after that).
+    ///
+    /// It is stepped for the first time ([`Cause::Joined`]) before the loop waits the next time. An error of `f` goes
+    /// where errors of callbacks go, and the library stays; so do all answers of `f` but [`Next::Remove`].
+    pub fn join<L: External>(
+        &mut self,
+        lib: L,
+        f: impl FnMut(&mut S, &mut Ctx<S>, L::Event) -> Result + 'static,
+    ) -> Id<L> {
+        let timer = self.insert_timer(TimerCall::External(None));
+        let joined: Box<dyn Joined<S>> = Box::new(Pair { lib, f });
+        let entry = ExternalEntry { joined: Some(joined), watches: Vec::new(), timer, is_new: true, leaving: false };
+        let key = self.insert(Kind::External(entry));
+        if let Some(TimerEntry { call: TimerCall::External(of), .. }) = self.timer_mut(timer) {
+            *of = Some(key);
+        }
+        self.note_joined(key);
+        Id::new(key)
+    }
+
+    /// Steps an external and hands out its events.
+    pub(crate) fn step_external(&mut self, s: &mut S, key: Key, cause: Cause) {
+        let Some(mut joined) = self.external(key).and_then(|entry| entry.joined.take()) else { return };
+        self.protected(s, key, |_, ctx| {
+            let mut stepping = Stepping { ctx, key };
+            joined.step(&mut Wishes { inner: &mut stepping }, cause);
+        });
+        while let Some(told) = self.protected(s, key, |s, ctx| joined.tell(s, ctx)) {
+            match told {
+                Ok(Next::Remove) => drop(self.take_out(key)),
+                Ok(_) => {}
+                Err(e) => self.fault(s, Some(key), e),
+            }
+            if self.external(key).is_none() {
+                return; // removed in its own closure: dropped here
+            }
+        }
+        let Some(entry) = self.external(key) else { return };
+        if entry.leaving {
+            drop(self.take_out(key));
+        } else {
+            entry.joined = Some(joined);
+        }
+    }
+
+    pub(crate) fn external(&mut self, key: Key) -> Option<&mut ExternalEntry<S>> {
+        match self.entry_mut(key).map(|entry| &mut entry.kind) {
+            Some(Kind::External(external)) => Some(external),
+            _ => None,
+        }
+    }
+}

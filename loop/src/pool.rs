@@ -1,0 +1,127 @@
+//! Helper threads, which carry out operations where no backend does.
+
+use crate::backend::Key;
+use crate::op::RawOp;
+use crate::remote::Bell;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+
+/// How many threads there are at most. They sleep in system calls, so their number has little to do with cores.
+const THREADS: usize = 4;
+
+/// A queue of operations and the threads that serve it, started as they are needed.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(Key, RawOp)>,
+    done: Vec<(Key, io::Result<usize>)>,
+    idle: usize,
+    closed: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics under this lock")
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Pool { shared: Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), bell }), threads: Vec::new() }
+    }
+
+    /// Queues an operation.
+    ///
+    /// The caller has promised (as [`RawOp::perform`] asks) that what it names is valid until its end is collected.
+    pub(crate) fn submit(&mut self, key: Key, op: RawOp) {
+        let mut state = self.shared.lock();
+        state.queue.push_back((key, op));
+        let more = state.idle < state.queue.len() && self.threads.len() < THREADS;
+        drop(state);
+        self.shared.work.notify_one();
+        if more {
+            let shared = Arc::clone(&self.shared);
+            match thread::Builder::new().name("becket-helper".into()).spawn(move || serve(&shared)) {
+                Ok(thread) => self.threads.push(thread),
+                Err(e) if self.threads.is_empty() => self.refuse(key, e),
+                Err(_) => {} // the threads that there are will come to it
+            }
+        }
+    }
+
+    fn refuse(&self, key: Key, error: io::Error) {
+        let mut state = self.shared.lock();
+        state.queue.retain(|(queued, _)| *queued != key);
+        state.done.push((key, Err(error)));
+        drop(state);
+        self.shared.bell.ring();
+    }
+
+    /// Ends an operation that has not begun; one that has ends by itself.
+    pub(crate) fn cancel(&self, key: Key) {
+        if self.shared.lock().queue.iter().any(|(queued, _)| *queued == key) {
+            self.refuse(key, rustix::io::Errno::CANCELED.into());
+        }
+    }
+
+    /// Takes the operations that ended since the last call.
+    pub(crate) fn collect(&self, into: &mut VecDeque<(Key, io::Result<usize>)>) {
+        into.extend(self.shared.lock().done.drain(..));
+    }
+
+    /// Cancels what has not begun and waits for the rest: afterwards no operation is under way.
+    pub(crate) fn close(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let cancelled: Vec<_> = state.queue.drain(..).map(|(key, _)| key).collect();
+        state.done.extend(cancelled.into_iter().map(|key| (key, Err(rustix::io::Errno::CANCELED.into()))));
+        drop(state);
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            thread.join().expect("helper threads catch panics");
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn serve(shared: &Shared) {
+    // A signal that the process takes by descriptor must not be delivered here.
+    let _mask = becket_sys::signal::MaskGuard::block(becket_sys::signal::SignalSet::all());
+    let mut state = shared.lock();
+    loop {
+        if let Some((key, op)) = state.queue.pop_front() {
+            drop(state);
+            // SAFETY: who submitted it promised that what it names is valid until its end is collected, which is
+            // after this call returned.
+            let perform = || unsafe { op.perform() };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(perform));
+            let result = result.unwrap_or_else(|_| Err(io::Error::other("the operation panicked")));
+            state = shared.lock();
+            state.done.push((key, result));
+            shared.bell.ring();
+        } else if state.closed {
+            return;
+        } else {
+            state.idle += 1;
+            state = shared.work.wait(state).expect("no code panics under this lock");
+            state.idle -= 1;
+        }
+    }
+}

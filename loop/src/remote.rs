@@ -1,0 +1,195 @@
+//! What other threads do to a loop.
+
+use crate::backend::{Key, Waker};
+use crate::{Ctx, Result};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+
+/// Wakes the loop, at most once until it has looked.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    waker: Waker,
+}
+
+impl Bell {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Bell { rung: AtomicBool::new(false), waker }
+    }
+
+    /// Says that there is something to look at, which the caller has put in its place before. Only the first of
+    /// several who ring pays for waking the loop.
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Whether somebody rang. The loop asks before it looks, so that who rings while it looks is heard the next time.
+    pub(crate) fn take(&self) -> bool {
+        self.rung.load(Ordering::Relaxed) && self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
+    }
+}
+
+pub(crate) type Post<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + Send>;
+
+pub(crate) struct Mailbox<S> {
+    /// `None` once the loop is gone.
+    posts: Mutex<Option<Vec<Post<S>>>>,
+    /// How many handles there are.
+    remotes: AtomicUsize,
+    bell: Arc<Bell>,
+}
+
+impl<S> Mailbox<S> {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Mailbox { posts: Mutex::new(Some(Vec::new())), remotes: AtomicUsize::new(0), bell }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Post<S>> {
+        self.posts.lock().expect("no code panics under this lock").as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn has_remotes(&self) -> bool {
+        self.remotes.load(Ordering::Acquire) > 0
+    }
+
+    /// The loop is gone: what is still in the box is handed back to be dropped.
+    pub(crate) fn close(&self) -> Option<Vec<Post<S>>> {
+        self.posts.lock().expect("no code panics under this lock").take()
+    }
+}
+
+/// A handle by which other threads reach a loop. As long as one exists, [`run`](crate::Loop::run) does not end for want
+/// of anything to wait for.
+///
+/// ```
+/// use becket_loop::{Loop, Remote};
+///
+/// let mut event_loop: Loop<Vec<&str>> = Loop::new()?;
+/// let remote: Remote<Vec<&str>> = event_loop.remote();
+/// let thread = std::thread::spawn(move || {
+///     remote.post(|log, _| Ok(log.push("posted")));
+///     remote.exit(7);
+/// });
+/// let mut log = Vec::new();
+/// assert_eq!(event_loop.run(&mut log)?, 7);
+/// assert_eq!(log, ["posted"]);
+/// thread.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Remote<S> {
+    mailbox: Arc<Mailbox<S>>,
+}
+
+impl<S> Remote<S> {
+    pub(crate) fn new(mailbox: &Arc<Mailbox<S>>) -> Self {
+        mailbox.remotes.fetch_add(1, Ordering::Relaxed);
+        Remote { mailbox: Arc::clone(mailbox) }
+    }
+}
+
+impl<S: 'static> Remote<S> {
+    /// Has `f` called in the loop's thread, in the order of posting. Returns `false` where the loop is gone: `f`
+    /// was dropped. Where the loop goes before it comes to it, `f` is dropped as well.
+    pub fn post(&self, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + Send + 'static) -> bool {
+        let post: Post<S> = Box::new(f);
+        let mut posts = self.mailbox.posts.lock().expect("no code panics under this lock");
+        let Some(queue) = &mut *posts else {
+            drop(posts); // before `post`, whose destructor is the user's
+            return false;
+        };
+        queue.push(post);
+        drop(posts);
+        self.mailbox.bell.ring();
+        true
+    }
+
+    /// Ends the loop's wait, so that it makes a turn.
+    pub fn wake(&self) {
+        self.mailbox.bell.ring();
+    }
+
+    /// Asks the loop to exit; see [`Ctx::exit`]. Returns `false` where the loop is gone.
+    pub fn exit(&self, code: i32) -> bool {
+        self.post(move |_, ctx| {
+            ctx.exit(code);
+            Ok(())
+        })
+    }
+}
+
+impl<S> Clone for Remote<S> {
+    fn clone(&self) -> Self {
+        Remote::new(&self.mailbox)
+    }
+}
+
+impl<S> Drop for Remote<S> {
+    fn drop(&mut self) {
+        self.mailbox.remotes.fetch_sub(1, Ordering::AcqRel);
+        // Perhaps the last thing that kept the loop alive: let it see.
+        self.mailbox.bell.ring();
+    }
+}
+
+impl<S> fmt::Debug for Remote<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
+/// The externals that asked to be stepped.
+#[derive(Debug)]
+pub(crate) struct Nudges {
+    queue: Mutex<Vec<Key>>,
+    some: AtomicBool,
+    thread: ThreadId,
+    /// Whether the loop, outside of its turns, may be waiting in another loop.
+    pub(crate) embedded: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+impl Nudges {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Nudges {
+            queue: Mutex::default(),
+            some: AtomicBool::new(false),
+            thread: thread::current().id(),
+            embedded: AtomicBool::new(false),
+            bell,
+        }
+    }
+
+    pub(crate) fn push(&self, key: Key) {
+        let mut queue = self.queue.lock().expect("no code panics under this lock");
+        if !queue.contains(&key) {
+            queue.push(key);
+        }
+        self.some.store(true, Ordering::Release);
+        drop(queue);
+        // In the loop's own thread the loop is not waiting, and looks before it does.
+        if self.embedded.load(Ordering::Relaxed) || thread::current().id() != self.thread {
+            self.bell.ring();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.some.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take(&self) -> Vec<Key> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut queue = self.queue.lock().expect("no code panics under this lock");
+        self.some.store(false, Ordering::Release);
+        std::mem::take(&mut queue)
+    }
+}

@@ -1,0 +1,131 @@
+//! The kinds of `becket-sys` that are sources.
+
+use super::Source;
+use crate::{Next, Ready, Result};
+use becket_sys::process::{Child, PidFd};
+use becket_sys::signal::{SigInfo, Signals};
+use becket_sys::{event, gpio, is_exhausted, tcp, timer, unix};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// How many events one call reads of a kind that has a call for each: the rest is reported again.
+const BATCH: usize = 16;
+
+/// How long a listener rests when the process or the system has no descriptor left for a connection.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Reads up to [`BATCH`] events one by one.
+fn each<T>(mut read: impl FnMut() -> std::io::Result<Option<T>>, emit: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result {
+    for _ in 0..BATCH {
+        let Some(event) = read()? else { break };
+        if emit(event).is_break() {
+            break;
+        }
+    }
+    Ok(Next::Keep)
+}
+
+/// The event is the sum of what was added.
+impl Source for event::Event {
+    type Event<'a> = u64;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result {
+        let sum = self.try_read()?;
+        let _ = sum.map(emit);
+        Ok(Next::Keep)
+    }
+}
+
+/// The event says how often the timer expired, or that its clock was set. For the clocks and modes that the loop's own
+/// timers do not have.
+impl Source for timer::Timer {
+    type Event<'a> = timer::Event;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(timer::Event) -> ControlFlow<()>) -> Result {
+        let event = self.try_read()?;
+        let _ = event.map(emit);
+        Ok(Next::Keep)
+    }
+}
+
+/// The event is a signal that was taken. Block the signals before any thread is started: creating
+/// [`Signals`] does so for the calling thread.
+impl Source for Signals {
+    type Event<'a> = SigInfo;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(SigInfo) -> ControlFlow<()>) -> Result {
+        each(|| self.try_read(), emit)
+    }
+}
+
+/// The event is how the child ended; then the source is removed.
+impl Source for Child {
+    type Event<'a> = ExitStatus;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(ExitStatus) -> ControlFlow<()>) -> Result {
+        once(self.try_wait()?, emit)
+    }
+}
+
+/// The event is how the process, a child of this one, ended; then the source is removed. For a process that is not a
+/// child, watch the descriptor by [`Ctx::add`](crate::Ctx::add): it is readable once the process has ended, but only its
+/// parent learns how.
+impl Source for PidFd {
+    type Event<'a> = ExitStatus;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(ExitStatus) -> ControlFlow<()>) -> Result {
+        once(self.try_wait()?, emit)
+    }
+}
+
+fn once(status: Option<ExitStatus>, emit: &mut dyn FnMut(ExitStatus) -> ControlFlow<()>) -> Result {
+    let Some(status) = status else { return Ok(Next::Keep) };
+    let _ = emit(status);
+    Ok(Next::Remove)
+}
+
+/// The event is the line's value after an edge, re-read. Edges that follow each other faster than they are read count
+/// as one. Set the edge by [`Line::watch`](gpio::sysfs::Line::watch) before.
+impl Source for gpio::sysfs::Line {
+    type Event<'a> = bool;
+
+    fn interest(&self) -> Ready {
+        Ready::PRI
+    }
+
+    fn ready(&self, ready: Ready, emit: &mut dyn FnMut(bool) -> ControlFlow<()>) -> Result {
+        // ERR beside PRI is how sysfs reports a change. The read also takes the report back.
+        if ready.is_priority() {
+            let _ = emit(self.value()?);
+        }
+        Ok(Next::Keep)
+    }
+}
+
+/// The event is an accepted connection. Where no descriptor is left for it, it waits in the backlog, and the listener
+/// rests for 100 ms.
+impl Source for tcp::Listener {
+    type Event<'a> = (tcp::Stream, SocketAddr);
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
+        rest_if_exhausted(each(|| self.try_accept(), emit))
+    }
+}
+
+/// As for TCP.
+impl Source for unix::Listener {
+    type Event<'a> = (unix::Stream, unix::Address);
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
+        rest_if_exhausted(each(|| self.try_accept(), emit))
+    }
+}
+
+fn rest_if_exhausted(result: Result) -> Result {
+    match result {
+        Err(e) if e.downcast_ref().is_some_and(is_exhausted) => Ok(Next::Pause(EXHAUSTED)),
+        other => other,
+    }
+}

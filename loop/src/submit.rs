@@ -1,0 +1,164 @@
+//! Submitting operations, and what their end calls.
+
+use crate::backend::Key;
+use crate::ctx::{Entry, Kind};
+use crate::op::{Op, Operation, RawOp};
+use crate::{Ctx, Id, Result};
+use std::fmt;
+use std::io;
+
+/// What the end of a raw operation calls: a function and a word.
+///
+/// ```
+/// use becket_loop::{Ctx, Loop, PlainDone, op::RawOp};
+///
+/// fn done(seen: &mut Vec<u64>, _: &mut Ctx<Vec<u64>>, data: u64, result: std::io::Result<usize>) {
+///     seen.push(data + result.unwrap() as u64);
+/// }
+///
+/// let mut event_loop: Loop<Vec<u64>> = Loop::new()?;
+/// // SAFETY: a call names no memory.
+/// unsafe { event_loop.submit_raw(RawOp::Call(Box::new(|| Ok(2))), PlainDone { call: done, data: 40 }) };
+/// let mut seen = Vec::new();
+/// event_loop.run(&mut seen)?;
+/// assert_eq!(seen, [42]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct PlainDone<S> {
+    /// What is called, with `data` and what the operation returned.
+    pub call: fn(&mut S, &mut Ctx<S>, u64, io::Result<usize>),
+    /// The word that `call` gets.
+    pub data: u64,
+}
+
+impl<S> Clone for PlainDone<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for PlainDone<S> {}
+
+impl<S> fmt::Debug for PlainDone<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlainDone").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+/// An operation under way.
+pub(crate) enum OpEntry<S> {
+    /// Boxed, so that it does not move while the system works on it.
+    Typed(Box<dyn Ending<S>>),
+    Plain(PlainDone<S>),
+}
+
+pub(crate) trait Ending<S> {
+    /// Makes the output and hands it to the user; `None` drops it.
+    ///
+    /// # Safety
+    /// As [`Operation::finish`].
+    unsafe fn end(self: Box<Self>, to: Option<(&mut S, &mut Ctx<S>)>, result: io::Result<usize>) -> Result<()>;
+}
+
+struct Typed<O, F> {
+    op: O,
+    f: F,
+}
+
+impl<S, O: Operation, F: FnOnce(&mut S, &mut Ctx<S>, O::Output) -> Result<()>> Ending<S> for Typed<O, F> {
+    unsafe fn end(self: Box<Self>, to: Option<(&mut S, &mut Ctx<S>)>, result: io::Result<usize>) -> Result<()> {
+        let Typed { op, f } = *self;
+        // SAFETY: handed on from the caller.
+        let output = unsafe { op.finish(result) };
+        to.map_or(Ok(()), |(s, ctx)| f(s, ctx, output))
+    }
+}
+
+impl<S: 'static> Ctx<S> {
+    /// Starts an operation; `f` is called with its output when it ended, in a later turn, exactly once. The operation
+    /// owns its file and its buffer, and hands them back in the output. See [`op`](crate::op) for those that there are.
+    ///
+    /// Nothing is refused here: what goes wrong is in the output. Dropping the loop cancels operations that have not
+    /// begun, waits for the others, and drops their outputs.
+    pub fn submit<O: Operation>(
+        &mut self,
+        op: O,
+        f: impl FnOnce(&mut S, &mut Ctx<S>, O::Output) -> Result<()> + 'static,
+    ) -> Id<Op> {
+        let mut typed = Box::new(Typed { op, f });
+        // It has its final place, and stays in it until `end`: `Operation` asks for no more.
+        let raw = typed.op.raw();
+        self.start(raw, OpEntry::Typed(typed))
+    }
+
+    /// As [`submit`](Self::submit), for a raw operation on borrowed memory.
+    ///
+    /// # Safety
+    /// The descriptors that `raw` names must stay open, and the memory valid and nobody else's to write (or, for
+    /// what is only read from, to change), until the handler was called, or the loop was dropped.
+    pub unsafe fn submit_raw(&mut self, raw: RawOp, handler: PlainDone<S>) -> Id<Op> {
+        self.start(raw, OpEntry::Plain(handler))
+    }
+
+    fn start(&mut self, raw: RawOp, entry: OpEntry<S>) -> Id<Op> {
+        let key = self.insert(Kind::Op(entry));
+        self.ops += 1;
+        if let Err(raw) = self.backend.submit(key, raw) {
+            self.pool.submit(key, raw);
+        }
+        Id::new(key)
+    }
+
+    /// Asks that an operation end early. Its handler is still called: with `ECANCELED` where it had not begun, else with
+    /// what it did. Returns whether it was still under way.
+    pub fn cancel_op(&mut self, id: Id<Op>) -> bool {
+        if !matches!(self.slots.get(id.key), Some(Entry { kind: Kind::Op(_), .. })) {
+            return false;
+        }
+        self.backend.cancel(id.key);
+        self.pool.cancel(id.key);
+        true
+    }
+
+    /// Hands an operation's result to whom it belongs.
+    pub(crate) fn complete(&mut self, s: &mut S, key: Key, result: io::Result<usize>) {
+        let Some(entry) = self.take_op(key) else { return };
+        self.stats.completions += 1;
+        match entry {
+            OpEntry::Plain(plain) => self.protected(s, key, |s, ctx| (plain.call)(s, ctx, plain.data, result)),
+            OpEntry::Typed(typed) => {
+                // SAFETY: the result came from the backend or the pool, for this operation, which ended.
+                let told = self.protected(s, key, |s, ctx| unsafe { typed.end(Some((s, ctx)), result) });
+                if let Err(e) = told {
+                    self.fault(s, None, e);
+                }
+            }
+        }
+    }
+
+    fn take_op(&mut self, key: Key) -> Option<OpEntry<S>> {
+        if !matches!(self.slots.get(key), Some(Entry { kind: Kind::Op(_), .. })) {
+            return None;
+        }
+        self.ops -= 1;
+        match self.slots.remove(key)?.kind {
+            Kind::Op(op) => Some(op),
+            _ => None,
+        }
+    }
+}
+
+impl<S> Drop for Ctx<S> {
+    /// No operation outlives the loop: what it works on may be gone after this.
+    fn drop(&mut self) {
+        drop(self.mailbox.close());
+        self.pool.close();
+        self.pool.collect(&mut self.done);
+        for (key, result) in std::mem::take(&mut self.done) {
+            if let Some(Entry { kind: Kind::Op(OpEntry::Typed(typed)), .. }) = self.slots.remove(key) {
+                // SAFETY: as in `complete`. The output, which may own a new descriptor, is dropped.
+                let _ = unsafe { typed.end(None, result) };
+            }
+        }
+    }
+}
