@@ -324,8 +324,8 @@ impl<S: 'static> Ctx<S> {
             let Some(io) = self.io_mut(key) else { continue };
             io.queued = false;
             let ready = std::mem::take(&mut io.pending);
-            if !io.enabled || ready.is_empty() {
-                continue;
+            if ready.is_empty() {
+                continue; // disabled since
             }
             if io.spent {
                 self.enable_key(key, false); // until it is enabled again, which also arms it

@@ -1,0 +1,53 @@
+//! What only the backend over epoll has.
+
+#![allow(unsafe_code, reason = "one test lends a descriptor")]
+
+use becket_loop::{Ctx, Loop, Mode, Next, Plain, Ready};
+use becket_sys::event::Event;
+use std::fs::File;
+use std::time::Duration;
+
+#[test]
+fn a_regular_file_is_refused_and_comes_back() {
+    let mut event_loop: Loop<()> = Loop::new().unwrap();
+    assert!(!event_loop.caps().regular_files);
+    let file = File::open("/proc/self/exe").unwrap();
+    let refused = event_loop.add(file, Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap_err();
+    assert_eq!(refused.error().raw_os_error(), Some(1)); // EPERM
+    assert_eq!(event_loop.sources().count(), 0);
+}
+
+/// A turn with one event or one timer makes one wait; a periodic timer's too.
+#[test]
+fn a_turn_is_one_wait() {
+    let mut event_loop: Loop<u64> = Loop::new().unwrap();
+    event_loop.every(Duration::from_millis(1), |n, _, _| {
+        *n += 1;
+        Ok(if *n == 20 { Next::Remove } else { Next::Keep })
+    });
+    let mut n = 0;
+    event_loop.run(&mut n).unwrap();
+    let stats = event_loop.stats();
+    assert!(stats.waits <= stats.timers && stats.timers == 20, "{stats:?}");
+}
+
+#[test]
+fn a_borrowed_descriptor_is_watched_until_it_is_cancelled() {
+    fn count(n: &mut u64, _: &mut Ctx<u64>, data: u64, _: Ready) -> Next {
+        *n += data;
+        Next::Keep
+    }
+    let event = Event::new().unwrap();
+    event.add(1).unwrap();
+    let mut event_loop: Loop<u64> = Loop::new().unwrap();
+    let fd = std::os::fd::AsFd::as_fd(&event);
+    let plain = Plain { call: count, data: 5 };
+    // SAFETY: `event` outlives the loop's registration: it is cancelled below, before it is dropped.
+    let id = unsafe { event_loop.add_borrowed(fd, Ready::READ, Mode::Level, plain) }.unwrap();
+    let mut n = 0;
+    event_loop.turn(&mut n, None).unwrap();
+    assert!(event_loop.cancel(id));
+    drop(event);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, 5);
+}

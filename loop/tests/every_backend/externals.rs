@@ -1,0 +1,166 @@
+//! Foreign libraries with descriptors and a timeout of their own.
+
+use super::*;
+use becket_loop::{Cause, External, Mode, Next, Nudge, Wishes};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+
+type Log = Vec<String>;
+type Step = Box<dyn FnMut(&mut VecDeque<String>, &mut Wishes<'_>, Cause)>;
+
+/// A library whose step is the test's.
+struct Library {
+    step: Step,
+    events: VecDeque<String>,
+}
+
+impl External for Library {
+    type Event = String;
+
+    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
+        (self.step)(&mut self.events, wishes, cause);
+    }
+
+    fn next_event(&mut self) -> Option<String> {
+        self.events.pop_front()
+    }
+}
+
+fn library(step: impl FnMut(&mut VecDeque<String>, &mut Wishes<'_>, Cause) + 'static) -> Library {
+    Library { step: Box::new(step), events: VecDeque::new() }
+}
+
+on_every_backend! {
+    fn it_has_one_timeout_that_is_replaced_and_unset(world: World<Log>) {
+        let start = world.event_loop.now();
+        let mut timeouts = 0;
+        world.event_loop.join(library(move |events, wishes, cause| match cause {
+            Cause::Joined => {
+                wishes.timeout(Some(start + LONG * 100));
+                wishes.timeout(Some(start + Duration::from_millis(2)));
+            }
+            Cause::Timeout => {
+                assert!(wishes.now() >= start + Duration::from_millis(2));
+                timeouts += 1;
+                events.push_back(format!("timeout {timeouts}"));
+                if timeouts == 1 {
+                    wishes.timeout(Some(start));
+                } else {
+                    wishes.timeout(None);
+                    wishes.leave();
+                }
+            }
+            other => panic!("{other:?}"),
+        }), |log: &mut Log, _, event| {
+            log.push(event);
+            Ok(Next::Keep)
+        });
+        let mut log = Log::new();
+        assert_eq!(world.event_loop.run(&mut log).unwrap(), 0);
+        assert_eq!(log, ["timeout 1", "timeout 2"]);
+        assert_eq!(world.event_loop.sources().count(), 0, "its timer went with it");
+    }
+
+    fn a_nudge_counts_from_any_thread_and_from_the_own_closure(world: World<Log>) {
+        let nudge: Rc<RefCell<Option<Nudge>>> = Rc::default();
+        let (inner, own) = (Rc::clone(&nudge), Rc::clone(&nudge));
+        world.event_loop.join(library(move |events, wishes, cause| {
+            events.push_back(format!("{cause:?}"));
+            *inner.borrow_mut() = Some(wishes.nudge());
+        }), move |log: &mut Log, ctx, event| {
+            log.push(event);
+            let nudge = own.borrow().clone().unwrap();
+            match log.len() {
+                1 => nudge.now(),
+                2 => {
+                    // While it waits, from another thread.
+                    std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(20));
+                        nudge.now();
+                    });
+                }
+                _ => ctx.exit(0),
+            }
+            Ok(Next::Keep)
+        });
+        let mut log = Log::new();
+        world.event_loop.run(&mut log).unwrap();
+        assert_eq!(log, ["Joined", "Nudged", "Nudged"]);
+    }
+
+    fn again_lets_others_come_between(world: World<Log>) {
+        let mut left = 3;
+        world.event_loop.join(library(move |events, wishes, _| {
+            events.push_back("step".into());
+            left -= 1;
+            if left > 0 { wishes.again() } else { wishes.leave() }
+        }), |log: &mut Log, ctx, event| {
+            log.push(event);
+            ctx.defer(|log, _| Ok(log.push("other".into())));
+            Ok(Next::Keep)
+        });
+        let mut log = Log::new();
+        world.event_loop.run(&mut log).unwrap();
+        assert_eq!(log, ["step", "other", "step", "other", "step", "other"]);
+    }
+
+    fn it_is_cancelled_in_its_own_closure(world: World<Log>) {
+        let token = Rc::new(());
+        let held = Rc::clone(&token);
+        let id = Rc::new(std::cell::Cell::new(None));
+        let own = Rc::clone(&id);
+        let joined = world.event_loop.join(library(move |events, wishes, _| {
+            let _ = &held;
+            wishes.timeout(Some(wishes.now() + LONG * 100));
+            events.extend(["one".into(), "two".into()]);
+        }), move |log: &mut Log, ctx, event| {
+            log.push(event);
+            assert!(ctx.cancel(own.get().unwrap()));
+            Ok(Next::Keep)
+        });
+        id.set(Some(becket_loop::AnyId::from(joined)));
+        let mut log = Log::new();
+        world.event_loop.run(&mut log).unwrap();
+        assert_eq!((log.as_slice(), Rc::strong_count(&token)), (["one".to_string()].as_slice(), 1));
+        assert_eq!(world.event_loop.sources().count(), 0);
+    }
+}
+
+/// What a library watches is a duplicate: it may close its descriptor first, and the number may come back.
+fn closes_behind_the_loops_back(backend: impl Backend + 'static) {
+    let mut world: World<Log> = World::real(backend);
+    let mut socket = None;
+    let mut peers = Vec::new();
+    world.event_loop.join(
+        library(move |events, wishes, cause| {
+            events.push_back(format!("{cause:?}"));
+            // The old socket is closed before the loop hears of it.
+            drop(socket.take());
+            if peers.len() == 3 {
+                assert!(wishes.unwatch(7) && !wishes.unwatch(7) && !wishes.set(7, Ready::READ, Mode::Level));
+                return wishes.leave();
+            }
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            wishes.watch(7, near.as_fd(), Ready::READ, Mode::Level).unwrap();
+            assert!(wishes.set(7, Ready::READ | Ready::WRITE, Mode::Level));
+            socket = Some(near);
+            peers.push(far);
+        }),
+        |log: &mut Log, _, event| {
+            log.push(event);
+            Ok(Next::Keep)
+        },
+    );
+    let mut log = Log::new();
+    world.event_loop.run(&mut log).unwrap();
+    assert_eq!(log[0], "Joined");
+    assert!(log[1..].iter().all(|event| event.starts_with("Ready { token: 7, ready: Ready(WRITE")), "{log:?}");
+    assert_eq!(log.len(), 4);
+}
+
+#[test]
+fn a_library_closes_behind_the_loops_back() {
+    closes_behind_the_loops_back(Epoll::new().unwrap());
+    closes_behind_the_loops_back(Poll::new().unwrap());
+}

@@ -1,0 +1,98 @@
+//! The one suite that every backend passes: epoll, poll(2) and the scripted one.
+
+mod externals;
+mod life;
+mod operations;
+mod sources;
+mod timers;
+mod turns;
+
+use becket_loop::backend::{Backend, Epoll, Poll, Script, Scripted};
+use becket_loop::{Loop, Ready};
+use becket_sys::event::Event;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longer than anything here takes: a test that would wait for ever fails instead.
+const LONG: Duration = Duration::from_secs(20);
+
+/// A loop over one of the backends, and what makes descriptors ready on it.
+struct World<S> {
+    event_loop: Loop<S>,
+    script: Option<Script>,
+}
+
+impl<S: 'static> World<S> {
+    fn real(backend: impl Backend + 'static) -> Self {
+        World { event_loop: Loop::with_backend(backend), script: None }
+    }
+
+    fn scripted() -> Self {
+        let (backend, script) = Scripted::new();
+        World { event_loop: Loop::with_backend(backend), script: Some(script) }
+    }
+
+    fn probe(&self) -> Probe {
+        Probe { event: Rc::new(Event::new().unwrap()), script: self.script.clone() }
+    }
+}
+
+/// A source that the test makes ready and unready.
+#[derive(Clone)]
+struct Probe {
+    event: Rc<Event>,
+    script: Option<Script>,
+}
+
+impl Probe {
+    fn raise(&self) {
+        self.event.add(1).unwrap();
+        if let Some(script) = &self.script {
+            script.raise(&*self.event, Ready::READ);
+        }
+    }
+
+    fn lower(&self) {
+        self.event.try_read().unwrap();
+        if let Some(script) = &self.script {
+            script.lower(&*self.event, Ready::READ);
+        }
+    }
+
+    /// What is registered: the loop keeps one handle, the test another.
+    fn source(&self) -> Rc<Event> {
+        Rc::clone(&self.event)
+    }
+}
+
+/// Runs a test's function, generic over the state, on each backend.
+macro_rules! on_every_backend {
+    ($($(#[$attribute:meta])* fn $name:ident($world:ident: $type:ty) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[allow(unused_mut, reason = "some bodies give the loop away whole")]
+            fn body(mut $world: $type) $body
+
+            #[test]
+            $(#[$attribute])*
+            fn epoll() {
+                body(World::real(Epoll::new().unwrap()));
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn poll() {
+                body(World::real(Poll::new().unwrap()));
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn scripted() {
+                body(World::scripted());
+            }
+        }
+    )*};
+}
+
+use on_every_backend;

@@ -1,0 +1,158 @@
+//! Timers: order, phase, and never early.
+
+use super::*;
+use becket_loop::{Ctx, Every, Id, Missed, Next, Plain, Tick, Timer};
+use std::time::Instant;
+
+on_every_backend! {
+    fn timers_are_never_early_and_come_in_order(world: World<Vec<(u64, Instant)>>) {
+        let start = world.event_loop.now();
+        for micros in [5000, 1, 700, 3000, 700, 0] {
+            world.event_loop.at(start + Duration::from_micros(micros), move |seen: &mut Vec<_>, ctx| {
+                seen.push((micros, ctx.now()));
+                Ok(())
+            });
+        }
+        let mut seen = Vec::new();
+        world.event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [0, 1, 700, 700, 3000, 5000]);
+        assert!(seen.iter().all(|(micros, at)| *at - start >= Duration::from_micros(*micros)), "{seen:?}");
+        assert!(seen.iter().all(|(_, at)| *at - start < LONG));
+    }
+
+    fn a_due_timer_may_be_cancelled_by_another(world: World<Vec<u32>>) {
+        let now = world.event_loop.now();
+        let later: Rc<std::cell::Cell<Option<Id<Timer>>>> = Rc::default();
+        let inner = Rc::clone(&later);
+        world.event_loop.at(now, move |seen: &mut Vec<u32>, ctx| {
+            seen.push(1);
+            assert!(ctx.cancel(inner.get().unwrap()));
+            Ok(())
+        });
+        let id = world.event_loop.at(now, |seen: &mut Vec<u32>, _| Ok(seen.push(2)));
+        later.set(Some(id));
+        world.event_loop.at(now, |seen: &mut Vec<u32>, _| Ok(seen.push(3)));
+        let mut seen = Vec::new();
+        world.event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen, [1, 3]);
+        assert!(!world.event_loop.cancel(id));
+    }
+
+    fn a_due_timer_that_is_moved_comes_at_its_new_time(world: World<Vec<u32>>) {
+        let now = world.event_loop.now();
+        let moved: Rc<std::cell::Cell<Option<Id<Timer>>>> = Rc::default();
+        let inner = Rc::clone(&moved);
+        world.event_loop.at(now, move |seen: &mut Vec<u32>, ctx| {
+            seen.push(1);
+            let when = ctx.now() + Duration::from_millis(2);
+            assert!(ctx.arm(inner.get().unwrap(), when));
+            Ok(())
+        });
+        moved.set(Some(world.event_loop.at(now, |seen: &mut Vec<u32>, _| Ok(seen.push(2)))));
+        world.event_loop.at(now, |seen: &mut Vec<u32>, _| Ok(seen.push(3)));
+        let mut seen = Vec::new();
+        world.event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen, [1, 3, 2]);
+    }
+
+    fn a_timer_armed_for_now_has_its_turn_in_the_next_turn(world: World<Vec<u64>>) {
+        fn rearm(seen: &mut Vec<u64>, ctx: &mut Ctx<Vec<u64>>) {
+            seen.push(ctx.stats().waits);
+            if seen.len() < 4 {
+                ctx.after(Duration::ZERO, |seen, ctx| Ok(rearm(seen, ctx)));
+            }
+        }
+        world.event_loop.defer(|seen, ctx| Ok(rearm(seen, ctx)));
+        let mut seen = Vec::new();
+        world.event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen, [1, 2, 3, 4]);
+    }
+
+    fn a_periodic_timer_is_disabled_and_enabled_in_phase(world: World<Vec<Instant>>) {
+        let start = world.event_loop.now();
+        let period = Duration::from_millis(20);
+        let id = world.event_loop.every(period, |seen: &mut Vec<Instant>, _, tick| {
+            seen.push(tick.due);
+            Ok(Next::Disable)
+        });
+        let mut seen = Vec::new();
+        assert_eq!(world.event_loop.run(&mut seen).unwrap(), 0, "a disabled timer keeps nothing alive");
+        assert!(world.event_loop.enable(id, true));
+        world.event_loop.run(&mut seen).unwrap();
+        assert!(world.event_loop.cancel(id));
+        assert!(seen[0] >= start + period && seen.len() == 2);
+        assert_eq!((seen[1] - seen[0]).as_nanos() % period.as_nanos(), 0);
+    }
+
+    fn a_plain_timer_stays_and_is_armed_again(world: World<u64>) {
+        fn count(n: &mut u64, _: &mut Ctx<u64>, data: u64, ready: Ready) -> Next {
+            assert!(ready.is_empty());
+            *n += data;
+            Next::Keep
+        }
+        let id = world.event_loop.timer_plain(Plain { call: count, data: 2 });
+        let mut n = 0;
+        assert_eq!(world.event_loop.run(&mut n).unwrap(), 0);
+        for _ in 0..3 {
+            let now = world.event_loop.now();
+            assert!(world.event_loop.arm(id, now));
+            world.event_loop.run(&mut n).unwrap();
+        }
+        let later = world.event_loop.now() + LONG;
+        world.event_loop.arm(id, later);
+        assert!(world.event_loop.disarm(id) && !world.event_loop.disarm(id));
+        world.event_loop.run(&mut n).unwrap();
+        assert_eq!(n, 6);
+    }
+
+    fn times_beyond_all_bounds_never_come(world: World<()>) {
+        let id = world.event_loop.after(Duration::MAX, |_, _| Ok(()));
+        world.event_loop.every(Every::new(Duration::MAX), |_, _, _| Ok(Next::Keep));
+        world.event_loop.after(Duration::from_secs(1 << 40), |_, _| Ok(()));
+        world.event_loop.turn(&mut (), Some(Duration::ZERO)).unwrap();
+        assert!(world.event_loop.cancel(id));
+    }
+}
+
+/// The ticks of a periodic timer of 10 ms that is kept from running between 5 and 37 ms.
+fn ticks(missed: Missed) -> Vec<(u64, u64)> {
+    let mut world: World<Vec<Tick>> = World::scripted();
+    let script = world.script.clone().unwrap();
+    let start = world.event_loop.now();
+    world.event_loop.every(Every::new(Duration::from_millis(10)).missed(missed), |seen: &mut Vec<Tick>, _, tick| {
+        seen.push(tick);
+        Ok(if seen.len() < 5 { Next::Keep } else { Next::Remove })
+    });
+    world.event_loop.after(Duration::from_millis(5), move |_, _| Ok(script.pass(Duration::from_millis(32))));
+    let mut seen = Vec::new();
+    world.event_loop.run(&mut seen).unwrap();
+    seen.iter().map(|tick| ((tick.due - start).as_millis() as u64, tick.missed)).collect()
+}
+
+#[test]
+fn skipping_keeps_the_phase() {
+    assert_eq!(ticks(Missed::Skip), [(10, 2), (40, 0), (50, 0), (60, 0), (70, 0)]);
+}
+
+#[test]
+fn a_burst_makes_up_for_every_period() {
+    assert_eq!(ticks(Missed::Burst), [(10, 2), (20, 1), (30, 0), (40, 0), (50, 0)]);
+}
+
+#[test]
+fn a_delay_moves_the_phase() {
+    assert_eq!(ticks(Missed::Delay), [(10, 2), (47, 0), (57, 0), (67, 0), (77, 0)]);
+}
+
+#[test]
+fn a_year_of_heartbeats_passes_on_the_scripted_clock() {
+    let mut world: World<u32> = World::scripted();
+    let start = world.event_loop.now();
+    world.event_loop.every(Duration::from_secs(3600), |n, _, _| {
+        *n += 1;
+        Ok(if *n < 24 * 365 { Next::Keep } else { Next::Remove })
+    });
+    let mut n = 0;
+    world.event_loop.run(&mut n).unwrap();
+    assert_eq!(world.event_loop.now() - start, Duration::from_secs(3600 * 24 * 365));
+}
