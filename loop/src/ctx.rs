@@ -544,12 +544,10 @@ impl<S: 'static> Ctx<S> {
         self.backend.now()
     }
 
-    /// Calls `f` once, `delay` from now, never early. A delay beyond what an [`Instant`] holds never ends.
+    /// Calls `f` once, `delay` from now, never early. A delay beyond what an [`Instant`] holds counts as 136 years.
     pub fn after(&mut self, delay: Duration, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) -> Id<Timer> {
         let key = self.insert_timer(TimerCall::Once(Box::new(f)));
-        if let Some(when) = self.now().checked_add(delay) {
-            self.arm_key(key, when);
-        }
+        self.arm_key(key, later(self.now(), delay));
         Id::new(key)
     }
 
@@ -568,12 +566,10 @@ impl<S: 'static> Ctx<S> {
         f: impl FnMut(&mut S, &mut Ctx<S>, Tick) -> Result + 'static,
     ) -> Id<Timer> {
         let mut every = every.into();
-        let first = every.first.or_else(|| self.now().checked_add(every.period));
-        every.first = first;
+        let first = every.first.unwrap_or_else(|| later(self.now(), every.period));
+        every.first = Some(first);
         let key = self.insert_timer(TimerCall::Every(every, Some(Box::new(f))));
-        if let Some(first) = first {
-            self.arm_key(key, first);
-        }
+        self.arm_key(key, first);
         Id::new(key)
     }
 
@@ -784,10 +780,15 @@ impl<S: 'static> Ctx<S> {
     }
 }
 
+/// `time` after `at`, or, where no [`Instant`] holds that, a time that nobody lives to see.
+pub(crate) fn later(at: Instant, time: Duration) -> Instant {
+    at.checked_add(time).unwrap_or_else(|| at + Duration::from_secs(1 << 32))
+}
+
 /// The next time after `now` that a periodic timer's phase has.
 pub(crate) fn next_in_phase(every: &Every, now: Instant) -> Instant {
     match every.first {
-        Some(first) if first <= now => first + periods(every.period, missed(first, every.period, now) + 1),
+        Some(first) if first <= now => later(first, periods(every.period, missed(first, every.period, now) + 1)),
         Some(first) => first,
         None => now,
     }

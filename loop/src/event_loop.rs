@@ -1,7 +1,7 @@
 //! The loop's turn.
 
 use crate::backend::{Backend, Epoll, Event, Key};
-use crate::ctx::{Handler, Kind, TickCall, TimerCall, TimerEntry, missed, next_in_phase};
+use crate::ctx::{Handler, Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Mode, Plain, Ready, RunError, Tick};
 use std::fmt;
 use std::io;
@@ -108,7 +108,7 @@ impl<S: 'static> Loop<S> {
     pub fn turn(&mut self, s: &mut S, max: Option<Duration>) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
         let deadline = self.prepare(s)?;
-        let limit = max.and_then(|max| self.ctx.now().checked_add(max));
+        let limit = max.map(|max| later(self.ctx.now(), max));
         self.wait(deadline.into_iter().chain(limit).min())?;
         self.dispatch(s)?;
         Ok((self.ctx.stats.callbacks - before) as usize)
@@ -303,15 +303,15 @@ impl<S: 'static> Ctx<S> {
         // Armed before the call, so that the callback may arm or disarm it otherwise.
         let next = match every.missed {
             Missed::Skip => next_in_phase(&every, now),
-            Missed::Burst => due + every.period,
-            Missed::Delay => now + every.period,
+            Missed::Burst => later(due, every.period),
+            Missed::Delay => later(now, every.period),
         };
         self.heap.arm(key.slot(), next);
         let result = self.protected(s, key, |s, ctx| call(s, ctx, tick));
         if let Some(TimerEntry { call: TimerCall::Every(_, place), .. }) = self.timer_mut(key) {
             *place = Some(call);
             if every.missed == Missed::Delay && self.heap.deadline(key.slot()) == Some(next) {
-                let next = self.now() + every.period;
+                let next = later(self.now(), every.period);
                 self.heap.arm(key.slot(), next);
             }
         }

@@ -107,7 +107,11 @@ on_every_backend! {
 
     fn times_beyond_all_bounds_never_come(world: World<()>) {
         let id = world.event_loop.after(Duration::MAX, |_, _| Ok(()));
-        world.event_loop.every(Every::new(Duration::MAX), |_, _, _| Ok(Next::Keep));
+        for missed in [Missed::Skip, Missed::Burst, Missed::Delay] {
+            let every = Every::new(Duration::MAX).missed(missed);
+            world.event_loop.every(every, |_, _, _| Ok(Next::Keep));
+            world.event_loop.every(every.first(Instant::now()), |_, _, _| Ok(Next::Keep));
+        }
         world.event_loop.after(Duration::from_secs(1 << 40), |_, _| Ok(()));
         world.event_loop.turn(&mut (), Some(Duration::ZERO)).unwrap();
         assert!(world.event_loop.cancel(id));
