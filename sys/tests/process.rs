@@ -26,13 +26,13 @@ fn the_status_is_the_code_or_the_signal() {
         let child = Child::spawn(&mut shell(&format!("exit {code}"))).unwrap();
         assert_eq!(child.wait(soon()).unwrap().unwrap().code(), Some(code));
     }
-    let child = Child::spawn(Command::new("sleep").arg("1000")).unwrap();
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap();
     child.send_signal(Signal::TERM).unwrap();
     let status = child.wait(soon()).unwrap().unwrap();
     assert_eq!((status.code(), status.signal(), status.core_dumped()), (None, Some(libc::SIGTERM), false));
 
     // The standard library sees the same in what wait(2) tells it.
-    let mut same = Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut same = Command::new("sleep").arg("30").spawn().unwrap();
     PidFd::of_child(&same).unwrap().send_signal(Signal::TERM).unwrap();
     assert_eq!(same.wait().unwrap(), status);
 }
@@ -40,7 +40,7 @@ fn the_status_is_the_code_or_the_signal() {
 #[test]
 fn real_time_signals_can_be_sent() {
     let signal = Signal::real_time(5).unwrap();
-    let child = Child::spawn(Command::new("sleep").arg("1000")).unwrap();
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap();
     child.send_signal(signal).unwrap();
     assert_eq!(child.wait(soon()).unwrap().unwrap().signal(), Some(signal.as_raw()));
 }
@@ -113,7 +113,7 @@ fn what_is_no_process_is_refused() {
 #[test]
 fn a_strangers_end_can_be_waited_for_but_not_taken() {
     // The child's child is a stranger to us.
-    let mut child = Child::spawn(shell("sleep 1000 & echo $!; wait").stdout(Stdio::piped())).unwrap();
+    let mut child = Child::spawn(shell("sleep 30 & echo $!; wait").stdout(Stdio::piped())).unwrap();
     let mut line = Vec::new();
     let out = child.stdout.as_mut().unwrap();
     let mut byte = [0];

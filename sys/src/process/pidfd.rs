@@ -46,7 +46,7 @@ impl PidFd {
     /// # Errors
     /// `ESRCH` where there is no such process; `EINVAL` or `ENOENT` where it is the number of a thread that does not
     /// lead its process; `EINVAL` for what cannot be the number of a process; `EMFILE` or `ENFILE` where no
-    /// descriptor is left; `ENOMEM`.
+    /// descriptor is left; `ENOMEM`; `ENOSYS` from kernels before 5.3, and under old versions of valgrind.
     ///
     /// ```
     /// use becket_sys::process::PidFd;
