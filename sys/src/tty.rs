@@ -222,11 +222,12 @@ impl From<Tty> for OwnedFd {
 /// terminal then stays raw until somebody runs `stty sane`.
 ///
 /// ```
-/// use becket_sys::pty;
+/// use becket_sys::{Ready, pty};
 ///
 /// let (controller, terminal) = pty::pair()?;
 /// terminal.raw_mode()?.restore()?;
 /// controller.try_write(b"line\n")?; // cooked again: the terminal echoes
+/// controller.wait_ready(Ready::READ, None)?; // in its own time
 /// let mut echo = [0; 16];
 /// assert_eq!(controller.try_read(&mut echo)?, Some(6));
 /// assert_eq!(&echo[..6], b"line\r\n");
