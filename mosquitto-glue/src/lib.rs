@@ -6,13 +6,13 @@
 
 mod address;
 mod backoff;
+mod client;
 mod delivery;
 mod error;
 mod event;
-#[allow(dead_code, reason = "what drives it comes with the loop")]
 #[allow(unsafe_code, reason = "the one place where libmosquitto is called")]
 mod ffi;
-#[allow(dead_code, reason = "what drives it comes with the loop")]
+mod link;
 mod machine;
 mod message;
 mod options;
@@ -22,6 +22,7 @@ mod reason;
 mod resolve;
 
 pub use address::{Address, AddressError};
+pub use client::{Backlog, Client};
 pub use delivery::{Delivery, DeliveryId, Dropped, Outcome};
 pub use error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 pub use event::Event;

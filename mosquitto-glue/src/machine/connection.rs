@@ -144,7 +144,7 @@ impl Machine {
     }
 
     /// Takes a connection down, once: what cannot outlive it is answered, and the next thing begins.
-    pub(super) fn down(&mut self, reason: Reason) {
+    pub(crate) fn down(&mut self, reason: Reason) {
         let was = self.state;
         if !matches!(was, State::Connect { .. } | State::Up { .. } | State::Closing { .. }) {
             return;

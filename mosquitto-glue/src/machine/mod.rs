@@ -170,6 +170,18 @@ impl Machine {
         self.state == State::Closed
     }
 
+    /// Whether the socket has to be watched for room to write: while it connects, and while there is more to send.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.handle.as_ref().is_some_and(Handle::wants_write)
+    }
+
+    /// The loop is gone: answers every delivery that is open, and closes the connection without a DISCONNECT.
+    pub(crate) fn abandon(&mut self) {
+        if !self.is_closed() {
+            self.finish(Event::Closed);
+        }
+    }
+
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -253,13 +265,6 @@ impl Machine {
         for delivery in open {
             self.resolve_delivery(&delivery, Outcome::Dropped(why));
         }
-    }
-}
-
-impl Drop for Machine {
-    /// Closes the connection without a DISCONNECT, and answers every delivery that is open.
-    fn drop(&mut self) {
-        self.drop_all(Dropped::Closed);
     }
 }
 

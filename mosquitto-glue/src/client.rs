@@ -1,0 +1,178 @@
+//! The callback face.
+
+use crate::delivery::Delivery;
+use crate::error::{OptionsError, PublishError, SubscribeError};
+use crate::event::Event;
+use crate::link::{Bell, Link, Shared};
+use crate::machine::Machine;
+use crate::message::{Publish, QoS};
+use crate::options::Options;
+use becket_loop::{Ctx, Next, Result};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A client of a broker, on the loop of this thread.
+///
+/// A handle: cloning it is cheap, and dropping it changes nothing. The client lives in the loop, and keeps the loop alive, until it is
+/// [closed](Self::close) or gives up. All calls return at once and may be made from anywhere on the loop's thread, also
+/// from the client's own callback.
+///
+/// ```no_run
+/// use becket_loop::Loop;
+/// use becket_mosquitto::{Client, Event, Options, Publish, QoS};
+///
+/// let mut event_loop = Loop::new()?;
+/// let options = Options::new("mqtt://localhost".parse()?);
+/// let client = Client::join(&mut event_loop, options, |seen: &mut usize, _ctx, client, event| {
+///     match event {
+///         Event::Message(message) => {
+///             *seen += 1;
+///             client.publish(Publish::new("answers", message.payload))?;
+///         }
+///         Event::Disconnected { reason, retry_in } => eprintln!("{reason}; again in {retry_in:?}"),
+///         _ => {}
+///     }
+///     Ok(())
+/// })?;
+/// client.subscribe("questions/#", QoS::AtLeastOnce)?;
+/// let mut seen = 0;
+/// event_loop.run(&mut seen)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    machine: Shared,
+    bell: Bell,
+}
+
+/// What a client has not got rid of yet.
+///
+/// ```
+/// use becket_mosquitto::Backlog;
+///
+/// let idle = Backlog::default();
+/// assert_eq!(idle.waiting + idle.under_way, 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Messages in the queue.
+    pub waiting: usize,
+    /// Bytes of these: topics, payloads, properties.
+    pub waiting_bytes: usize,
+    /// Messages of QoS 1 and 2 that were sent, or will be on the next connection, and are not acknowledged.
+    pub under_way: usize,
+}
+
+impl Client {
+    /// Makes a client, which begins to connect in the loop's next turn, and has `f` called with what happens to it.
+    ///
+    /// # Errors
+    /// Options that contradict themselves. That the broker cannot be reached is no error: it is told by
+    /// [`Event::Disconnected`], and tried again.
+    pub fn join<S: 'static>(
+        ctx: &mut Ctx<S>,
+        options: Options,
+        mut f: impl FnMut(&mut S, &mut Ctx<S>, &Client, Event) -> Result<()> + 'static,
+    ) -> std::result::Result<Client, OptionsError> {
+        let (client, link) = Client::new(options)?;
+        let own = client.clone();
+        ctx.join(link, move |s, ctx, event| {
+            f(s, ctx, &own, event)?;
+            // What the callback did to the client is done before the loop waits.
+            Ok(Next::Keep)
+        });
+        Ok(client)
+    }
+
+    /// A client and what has to join the loop for it.
+    pub(crate) fn new(options: Options) -> std::result::Result<(Client, Link), OptionsError> {
+        let bell = Bell::default();
+        let ring = Arc::clone(&bell);
+        let wake = Arc::new(move || {
+            if let Some(nudge) = ring.get() {
+                nudge.now();
+            }
+        });
+        let machine = Rc::new(RefCell::new(Machine::new(options, wake)?));
+        let link = Link::new(Rc::clone(&machine), Arc::clone(&bell));
+        Ok((Client { machine, bell }, link))
+    }
+
+    /// Has the loop see to what a call changed.
+    fn nudge(&self) {
+        // Before the first step there is nothing to see to.
+        if let Some(nudge) = self.bell.get() {
+            nudge.now();
+        }
+    }
+
+    /// Sends a message, or has it wait for the connection, or for room in the window.
+    ///
+    /// Messages of QoS 1 and 2 go out in the order of these calls. They survive the loss of a connection, not the end
+    /// of the process. One of QoS 0 is sent on this connection or never.
+    ///
+    /// # Errors
+    /// [`PublishError`] with the message in it: the queue is full; a message of QoS 0 without a connection; a client that
+    /// was closed; a message that MQTT, or the version of it in use, cannot carry.
+    pub fn publish(&self, publish: Publish) -> std::result::Result<Delivery, PublishError> {
+        let delivery = self.machine.borrow_mut().publish(publish)?;
+        self.nudge();
+        Ok(delivery)
+    }
+
+    /// Subscribes to a topic filter, now and after each reconnection that finds no session; the broker's answer is
+    /// [`Event::Subscribed`]. A filter that was subscribed to before gets the new level.
+    ///
+    /// # Errors
+    /// A filter that is none, and a client that was closed.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> std::result::Result<(), SubscribeError> {
+        self.machine.borrow_mut().subscribe(filter, qos)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Ends a subscription; the broker's answer is [`Event::Unsubscribed`]. Messages may come until then.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn unsubscribe(&self, filter: &str) -> std::result::Result<(), SubscribeError> {
+        self.machine.borrow_mut().unsubscribe(filter)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Ends the client: it says DISCONNECT, for which it waits as long as [`Options::linger`] says, and leaves the loop
+    /// with [`Event::Closed`]. Messages without an answer are [dropped](crate::Outcome::Dropped); who wants them
+    /// answered waits for that first. The broker does not publish the will. A second call changes nothing.
+    #[doc(alias = "disconnect")]
+    pub fn close(&self) {
+        self.machine.borrow_mut().close();
+        self.nudge();
+    }
+
+    /// Whether the broker has accepted the connection and it is not known to be lost.
+    pub fn is_connected(&self) -> bool {
+        self.machine.borrow().is_up()
+    }
+
+    /// Whether it was closed or gave up, and has left the loop or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.machine.borrow().is_closed()
+    }
+
+    /// What it has not got rid of yet.
+    pub fn backlog(&self) -> Backlog {
+        let (waiting, waiting_bytes, under_way) = self.machine.borrow().backlog();
+        Backlog { waiting, waiting_bytes, under_way }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connected = self.machine.try_borrow().map(|machine| machine.is_up()).ok();
+        f.debug_struct("Client").field("connected", &connected).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! A broker of the test's own, to kill, restart and freeze.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+/// A broker on a port of its own that it keeps over restarts. Dropping it kills it.
+pub struct Broker {
+    port: u16,
+    folder: PathBuf,
+    program: OsString,
+    args: Vec<OsString>,
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// A mosquitto that serves everybody on a port and on a unix socket, else the program that the environment variable
+    /// `BECKET_EMBEDDED_BROKER` names; `None`, with a line that says SKIP, where there is neither.
+    pub fn start() -> Option<Broker> {
+        Self::mosquitto("allow_anonymous true").or_else(|| {
+            let Some(program) = env::var_os("BECKET_EMBEDDED_BROKER") else {
+                println!("SKIP: neither mosquitto nor BECKET_EMBEDDED_BROKER");
+                return None;
+            };
+            let port = free_port();
+            Some(Self::run(program, vec!["--port".into(), port.to_string().into()], port, folder()))
+        })
+    }
+
+    /// A mosquitto with more lines of configuration; `None`, with a line that says SKIP, where there is none.
+    pub fn mosquitto(config: &str) -> Option<Broker> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        let Some(program) = folders.map(|folder| folder.join("mosquitto")).find(|file| file.is_file()) else {
+            println!("SKIP: no mosquitto found");
+            return None;
+        };
+        let (port, folder) = (free_port(), folder());
+        let file = folder.join("mosquitto.conf");
+        let socket = folder.join("socket");
+        let text = format!("listener {port} 127.0.0.1\nlistener 0 {}\nuser root\n{config}\n", socket.display());
+        fs::write(&file, text).unwrap();
+        Some(Self::run(program.into(), vec!["-c".into(), file.into()], port, folder))
+    }
+
+    fn run(program: OsString, args: Vec<OsString>, port: u16, folder: PathBuf) -> Broker {
+        let mut broker = Broker { port, folder, program, args, child: None };
+        broker.restart();
+        broker
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of its unix socket; `None`, with a line that says SKIP, where it has none.
+    pub fn unix_url(&self) -> Option<String> {
+        let socket = self.folder.join("socket");
+        if !socket.exists() {
+            println!("SKIP: this broker serves no unix socket");
+            return None;
+        }
+        Some(format!("unix:{}", socket.display()))
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        let mut command = Command::new(&self.program);
+        let mut child = command.args(&self.args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        // Read to the end, so that it never blocks on its log.
+        let log = thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<_>>());
+        let end = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if child.try_wait().unwrap().is_some() {
+                panic!("the broker ended: {:?}", log.join().unwrap());
+            }
+            assert!(Instant::now() < end, "the broker does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.child = Some(child);
+    }
+
+    /// Stops it with SIGSTOP: connections stay, nothing answers.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("the broker runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A folder of its own for each broker.
+fn folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("becket-mqtt-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = env::temp_dir().join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A port of the loopback interface that nobody listens on just now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
