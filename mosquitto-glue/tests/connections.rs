@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use support::broker::{Broker, free_port};
 use support::{Harness, World, listen, options, read_packet};
 
+fn reason(event: &Event) -> Option<&Reason> {
+    if let Event::Disconnected { reason, .. } = event { Some(reason) } else { None }
+}
+
 fn reasons(world: &World) -> Vec<&Reason> {
-    let reason = |e: &'_ Event| if let Event::Disconnected { reason, .. } = e { Some(reason) } else { None };
     world.events.iter().filter_map(reason).collect()
 }
 
