@@ -1,6 +1,6 @@
 //! The one door by which a descriptor is registered that the loop does not own.
 
-use crate::backend::Fd;
+use crate::backend::{Detach, Fd};
 use crate::ctx::Handler;
 use crate::ctx::{Io, Lent};
 use crate::{Borrowed, Ctx, Id, Mode, Plain, Ready};
@@ -26,5 +26,20 @@ impl<S: 'static> Ctx<S> {
         let fd: Fd<'static> = unsafe { std::mem::transmute(fd) };
         let io = Io::new(Lent::Borrowed(fd), Handler::Plain(handler), want, mode);
         self.register(io).map(Id::new).map_err(|(_, e)| e)
+    }
+
+    /// Takes descriptors out of this loop from any thread, with [`forget`](Self::forget) to follow on the loop's own:
+    /// for a borrowed descriptor that is to be closed elsewhere. `None` where the backend cannot.
+    pub fn detach(&self) -> Option<Detach> {
+        self.backend.detach()
+    }
+
+    /// Removes the entry of a borrowed descriptor that a [`Detach`] has deleted, and that may be closed, without
+    /// telling the backend. Returns whether it was there.
+    pub fn forget(&mut self, id: Id<Borrowed>) -> bool {
+        if let Some(io) = self.io_mut(id.key) {
+            io.registered = None;
+        }
+        self.take_out(id.key).is_some()
     }
 }

@@ -1,4 +1,4 @@
-use super::{Backend, Batch, Caps, Completions, Event, Fd, Key, Waker};
+use super::{Backend, Batch, Caps, Completions, Detach, Event, Fd, Key, Waker};
 use crate::{Mode, Ready};
 use becket_sys::epoll::{self, Events, Trigger};
 use becket_sys::event;
@@ -21,7 +21,8 @@ const WAKER: u64 = u64::MAX;
 /// ```
 #[derive(Debug)]
 pub struct Epoll {
-    set: epoll::Epoll,
+    /// Shared with those who take descriptors out from other threads, which the kernel allows.
+    set: Arc<epoll::Epoll>,
     events: Events,
     waker: Arc<event::Event>,
 }
@@ -32,7 +33,7 @@ impl Epoll {
     /// # Errors
     /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`.
     pub fn new() -> io::Result<Epoll> {
-        let set = epoll::Epoll::new()?;
+        let set = Arc::new(epoll::Epoll::new()?);
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
@@ -82,6 +83,12 @@ impl Backend for Epoll {
                 let _ = event.add(1);
             }
         })
+    }
+
+    fn detach(&self) -> Option<Detach> {
+        let set = Arc::clone(&self.set);
+        // Fails only where it is not registered.
+        Some(Detach::new(move |fd| drop(set.delete(fd))))
     }
 
     fn as_fd(&self) -> Option<Fd<'_>> {

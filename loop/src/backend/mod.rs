@@ -203,6 +203,58 @@ impl fmt::Debug for Waker {
     }
 }
 
+/// Takes descriptors out of a backend, from any thread; see [`Ctx::detach`](crate::Ctx::detach).
+///
+/// ```
+/// # #![allow(unsafe_code)]
+/// use becket_loop::{Ctx, Loop, Mode, Next, Plain, Ready};
+/// use becket_sys::event::Event;
+/// use std::os::fd::AsFd;
+///
+/// fn never(calls: &mut u32, _: &mut Ctx<u32>, _: u64, _: Ready) -> Next {
+///     *calls += 1;
+///     Next::Keep
+/// }
+///
+/// let mut event_loop: Loop<u32> = Loop::new()?;
+/// let event = Event::new()?;
+/// let handler = Plain { call: never, data: 0 };
+/// // SAFETY: forgotten below, before it is closed.
+/// let id = unsafe { event_loop.add_borrowed(event.as_fd(), Ready::READ, Mode::Level, handler)? };
+/// let detach = event_loop.detach().unwrap(); // epoll has it
+/// std::thread::scope(|s| s.spawn(|| detach.delete(event.as_fd())).join().unwrap());
+/// event_loop.forget(id);
+///
+/// event.add(1)?;
+/// let mut calls = 0;
+/// event_loop.turn(&mut calls, Some(std::time::Duration::ZERO)).unwrap();
+/// assert_eq!(calls, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Detach {
+    delete: Arc<dyn Fn(Fd<'_>) + Send + Sync>,
+}
+
+impl Detach {
+    /// A detach that calls `delete`.
+    pub fn new(delete: impl Fn(Fd<'_>) + Send + Sync + 'static) -> Detach {
+        Detach { delete: Arc::new(delete) }
+    }
+
+    /// Ends the registration of `fd`, which is still open: no wait that begins after this reports it. What the loop
+    /// has found already may still be told. Does nothing where it is not registered.
+    pub fn delete(&self, fd: Fd<'_>) {
+        (self.delete)(fd);
+    }
+}
+
+impl fmt::Debug for Detach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detach").finish_non_exhaustive()
+    }
+}
+
 /// What the loop needs of a system that waits.
 ///
 /// The loop calls it from one thread, removes a descriptor before it closes it, and adds none twice. Events of
@@ -253,6 +305,11 @@ pub trait Backend {
 
     /// Ends waits from other threads.
     fn waker(&self) -> Waker;
+
+    /// Takes descriptors out from other threads; `None`, the default, where only the loop's own thread can.
+    fn detach(&self) -> Option<Detach> {
+        None
+    }
 
     /// The time by which deadlines are meant. Scripted backends move it by hand.
     fn now(&self) -> Instant {
