@@ -1,5 +1,89 @@
-//! Fibers over the becket loop: straight-line code that waits without blocking its thread.
+//! Fibers over the becket loop: code that reads top to bottom, and waits without blocking its thread.
+//!
+//! ```
+//! use becket_fiber::{Io, Runtime, scope, sleep, timeout};
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use std::time::Duration;
+//!
+//! let mut runtime = Runtime::new()?;
+//! let answer = runtime.run(|| {
+//!     let (near, far) = UnixStream::pair()?;
+//!     let (near, far) = (Io::new(near)?, Io::new(far)?);
+//!     scope(|s| {
+//!         s.spawn(|| {
+//!             let mut question = [0; 8];
+//!             (&far).read_exact(&mut question)?;
+//!             sleep(Duration::from_millis(1))?;
+//!             (&far).write_all(b"42")
+//!         })?;
+//!         (&near).write_all(b"6 times 7"[..8].as_ref())?;
+//!         let mut answer = [0; 2];
+//!         timeout(Duration::from_secs(5), || (&near).read_exact(&mut answer))?;
+//!         Ok::<_, std::io::Error>(answer)
+//!     })
+//! })??;
+//! assert_eq!(&answer, b"42");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # The parts
+//!
+//! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it.
+//! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
+//!   outlive it; a [`Remote`] spawns from other threads.
+//! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
+//! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
+//! - [`with_ctx`] adds callbacks to the same loop.
+//!
+//! # Rules
+//!
+//! - A fiber never leaves its thread, so nothing in it needs `Send`.
+//! - The same blocking call blocks the thread where no fiber runs, and is an error of kind `Deadlock` in a callback.
+//! - A cancel is an error: after [`JoinHandle::cancel`] every blocking call of the fiber returns [`Cancelled`], outside
+//!   of a [`shield`]. [`JoinHandle::abort`] is for code that does not listen.
+//! - Nothing waits while it unwinds: a blocking call in a destructor then returns an error at once.
+//! - A panic stays in its fiber and comes out of `join`. A stack overflow names the fiber and aborts the process.
+//! - A stack is never freed while its fiber is suspended; what has to be left behind is leaked.
+//! - A std `Mutex` held across a wait blocks every fiber of the thread that wants it.
+
+mod cancel;
+mod error;
+mod time;
 
 #[allow(unsafe_code, reason = "switches stacks, and maps and guards them")]
-#[allow(dead_code, unused_imports, reason = "the scheduler over it follows")]
 mod context;
+#[allow(unsafe_code, reason = "lends descriptors to the loop, and takes them back before they close")]
+mod io;
+#[allow(unsafe_code, reason = "reads the scheduler of this thread")]
+mod list;
+#[allow(unsafe_code, reason = "lends memory of a fiber's stack to operations")]
+mod op;
+#[allow(unsafe_code, reason = "values whose type the record does not know")]
+mod outcome;
+#[allow(unsafe_code, reason = "the one place where a fiber suspends")]
+mod park;
+#[allow(unsafe_code, reason = "records have stable addresses")]
+mod record;
+#[allow(unsafe_code, reason = "reaches the scheduler from its loop's callbacks")]
+mod remote;
+#[allow(unsafe_code, reason = "see `sched`")]
+mod runtime;
+#[allow(unsafe_code, reason = "the scheduler, its loop and its records by pointer, from one thread")]
+mod sched;
+#[allow(unsafe_code, reason = "children borrow from the scope that waits for them")]
+mod scope;
+#[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
+mod task;
+
+pub use becket_loop::{Ctx, Missed, Ready, Tick, backend};
+pub use cancel::{is_current_cancelled, shield};
+pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
+pub use io::Io;
+pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
+pub use op::unblock;
+pub use remote::{Remote, RemoteJoinHandle};
+pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
+pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use task::{Builder, JoinHandle, spawn, spawn_named};
+pub use time::{Interval, current_deadline, deadline, interval, sleep, sleep_until, timeout, yield_now};

@@ -36,8 +36,8 @@ const TASK_BYTES: usize = 256;
 #[repr(align(16))]
 struct TaskBuf(UnsafeCell<MaybeUninit<[u8; TASK_BYTES]>>);
 
-/// What to do with the closure in the buffer: call it (`true`) or only drop it.
-type TaskFn = unsafe fn(*mut u8, bool);
+/// Calls the closure in the buffer, which is moved out.
+type TaskFn = unsafe fn(*mut u8);
 
 /// The part of a stack that both sides see. It lives in the frame of [`root`], which stays until the stack is freed.
 struct Root {
@@ -135,7 +135,7 @@ impl Context {
     /// Puts a task in, to run at the next [`resume`](Self::resume).
     ///
     /// # Safety
-    /// What `task` borrows must stay valid until the task was run or unloaded; if neither ever happens, forever.
+    /// What `task` borrows must stay valid until the task was run; if that never happens, forever.
     pub(crate) unsafe fn load<F: FnOnce()>(&self, task: F) {
         debug_assert!(self.is_idle());
         let root = self.root();
@@ -148,17 +148,6 @@ impl Context {
             // SAFETY: as above; a pointer fits.
             unsafe { buf.cast::<*mut F>().write(Box::into_raw(Box::new(task))) };
             root.task.set(Some(run_boxed::<F>));
-        }
-    }
-
-    /// Drops a task that was loaded and has not been run. Its destructors are user code.
-    pub(crate) fn unload(&self) {
-        let root = self.root();
-        if root.idle.get()
-            && let Some(task) = root.task.take()
-        {
-            // SAFETY: `load` wrote the closure that belongs to this function, and it was not taken.
-            unsafe { task(root.buf.0.get().cast(), false) };
         }
     }
 
@@ -278,7 +267,7 @@ fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
         root.idle.set(false);
         let buf = root.buf.0.get().cast::<u8>();
         // SAFETY: `load` wrote the closure that belongs to this function, and it was taken once.
-        let result = catch_unwind(AssertUnwindSafe(|| unsafe { task(buf, true) }));
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { task(buf) }));
         root.panic.set(result.err());
         root.idle.set(true);
     }
@@ -286,22 +275,18 @@ fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
 
 /// # Safety
 /// `buf` holds an `F`, which is moved out.
-unsafe fn run_inline<F: FnOnce()>(buf: *mut u8, run: bool) {
+unsafe fn run_inline<F: FnOnce()>(buf: *mut u8) {
     // SAFETY: the caller's promise.
     let task = unsafe { buf.cast::<F>().read() };
-    if run {
-        task();
-    }
+    task();
 }
 
 /// # Safety
 /// `buf` holds a pointer from `Box::<F>::into_raw`, which is taken back.
-unsafe fn run_boxed<F: FnOnce()>(buf: *mut u8, run: bool) {
+unsafe fn run_boxed<F: FnOnce()>(buf: *mut u8) {
     // SAFETY: the caller's promise.
     let task = unsafe { Box::from_raw(buf.cast::<*mut F>().read()) };
-    if run {
-        task();
-    }
+    task();
 }
 
 /// Once for the process: let `generator` install its panic hook and its signal handler, then put our handler in

@@ -1,0 +1,141 @@
+//! What the fibers are doing.
+
+use crate::park::{Place, Reason, place};
+use crate::record::State;
+use crate::sched::{Core, current_core};
+use std::fmt;
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+/// What a fiber is doing; see [`fibers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FiberState {
+    /// It runs: it is the one that asks.
+    Running,
+    /// It can run, and waits for its turn.
+    Runnable,
+    /// It waits for something: what, and on which descriptor.
+    Waiting(&'static str, Option<RawFd>),
+}
+
+/// A fiber, as [`fibers`] lists it. Prints as one line.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FiberInfo {
+    /// Counted from 1 in the runtime.
+    pub id: u64,
+    /// The name it was spawned with.
+    pub name: Option<String>,
+    /// What it does.
+    pub state: FiberState,
+    /// Whether it was cancelled or aborted.
+    pub cancelled: bool,
+    /// The deadline that holds for it now.
+    pub deadline: Option<Instant>,
+}
+
+impl fmt::Display for FiberInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fiber {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " {name}")?;
+        }
+        match self.state {
+            FiberState::Running => f.write_str(": running")?,
+            FiberState::Runnable => f.write_str(": runnable")?,
+            FiberState::Waiting(what, None) => write!(f, ": waits: {what}")?,
+            FiberState::Waiting(what, Some(fd)) => write!(f, ": waits: {what}, descriptor {fd}")?,
+        }
+        if self.cancelled {
+            f.write_str(", cancelled")?;
+        }
+        if let Some(at) = self.deadline {
+            write!(f, ", {:?} left", at.saturating_duration_since(Instant::now()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The fibers of the runtime on this thread that have not ended, oldest record first: for a report on a signal.
+/// Empty where no runtime runs.
+///
+/// ```
+/// use becket_fiber::{FiberState, Runtime, fibers, sleep, spawn_named, yield_now};
+/// use std::time::Duration;
+///
+/// let mut runtime = Runtime::new()?;
+/// let all = runtime.run(|| {
+///     let sleeper = spawn_named("sleeper", || sleep(Duration::from_secs(3600)))?;
+///     yield_now();
+///     let all = fibers();
+///     sleeper.cancel();
+///     sleeper.join()?.unwrap_err();
+///     Ok::<_, std::io::Error>(all)
+/// })??;
+/// assert_eq!(all[0].state, FiberState::Running);
+/// assert_eq!(all[1].to_string(), "fiber 2 sleeper: waits: sleep");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn fibers() -> Vec<FiberInfo> {
+    match current_core() {
+        // SAFETY: it is entered on this thread.
+        Some(core) => list(unsafe { core.as_ref() }),
+        None => Vec::new(),
+    }
+}
+
+pub(crate) fn list(core: &Core) -> Vec<FiberInfo> {
+    let mut all = Vec::new();
+    core.table.for_each(|fiber| {
+        let state = match fiber.state.get() {
+            State::Free | State::Finished => return,
+            State::Queued => FiberState::Runnable,
+            State::Running => FiberState::Running,
+            State::Parked => {
+                let Reason { what, fd } = fiber.reason.get();
+                FiberState::Waiting(what, fd)
+            }
+        };
+        all.push(FiberInfo {
+            id: fiber.id.get(),
+            name: fiber.name.borrow().as_deref().map(str::to_owned),
+            state,
+            cancelled: fiber.cancelled.get(),
+            deadline: fiber.deadline.get(),
+        });
+    });
+    all
+}
+
+/// The number of the fiber that runs, counted from 1 in its runtime; `None` where none does.
+///
+/// ```
+/// use becket_fiber::{Runtime, current_id};
+///
+/// assert_eq!(current_id(), None);
+/// assert_eq!(Runtime::new()?.run(current_id)?, Some(1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn current_id() -> Option<u64> {
+    match place() {
+        Place::Fiber(here) => Some(here.fiber().id.get()),
+        _ => None,
+    }
+}
+
+/// The name of the fiber that runs, if it has one. The fiber of [`Runtime::run`](crate::Runtime::run) is `main`.
+///
+/// ```
+/// use becket_fiber::{Runtime, current_name};
+///
+/// assert_eq!(current_name(), None);
+/// assert_eq!(Runtime::new()?.run(current_name)?.as_deref(), Some("main"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn current_name() -> Option<String> {
+    match place() {
+        Place::Fiber(here) => here.fiber().name.borrow().as_deref().map(str::to_owned),
+        _ => None,
+    }
+}

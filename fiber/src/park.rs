@@ -1,0 +1,436 @@
+//! The one place where a fiber waits, and the errors that end a wait.
+//!
+//! A blocking call of this crate reads like this:
+//!
+//! ```text
+//! match place() {
+//!     Place::Thread => block the thread plainly,
+//!     Place::Callback => Err(in_callback()),
+//!     Place::Fiber(here) => loop {
+//!         here.check()?;                          // cancelled? too late? time to let others run?
+//!         if let Some(done) = attempt { return done }
+//!         let wait = here.wait(reason);           // a new wait, with its token
+//!         hand wait.token() to whoever is to call Token::wake
+//!         let woken = wait.park(until);           // the first of {event, deadline, cancel} wins
+//!         take the token back
+//!         here.event(woken)?;                     // an error for the latter two; may unwind for an abort
+//!     }
+//! }
+//! ```
+//!
+//! A wake may be spurious, so the attempt is repeated. Between `park` and `event` the token must be taken back:
+//! `event` may not return.
+
+use crate::record::{Fiber, State};
+use crate::sched::{Core, current_core};
+use becket_loop::{Ctx, Next, Plain, Ready};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::resume_unwind;
+use std::ptr::NonNull;
+use std::thread;
+use std::time::Instant;
+
+/// What ended a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Woken {
+    /// Somebody used the token; with a word of theirs.
+    Event(u32),
+    /// The deadline of the wait or of the fiber is reached.
+    Deadline,
+    /// The fiber is cancelled or aborted.
+    Cancelled,
+}
+
+/// Names one wait of one fiber. Using it later than that wait, or twice, does nothing.
+///
+/// To be used on the fiber's thread; [`RemoteToken`] is for others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Token {
+    pub(crate) core: u32,
+    pub(crate) slot: u32,
+    pub(crate) wait: u32,
+}
+
+impl Token {
+    /// Ends the wait; returns whether this call did.
+    #[inline]
+    pub(crate) fn wake(self, word: u32) -> bool {
+        let Some(core) = current_core() else { return false };
+        // SAFETY: what `current_core` returns lives while it is entered, which it is during this call.
+        let core = unsafe { core.as_ref() };
+        core.id == self.core && core.wake(self.slot, self.wait, Woken::Event(word))
+    }
+
+    /// As the 64 bits that the loop's plain handlers carry; [`wake_by_bits`] takes them.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.wait)
+    }
+}
+
+/// Ends the wait whose [`Token::bits`] these are, in a fiber of the runtime whose loop dispatches now.
+pub(crate) fn wake_by_bits(bits: u64, word: u32) -> bool {
+    let Some(core) = current_core() else { return false };
+    // SAFETY: as in `Token::wake`.
+    unsafe { core.as_ref() }.wake((bits >> 32) as u32, bits as u32, Woken::Event(word))
+}
+
+/// A token that any thread may use.
+#[derive(Clone)]
+pub(crate) struct RemoteToken {
+    token: Token,
+    remote: becket_loop::Remote<()>,
+}
+
+impl RemoteToken {
+    /// Ends the wait, soon, if it still is the current one.
+    pub(crate) fn wake(&self, word: u32) {
+        let token = self.token;
+        self.remote.post(move |(), _| {
+            token.wake(word);
+            Ok(())
+        });
+    }
+}
+
+/// Why a fiber waits, for people: a verb, and a descriptor where there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reason {
+    pub(crate) what: &'static str,
+    pub(crate) fd: Option<RawFd>,
+}
+
+impl Reason {
+    pub(crate) const NONE: Reason = Reason::new("");
+
+    pub(crate) const fn new(what: &'static str) -> Reason {
+        Reason { what, fd: None }
+    }
+
+    pub(crate) fn on(what: &'static str, fd: BorrowedFd<'_>) -> Reason {
+        Reason { what, fd: Some(fd.as_raw_fd()) }
+    }
+}
+
+/// Where a blocking call was made.
+pub(crate) enum Place {
+    /// On a thread that runs no fiber: block it.
+    Thread,
+    /// In a callback of this thread's loop, in the closure of `with_ctx`, or in a destructor that the scheduler runs:
+    /// blocking would freeze every fiber.
+    Callback,
+    Fiber(Here),
+}
+
+/// The place where the caller is.
+#[inline(always)]
+pub(crate) fn place() -> Place {
+    let Some(core) = current_core() else { return Place::Thread };
+    // SAFETY: it lives while it is entered, which it is while code of its thread asks.
+    let c = unsafe { core.as_ref() };
+    match c.current() {
+        Some(fiber) if !c.is_lent() => Place::Fiber(Here { core, fiber }),
+        _ => Place::Callback,
+    }
+}
+
+/// The running fiber, and its scheduler. Not to be kept beyond the call that asked for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Here {
+    core: NonNull<Core>,
+    fiber: NonNull<Fiber>,
+}
+
+impl Here {
+    #[inline(always)]
+    pub(crate) fn core<'a>(self) -> &'a Core {
+        // SAFETY: the fiber runs, so its scheduler does.
+        unsafe { self.core.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn fiber<'a>(self) -> &'a Fiber {
+        // SAFETY: the fiber runs, so its record is in use.
+        unsafe { self.fiber.as_ref() }
+    }
+
+    /// The time on the loop's clock.
+    pub(crate) fn now(self) -> Instant {
+        self.core().with_ctx(|ctx| ctx.now()).unwrap_or_else(Instant::now)
+    }
+
+    /// To be called at the start of every blocking call, and after each wait: whether the fiber may go on. Lets
+    /// others run now and then, so that a fiber whose calls never wait starves nobody.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut` when the fiber's deadline is reached; an error while unwinding
+    /// and under a coroutine that this crate cannot suspend.
+    ///
+    /// # Panics
+    /// Unwinds with a private payload where the fiber is aborted.
+    #[inline]
+    pub(crate) fn check(self) -> io::Result<()> {
+        let fiber = self.fiber();
+        if thread::panicking() {
+            return Err(Refusal::Unwinding.into());
+        }
+        let budget = fiber.budget.get();
+        if budget > 1 && !fiber.must_stop() && fiber.deadline.get().is_none() {
+            fiber.budget.set(budget - 1);
+            return if self.can_suspend() { Ok(()) } else { Err(Refusal::Foreign.into()) };
+        }
+        self.check_slowly(budget)
+    }
+
+    #[cold]
+    fn check_slowly(self, budget: u32) -> io::Result<()> {
+        let fiber = self.fiber();
+        if !self.can_suspend() {
+            return Err(Refusal::Foreign.into());
+        }
+        let late = || fiber.deadline.get().is_some_and(|d| self.now() >= d);
+        // One that ignores its errors and calls again must not keep the thread for itself.
+        if budget <= 1 || fiber.must_stop() || late() {
+            self.reschedule();
+        } else {
+            fiber.budget.set(budget - 1);
+        }
+        if fiber.must_stop() {
+            self.event(Woken::Cancelled)?;
+        }
+        if late() {
+            self.event(Woken::Deadline)?;
+        }
+        Ok(())
+    }
+
+    /// What a wait's end means to the call that waited.
+    ///
+    /// # Errors
+    /// `TimedOut`, or [`Cancelled`](crate::Cancelled).
+    ///
+    /// # Panics
+    /// Unwinds with a private payload where the fiber is aborted.
+    #[inline]
+    pub(crate) fn event(self, woken: Woken) -> io::Result<u32> {
+        match woken {
+            Woken::Event(word) => Ok(word),
+            Woken::Deadline => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            Woken::Cancelled => {
+                if self.fiber().aborted.get() && !thread::panicking() {
+                    resume_unwind(Box::new(Aborted));
+                }
+                Err(crate::Cancelled.into())
+            }
+        }
+    }
+
+    /// Whether the code that asks can be suspended.
+    #[inline(always)]
+    pub(crate) fn can_suspend(self) -> bool {
+        self.fiber().switch.get().is_some_and(|s| s.can_suspend())
+    }
+
+    /// Goes to the end of the run queue. The caller has asked [`can_suspend`](Self::can_suspend), and does not unwind.
+    #[inline(always)]
+    pub(crate) fn reschedule(self) {
+        self.core().enqueue(self.fiber());
+        self.suspend();
+    }
+
+    #[inline(always)]
+    fn suspend(self) {
+        let Some(switch) = self.fiber().switch.get() else { return };
+        // SAFETY: the fiber runs, on the stack of its switch, and the callers have asked `can_suspend`.
+        unsafe { switch.suspend() };
+    }
+
+    /// Begins a wait. Its token is good until the wait is over.
+    #[inline]
+    pub(crate) fn wait(self, reason: Reason) -> Wait {
+        let fiber = self.fiber();
+        fiber.wait.set(fiber.wait.get().wrapping_add(1));
+        fiber.woken.set(None);
+        fiber.reason.set(reason);
+        Wait { here: self }
+    }
+}
+
+/// A wait that was begun. Somebody may use its token before it is parked: then it does not suspend.
+pub(crate) struct Wait {
+    here: Here,
+}
+
+impl Wait {
+    #[inline]
+    pub(crate) fn token(&self) -> Token {
+        self.here.core().token(self.here.fiber())
+    }
+
+    /// The token in a form for other threads.
+    pub(crate) fn remote_token(&self) -> RemoteToken {
+        RemoteToken { token: self.token(), remote: self.here.core().remote.clone() }
+    }
+
+    /// Suspends until the token is used, or until `until` or the fiber's deadline, or until the fiber is cancelled.
+    /// To be called after [`Here::check`] in the same call. While unwinding it returns [`Woken::Cancelled`] at once.
+    #[inline]
+    pub(crate) fn park(self, until: Option<Instant>) -> Woken {
+        let fiber = self.here.fiber();
+        let until = earliest(until, fiber.deadline.get());
+        if fiber.woken.get().is_none() {
+            if thread::panicking() || !self.here.can_suspend() {
+                fiber.woken.set(Some(Woken::Cancelled));
+            } else if fiber.must_stop() {
+                self.refuse(Woken::Cancelled);
+            } else if until.is_some_and(|at| at <= self.here.now()) {
+                self.refuse(Woken::Deadline);
+            } else {
+                fiber.interruptible.set(true);
+                self.suspend(until);
+            }
+        }
+        self.end()
+    }
+
+    /// Suspends until the token is used, whatever else happens: for what the memory of this frame depends on.
+    ///
+    /// Where it cannot suspend it ends the process: it is called where returning would be unsound.
+    pub(crate) fn park_through(self) -> u32 {
+        let fiber = self.here.fiber();
+        if fiber.woken.get().is_none() {
+            if thread::panicking() || !self.here.can_suspend() {
+                die("a fiber has to wait for what borrows from its stack, where it cannot be suspended");
+            }
+            fiber.interruptible.set(false);
+            self.suspend(None);
+        }
+        match self.end() {
+            Woken::Event(word) => word,
+            Woken::Deadline | Woken::Cancelled => 0,
+        }
+    }
+
+    fn suspend(&self, until: Option<Instant>) {
+        let (core, fiber) = (self.here.core(), self.here.fiber());
+        if let Some(at) = until {
+            core.arm(fiber, at);
+        }
+        fiber.state.set(State::Parked);
+        self.here.suspend();
+        if until.is_some() {
+            core.disarm(fiber);
+        }
+    }
+
+    /// Lets others run once, then ends with `woken`, unless somebody used the token meanwhile.
+    #[cold]
+    fn refuse(&self, woken: Woken) {
+        self.here.reschedule();
+        let fiber = self.here.fiber();
+        if fiber.woken.get().is_none() {
+            fiber.woken.set(Some(woken));
+        }
+    }
+
+    #[inline(always)]
+    fn end(self) -> Woken {
+        let fiber = self.here.fiber();
+        fiber.wait.set(fiber.wait.get().wrapping_add(1));
+        fiber.reason.set(Reason::NONE);
+        fiber.woken.take().unwrap_or(Woken::Event(0))
+    }
+}
+
+impl Core {
+    fn arm(&self, fiber: &Fiber, at: Instant) {
+        fiber.wake_at.set(Some(at));
+        self.with_ctx(|ctx| {
+            let timer = match fiber.timer.get() {
+                Some(timer) => timer,
+                None => {
+                    let timer = ctx.timer_plain(Plain { call: timer_fired, data: fiber.slot.into() });
+                    fiber.timer.set(Some(timer));
+                    timer
+                }
+            };
+            ctx.arm(timer, at);
+        });
+    }
+
+    fn disarm(&self, fiber: &Fiber) {
+        fiber.wake_at.set(None);
+        if let Some(timer) = fiber.timer.get() {
+            self.with_ctx(|ctx| ctx.disarm(timer));
+        }
+    }
+}
+
+/// The handler of a fiber's timer. One that was armed anew since the loop found it due is not due.
+fn timer_fired((): &mut (), ctx: &mut Ctx<()>, slot: u64, _: Ready) -> Next {
+    if let Some(core) = current_core()
+        // SAFETY: the loop dispatches, so its scheduler is entered, and the table outlives the loop.
+        && let core = unsafe { core.as_ref() }
+        && let Some(fiber) = core.table.get(slot as u32)
+        // SAFETY: as above.
+        && let fiber = unsafe { fiber.as_ref() }
+        && fiber.wake_at.get().is_some_and(|at| at <= ctx.now())
+    {
+        core.wake(fiber.slot, fiber.wait.get(), Woken::Deadline);
+    }
+    Next::Keep
+}
+
+/// The earlier of two points in time, where `None` is never.
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The payload with which an aborted fiber unwinds.
+pub(crate) struct Aborted;
+
+/// Ends the process where going on would be unsound.
+pub(crate) fn die(why: &str) -> ! {
+    eprintln!("becket: {why}");
+    std::process::abort()
+}
+
+/// Why a blocking call was refused, apart from a cancel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    Unwinding,
+    Callback,
+    Foreign,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Unwinding => "a fiber cannot wait while it unwinds",
+            Refusal::Callback => "a callback of the loop cannot wait: it would freeze the loop",
+            Refusal::Foreign => "a fiber cannot wait inside a coroutine of another library",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::Unwinding => io::ErrorKind::Other,
+            Refusal::Callback => io::ErrorKind::Deadlock,
+            Refusal::Foreign => io::ErrorKind::Unsupported,
+        };
+        io::Error::new(kind, refusal)
+    }
+}
+
+/// The error of a call that would have to block in a callback.
+pub(crate) fn in_callback() -> io::Error {
+    Refusal::Callback.into()
+}

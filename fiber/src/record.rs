@@ -1,0 +1,191 @@
+//! One record per fiber, at an address that stays.
+
+use crate::context::{Context, Switch};
+use crate::outcome::Outcome;
+use crate::park::{Reason, Token, Woken};
+use crate::scope::ScopeData;
+use becket_loop::{Id, Timer};
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::time::Instant;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// The record is not in use.
+    Free,
+    /// In the run queue.
+    Queued,
+    /// On the processor.
+    Running,
+    /// Waits to be woken.
+    Parked,
+    /// Its closure has returned or unwound; the outcome may still wait for its taker.
+    Finished,
+}
+
+/// Everything the runtime knows of a fiber. All in cells: a fiber, its scheduler and its handles reach it by shared
+/// reference, on one thread.
+pub(crate) struct Fiber {
+    pub(crate) slot: u32,
+    /// Counts the fibers of the runtime, from 1; the number that people see.
+    pub(crate) id: Cell<u64>,
+    pub(crate) name: RefCell<Option<Box<str>>>,
+    pub(crate) state: Cell<State>,
+    /// The number of the current wait, part of its wake token: a stale token finds another number.
+    pub(crate) wait: Cell<u32>,
+    /// Set by the first of {event, deadline, cancel}.
+    pub(crate) woken: Cell<Option<Woken>>,
+    /// Whether a cancel may end the current wait.
+    pub(crate) interruptible: Cell<bool>,
+    pub(crate) reason: Cell<Reason>,
+    /// Made at the first wait with a deadline, kept for the next fiber in this record.
+    pub(crate) timer: Cell<Option<Id<Timer>>>,
+    /// What the timer is armed for.
+    pub(crate) wake_at: Cell<Option<Instant>>,
+    /// The next in the run queue.
+    pub(crate) next: Cell<*const Fiber>,
+
+    /// Set by `cancel`, for good.
+    pub(crate) cancelled: Cell<bool>,
+    /// Set by `abort`, for good.
+    pub(crate) aborted: Cell<bool>,
+    /// How many of the scopes it is inside of were cancelled or have failed.
+    pub(crate) failed_scopes: Cell<u32>,
+    /// How many shields it is inside of.
+    pub(crate) shields: Cell<u32>,
+    /// The earliest of the deadlines it is inside of.
+    pub(crate) deadline: Cell<Option<Instant>>,
+    /// Operations left until it must let others run.
+    pub(crate) budget: Cell<u32>,
+
+    /// The innermost scope that it has open; the scope is in its own frame.
+    pub(crate) scopes: Cell<*const ScopeData>,
+    /// The scope that it is a child of, and where in the list of children it stands.
+    pub(crate) parent: Cell<*const ScopeData>,
+    pub(crate) parent_index: Cell<usize>,
+
+    /// Whether a handle refers to this record.
+    pub(crate) held: Cell<bool>,
+    /// Who waits for it to finish.
+    pub(crate) joiner: Cell<Option<Token>>,
+    pub(crate) outcome: Outcome,
+
+    /// Its stack and the size class of that; there until it finishes.
+    pub(crate) context: UnsafeCell<Option<Context>>,
+    pub(crate) class: Cell<usize>,
+    pub(crate) switch: Cell<Option<Switch>>,
+}
+
+impl Fiber {
+    fn new(slot: u32) -> Fiber {
+        Fiber {
+            slot,
+            id: Cell::new(0),
+            name: RefCell::new(None),
+            state: Cell::new(State::Free),
+            wait: Cell::new(0),
+            woken: Cell::new(None),
+            interruptible: Cell::new(true),
+            reason: Cell::new(Reason::NONE),
+            timer: Cell::new(None),
+            wake_at: Cell::new(None),
+            next: Cell::new(ptr::null()),
+            cancelled: Cell::new(false),
+            aborted: Cell::new(false),
+            failed_scopes: Cell::new(0),
+            shields: Cell::new(0),
+            deadline: Cell::new(None),
+            budget: Cell::new(0),
+            scopes: Cell::new(ptr::null()),
+            parent: Cell::new(ptr::null()),
+            parent_index: Cell::new(0),
+            held: Cell::new(false),
+            joiner: Cell::new(None),
+            outcome: Outcome::new(),
+            context: UnsafeCell::new(None),
+            class: Cell::new(0),
+            switch: Cell::new(None),
+        }
+    }
+
+    /// Makes a used record as good as new, except for the numbers and the timer, which go on.
+    fn reset(&self) {
+        self.name.take();
+        self.woken.set(None);
+        self.reason.set(Reason::NONE);
+        self.cancelled.set(false);
+        self.aborted.set(false);
+        self.failed_scopes.set(0);
+        self.shields.set(0);
+        self.deadline.set(None);
+        self.scopes.set(ptr::null());
+        self.parent.set(ptr::null());
+        self.held.set(false);
+        self.joiner.set(None);
+    }
+
+    /// Whether blocking calls of this fiber have to end now. A shield keeps a cancel off, not an abort.
+    #[inline(always)]
+    pub(crate) fn must_stop(&self) -> bool {
+        (self.cancelled.get() || self.failed_scopes.get() > 0 || self.aborted.get())
+            && (self.shields.get() == 0 || self.aborted.get())
+    }
+}
+
+/// The records, by slot.
+#[derive(Default)]
+pub(crate) struct Table {
+    /// Each from `Box::into_raw`, freed with the table.
+    all: RefCell<Vec<NonNull<Fiber>>>,
+    free: RefCell<Vec<NonNull<Fiber>>>,
+}
+
+impl Table {
+    /// A free record, made where there is none; `None` where 2^32 are in use.
+    pub(crate) fn take(&self) -> Option<NonNull<Fiber>> {
+        if let Some(fiber) = self.free.borrow_mut().pop() {
+            return Some(fiber);
+        }
+        let mut all = self.all.borrow_mut();
+        let slot = u32::try_from(all.len()).ok()?;
+        let fiber = NonNull::from(Box::leak(Box::new(Fiber::new(slot))));
+        all.push(fiber);
+        Some(fiber)
+    }
+
+    /// Takes a record back that nobody refers to any more.
+    pub(crate) fn put(&self, fiber: &Fiber) {
+        debug_assert!(fiber.state.get() == State::Finished && !fiber.held.get() && fiber.parent.get().is_null());
+        fiber.outcome.clear();
+        fiber.reset();
+        fiber.state.set(State::Free);
+        self.free.borrow_mut().push(NonNull::from(fiber));
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<NonNull<Fiber>> {
+        self.all.borrow().get(slot as usize).copied()
+    }
+
+    /// Calls `f` for each record in use. `f` may use the table.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Fiber)) {
+        let mut slot = 0;
+        while let Some(fiber) = self.get(slot) {
+            // SAFETY: records are freed with the table only.
+            let fiber = unsafe { fiber.as_ref() };
+            if fiber.state.get() != State::Free {
+                f(fiber);
+            }
+            slot += 1;
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for fiber in self.all.take() {
+            // SAFETY: from `Box::leak` in `take`, freed once. Whoever refers to a record holds the table, too. The
+            // stack of a fiber that never finished is leaked: dropping a `Context` frees nothing.
+            drop(unsafe { Box::from_raw(fiber.as_ptr()) });
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Fibers from other threads.
+
+use crate::error::JoinError;
+use crate::park::{Aborted, Place, Reason, RemoteToken, in_callback, place};
+use crate::sched::{Core, current_core};
+use crate::task::{Builder, can_abort};
+use crate::time::thread_deadline;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use std::{fmt, io, mem};
+
+/// Spawns fibers on a runtime from other threads. Clones are cheap.
+///
+/// ```
+/// use becket_fiber::Runtime;
+/// use std::thread;
+///
+/// let mut runtime = Runtime::new()?;
+/// let remote = runtime.remote();
+/// let other = thread::spawn(move || remote.spawn(|| 6 * 7)?.join().map_err(std::io::Error::from));
+/// runtime.run(|| {
+///     while !other.is_finished() {
+///         becket_fiber::sleep(std::time::Duration::from_millis(1))?;
+///     }
+///     assert_eq!(other.join().unwrap()?, 42);
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Remote {
+    events: becket_loop::Remote<()>,
+}
+
+impl Remote {
+    pub(crate) fn new(core: &Core) -> Remote {
+        Remote { events: core.remote.clone() }
+    }
+
+    /// Starts a fiber that runs `f` on the runtime's thread, in its current or next `run`; wakes the runtime.
+    ///
+    /// # Errors
+    /// `BrokenPipe` where the runtime is gone. When the runtime cannot make the fiber,
+    /// [`join`](RemoteJoinHandle::join) says so.
+    pub fn spawn<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> io::Result<RemoteJoinHandle<T>> {
+        let packet =
+            Arc::new(Packet { state: Mutex::new(State::Running(None)), done: Condvar::new(), fiber: Mutex::new(None) });
+        let sender = Sender(packet.clone());
+        let posted = self.events.post(move |(), _| {
+            let packet = sender.0.clone();
+            // In a cell, so that it is left here where the fiber is not made.
+            let sender = Rc::new(Cell::new(Some(sender)));
+            let in_fiber = Rc::clone(&sender);
+            let spawned = Builder::new().spawn(move || {
+                let Some(sender) = in_fiber.take() else { return };
+                match catch_unwind(AssertUnwindSafe(f)) {
+                    Ok(value) => sender.send(Ok(value)),
+                    Err(payload) if payload.is::<Aborted>() => {
+                        drop(sender);
+                        resume_unwind(payload);
+                    }
+                    Err(payload) => sender.send(Err(JoinError::Panicked(payload))),
+                }
+            });
+            match (spawned, sender) {
+                (Ok(handle), _) => *lock(&packet.fiber) = Some(handle.place()),
+                (Err(e), sender) => {
+                    if let Some(sender) = sender.take() {
+                        sender.send(Err(JoinError::Interrupted(e.into())));
+                    }
+                }
+            }
+            Ok(())
+        });
+        if !posted {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the runtime is gone"));
+        }
+        Ok(RemoteJoinHandle { packet, events: self.events.clone() })
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
+/// A fiber on another thread: waits for its result, or stops it. Dropping it lets the fiber go.
+///
+/// May be joined on any thread; in a fiber the fiber waits.
+pub struct RemoteJoinHandle<T> {
+    packet: Arc<Packet<T>>,
+    events: becket_loop::Remote<()>,
+}
+
+impl<T: Send + 'static> RemoteJoinHandle<T> {
+    /// Waits until the fiber has ended, and returns its result; see [`JoinHandle::join`](crate::JoinHandle::join).
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`](crate::JoinHandle::join); [`JoinError::Interrupted`] also where the fiber could
+    /// not be made, [`JoinError::Cancelled`] where the runtime ended before it began.
+    pub fn join(self) -> Result<T, JoinError> {
+        match place() {
+            Place::Thread => self.join_thread(),
+            Place::Callback => self.packet.take().unwrap_or_else(|| Err(JoinError::Interrupted(in_callback()))),
+            Place::Fiber(here) => loop {
+                here.check().map_err(JoinError::Interrupted)?;
+                let wait = here.wait(Reason::new("join of a remote fiber"));
+                if let Some(result) = self.packet.take_or_wait(Some(wait.remote_token())) {
+                    return result;
+                }
+                let woken = wait.park(None);
+                here.event(woken).map_err(JoinError::Interrupted)?;
+            },
+        }
+    }
+
+    fn join_thread(self) -> Result<T, JoinError> {
+        let limit = thread_deadline();
+        let mut state = lock(&self.packet.state);
+        loop {
+            if let Some(result) = state.take() {
+                return result;
+            }
+            let left = limit.map_or(Duration::MAX, |l| l.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Err(JoinError::Interrupted(io::ErrorKind::TimedOut.into()));
+            }
+            state = match limit {
+                None => self.packet.done.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(_) => self.packet.done.wait_timeout(state, left).unwrap_or_else(|p| p.into_inner()).0,
+            };
+        }
+    }
+
+    /// As [`JoinHandle::cancel`](crate::JoinHandle::cancel), soon.
+    pub fn cancel(&self) {
+        self.with_fiber(|core, fiber| core.cancel(fiber));
+    }
+
+    /// As [`JoinHandle::abort`](crate::JoinHandle::abort), soon.
+    ///
+    /// # Errors
+    /// `Unsupported` where panics do not unwind.
+    pub fn abort(&self) -> io::Result<()> {
+        can_abort()?;
+        self.with_fiber(|core, fiber| core.abort(fiber));
+        Ok(())
+    }
+
+    fn with_fiber(&self, f: impl FnOnce(&Core, &crate::record::Fiber) + Send + 'static) {
+        let packet = self.packet.clone();
+        self.events.post(move |(), _| {
+            // Posts run in order, so the fiber was spawned before this.
+            let place = *lock(&packet.fiber);
+            if let (Some((slot, id)), Some(core)) = (place, current_core()) {
+                // SAFETY: its loop dispatches, so it is entered.
+                let core = unsafe { core.as_ref() };
+                // SAFETY: records live as long as the table.
+                if let Some(fiber) = core.table.get(slot).map(|f| unsafe { f.as_ref() })
+                    && fiber.id.get() == id
+                {
+                    f(core, fiber);
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Whether the fiber has ended.
+    pub fn is_finished(&self) -> bool {
+        matches!(*lock(&self.packet.state), State::Done(_))
+    }
+}
+
+impl<T> fmt::Debug for RemoteJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJoinHandle").finish_non_exhaustive()
+    }
+}
+
+/// What the two threads share.
+struct Packet<T> {
+    state: Mutex<State<T>>,
+    done: Condvar,
+    /// The slot and the number of the fiber, once it is made.
+    fiber: Mutex<Option<(u32, u64)>>,
+}
+
+enum State<T> {
+    /// With the fiber that waits for it.
+    Running(Option<RemoteToken>),
+    Done(Result<T, JoinError>),
+    Taken,
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<Result<T, JoinError>> {
+        match mem::replace(self, State::Taken) {
+            State::Done(result) => Some(result),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+impl<T> Packet<T> {
+    fn take(&self) -> Option<Result<T, JoinError>> {
+        lock(&self.state).take()
+    }
+
+    fn take_or_wait(&self, token: Option<RemoteToken>) -> Option<Result<T, JoinError>> {
+        let mut state = lock(&self.state);
+        let result = state.take();
+        if let State::Running(waiter) = &mut *state {
+            *waiter = token;
+        }
+        result
+    }
+
+    /// Only the first one counts.
+    fn finish(&self, result: Result<T, JoinError>) {
+        let mut state = lock(&self.state);
+        let State::Running(waiter) = &mut *state else { return };
+        let waiter = waiter.take();
+        *state = State::Done(result);
+        drop(state);
+        self.done.notify_all();
+        if let Some(token) = waiter {
+            token.wake(0);
+        }
+    }
+}
+
+/// Sends a result; dropped without one, it says that the fiber was aborted, or never made.
+struct Sender<T>(Arc<Packet<T>>);
+
+impl<T> Sender<T> {
+    fn send(self, result: Result<T, JoinError>) {
+        self.0.finish(result);
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.finish(Err(JoinError::Cancelled));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

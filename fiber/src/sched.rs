@@ -1,0 +1,359 @@
+//! The scheduler: who runs next, on which loop.
+
+use crate::context::Pool;
+use crate::io::Registry;
+use crate::outcome::quietly;
+use crate::park::{Aborted, Token, Woken};
+use crate::record::{Fiber, State, Table};
+use becket_loop::{Ctx, Loop, Remote, RunError};
+use std::cell::{Cell, UnsafeCell};
+use std::io;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Resumes between two looks at the descriptors: after each would cost a system call for every few of them.
+const RESUMES_PER_TURN: u32 = 256;
+
+/// Operations that a fiber may do without waiting before it must let others run.
+const BUDGET: u32 = 128;
+
+thread_local! {
+    /// The scheduler that runs on this thread, null outside of `Runtime::run`.
+    static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
+}
+
+/// A runtime's insides, shared by the runtime and its handles. Cells only: no borrow is held while user code runs.
+pub(crate) struct Core {
+    /// Tells this scheduler from every other of the process.
+    pub(crate) id: u32,
+    /// Taken out when the runtime shuts down.
+    events: UnsafeCell<Option<Loop<()>>>,
+    /// Whether somebody has a `&mut` to the loop: it dispatches, or a fiber is inside `with_ctx`.
+    lent: Cell<bool>,
+    /// The fiber that runs, null while the scheduler does.
+    current: Cell<*const Fiber>,
+    queue: Queue,
+    pub(crate) table: Table,
+    pub(crate) stacks: Pool,
+    pub(crate) registry: Registry,
+    /// Fibers that have not finished.
+    pub(crate) live: Cell<usize>,
+    /// How many there were ever.
+    pub(crate) spawned: Cell<u64>,
+    pub(crate) max_fibers: usize,
+    pub(crate) stack_size: usize,
+    /// No fiber may be spawned any more.
+    pub(crate) closed: Cell<bool>,
+    pub(crate) remote: Remote<()>,
+}
+
+impl Core {
+    pub(crate) fn new(events: Loop<()>, max_fibers: usize, stack_size: usize) -> Rc<Core> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let remote = events.remote();
+        let registry = Registry::new(id, &events);
+        Rc::new(Core {
+            id,
+            events: UnsafeCell::new(Some(events)),
+            lent: Cell::new(false),
+            current: Cell::new(ptr::null()),
+            queue: Queue::default(),
+            table: Table::default(),
+            stacks: Pool::default(),
+            registry,
+            live: Cell::new(0),
+            spawned: Cell::new(0),
+            max_fibers,
+            stack_size,
+            closed: Cell::new(false),
+            remote,
+        })
+    }
+
+    /// Lends the loop to `f`; `None` where it is lent already, or gone.
+    #[inline(always)]
+    pub(crate) fn with_loop<R>(&self, f: impl FnOnce(&mut Loop<()>) -> R) -> Option<R> {
+        struct Lent<'a>(&'a Cell<bool>);
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        if self.lent.replace(true) {
+            return None;
+        }
+        let _lent = Lent(&self.lent);
+        // SAFETY: `lent` was false, so nobody has a reference; it is true until this one ends.
+        unsafe { (*self.events.get()).as_mut() }.map(f)
+    }
+
+    /// As [`with_loop`](Self::with_loop), as callbacks see it.
+    #[inline(always)]
+    pub(crate) fn with_ctx<R>(&self, f: impl FnOnce(&mut Ctx<()>) -> R) -> Option<R> {
+        self.with_loop(|l| f(l))
+    }
+
+    /// The loop, lent to the owner of the runtime outside of `run`.
+    ///
+    /// # Safety
+    /// Nobody else may use the loop while the borrow lasts: the caller has the runtime exclusively, which runs only by
+    /// an exclusive borrow, and the loop is there until the runtime is dropped.
+    #[expect(clippy::mut_from_ref, reason = "the caller is the exclusive one")]
+    pub(crate) unsafe fn exclusive_ctx(&self) -> &mut Ctx<()> {
+        // SAFETY: the caller's promise.
+        match unsafe { (*self.events.get()).as_mut() } {
+            Some(events) => events,
+            None => unreachable!("the loop goes with the runtime"),
+        }
+    }
+
+    /// Whether the loop is lent, so that nothing may wait here.
+    #[inline(always)]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent.get()
+    }
+
+    /// Drops the loop with its callbacks. Called outside of `run`.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.registry.close();
+        if !self.lent.replace(true) {
+            // SAFETY: as in `with_loop`; it stays lent for good.
+            let events = unsafe { (*self.events.get()).take() };
+            quietly(|| drop(events));
+        }
+    }
+
+    pub(crate) fn current(&self) -> Option<NonNull<Fiber>> {
+        NonNull::new(self.current.get().cast_mut())
+    }
+
+    /// Puts a fiber at the end of the run queue.
+    pub(crate) fn enqueue(&self, fiber: &Fiber) {
+        fiber.state.set(State::Queued);
+        self.queue.push(fiber);
+    }
+
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.head.get().is_null()
+    }
+
+    /// Ends the wait that `slot` and `wait` name, if it still is the current one and nothing else has ended it.
+    #[inline]
+    pub(crate) fn wake(&self, slot: u32, wait: u32, woken: Woken) -> bool {
+        let Some(fiber) = self.table.get(slot) else { return false };
+        // SAFETY: records live as long as the table.
+        let fiber = unsafe { fiber.as_ref() };
+        if fiber.wait.get() != wait || fiber.woken.get().is_some() {
+            return false;
+        }
+        fiber.woken.set(Some(woken));
+        if fiber.state.get() == State::Parked {
+            self.enqueue(fiber);
+        }
+        true
+    }
+
+    pub(crate) fn token(&self, fiber: &Fiber) -> Token {
+        Token { core: self.id, slot: fiber.slot, wait: fiber.wait.get() }
+    }
+
+    /// Runs fibers from the queue, until it is empty, the descriptors are due, or `stop` says so after one.
+    pub(crate) fn run_queued(&self, mut stop: impl FnMut() -> bool) {
+        for _ in 0..RESUMES_PER_TURN {
+            let Some(fiber) = self.queue.pop() else { return };
+            // SAFETY: only live fibers are queued, and their records stay.
+            let fiber = unsafe { fiber.as_ref() };
+            // SAFETY: as above.
+            if let Some(next) = unsafe { self.queue.head.get().as_ref() } {
+                // SAFETY: only `spawn` and `finish` change it, of fibers that are not queued.
+                if let Some(context) = unsafe { &*next.context.get() } {
+                    context.prefetch();
+                }
+            }
+            self.resume(fiber);
+            if stop() {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn resume(&self, fiber: &Fiber) {
+        // SAFETY: the context is put in by `spawn` and taken out by `finish` only, neither of which happens to this
+        // fiber while it runs.
+        let Some(context) = (unsafe { &*fiber.context.get() }) else { return };
+        fiber.state.set(State::Running);
+        fiber.budget.set(BUDGET);
+        self.current.set(fiber);
+        // SAFETY: `spawn` loaded a task, which has not ended; the scheduler runs on the thread's own stack.
+        let ended = unsafe { context.resume() };
+        self.current.set(ptr::null());
+        if ended {
+            self.finish(fiber);
+        } else {
+            debug_assert!(matches!(fiber.state.get(), State::Parked | State::Queued));
+        }
+    }
+
+    /// The task has returned or unwound: its stack goes to the next fiber, its outcome to whoever waits.
+    fn finish(&self, fiber: &Fiber) {
+        // SAFETY: see `resume`; the fiber does not run any more.
+        if let Some(context) = unsafe { (*fiber.context.get()).take() } {
+            if let Some(payload) = context.take_panic() {
+                if payload.is::<Aborted>() {
+                    fiber.outcome.set_aborted();
+                } else {
+                    fiber.outcome.set_panic(payload);
+                }
+            }
+            self.stacks.put(fiber.class.get(), context);
+        }
+        fiber.switch.set(None);
+        fiber.state.set(State::Finished);
+        fiber.wait.set(fiber.wait.get().wrapping_add(1));
+        self.live.set(self.live.get() - 1);
+        if let Some(token) = fiber.joiner.take() {
+            self.wake(token.slot, token.wait, Woken::Event(0));
+        }
+        // SAFETY: a scope's frame stays until all of its children have finished.
+        if let Some(scope) = unsafe { fiber.parent.get().as_ref() } {
+            scope.child_finished(self, fiber);
+        } else {
+            self.release(fiber);
+        }
+    }
+
+    /// Takes back the record of a finished fiber once neither a handle nor a scope refers to it.
+    pub(crate) fn release(&self, fiber: &Fiber) {
+        if fiber.state.get() == State::Finished && !fiber.held.get() && fiber.parent.get().is_null() {
+            self.table.put(fiber);
+        }
+    }
+
+    /// One turn of the loop: waits for an event, up to `max`, where no fiber is queued.
+    pub(crate) fn turn(&self, max: Option<Duration>) -> io::Result<usize> {
+        let max = if self.has_queued() { Some(Duration::ZERO) } else { max };
+        match self.with_loop(|l| l.turn(&mut (), max)) {
+            Some(Ok(n)) => Ok(n),
+            Some(Err(RunError::Wait(e))) => Err(e),
+            Some(Err(RunError::Callback(fault))) => Err(io::Error::other(fault.to_string())),
+            None => Err(io::Error::other("the runtime is shut down")),
+        }
+    }
+
+    /// Asks a fiber to stop: its blocking calls return errors from now on, those of its scopes' children too.
+    pub(crate) fn cancel(&self, fiber: &Fiber) {
+        if matches!(fiber.state.get(), State::Free | State::Finished) {
+            return;
+        }
+        fiber.cancelled.set(true);
+        let mut scope = fiber.scopes.get();
+        // SAFETY: the scopes are in the frames of this fiber, which has not finished.
+        while let Some(s) = unsafe { scope.as_ref() } {
+            if !s.is_shielded() {
+                s.cancel_children(self);
+            }
+            scope = s.outer();
+        }
+        self.interrupt(fiber);
+    }
+
+    /// Asks a fiber to unwind, from its current wait on; its scopes' children too.
+    pub(crate) fn abort(&self, fiber: &Fiber) {
+        if matches!(fiber.state.get(), State::Free | State::Finished) {
+            return;
+        }
+        fiber.cancelled.set(true);
+        fiber.aborted.set(true);
+        let mut scope = fiber.scopes.get();
+        // SAFETY: as in `cancel`.
+        while let Some(s) = unsafe { scope.as_ref() } {
+            s.abort_children(self);
+            scope = s.outer();
+        }
+        self.interrupt(fiber);
+    }
+
+    /// Ends the current wait of a fiber that has to stop, unless that wait must not be ended.
+    pub(crate) fn interrupt(&self, fiber: &Fiber) {
+        if fiber.state.get() == State::Parked && fiber.interruptible.get() && fiber.must_stop() {
+            self.wake(fiber.slot, fiber.wait.get(), Woken::Cancelled);
+        }
+    }
+}
+
+/// Calls `f` with the scheduler that runs on this thread.
+#[inline(always)]
+pub(crate) fn current_core() -> Option<NonNull<Core>> {
+    NonNull::new(CURRENT.get().cast_mut())
+}
+
+/// Another handle to the scheduler that runs on this thread.
+pub(crate) fn current_rc() -> Option<Rc<Core>> {
+    let core = current_core()?.as_ptr();
+    // SAFETY: `Entered` set it from an `Rc` that outlives it; the count is raised for the new handle.
+    unsafe {
+        Rc::increment_strong_count(core);
+        Some(Rc::from_raw(core))
+    }
+}
+
+/// Makes a scheduler this thread's, while it lives.
+pub(crate) struct Entered<'a>(#[allow(dead_code, reason = "keeps it alive")] &'a Rc<Core>);
+
+impl<'a> Entered<'a> {
+    /// `None` where one is entered already.
+    pub(crate) fn new(core: &'a Rc<Core>) -> Option<Entered<'a>> {
+        if !CURRENT.get().is_null() {
+            return None;
+        }
+        CURRENT.set(Rc::as_ptr(core));
+        Some(Entered(core))
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        CURRENT.set(ptr::null());
+    }
+}
+
+/// First in, first out, linked through the records.
+struct Queue {
+    head: Cell<*const Fiber>,
+    tail: Cell<*const Fiber>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()) }
+    }
+}
+
+impl Queue {
+    #[inline]
+    fn push(&self, fiber: &Fiber) {
+        fiber.next.set(ptr::null());
+        // SAFETY: a queued fiber has not finished, so its record is in use.
+        match unsafe { self.tail.get().as_ref() } {
+            Some(last) => last.next.set(fiber),
+            None => self.head.set(fiber),
+        }
+        self.tail.set(fiber);
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<Fiber>> {
+        let first = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: as in `push`.
+        self.head.set(unsafe { first.as_ref() }.next.get());
+        if self.head.get().is_null() {
+            self.tail.set(ptr::null());
+        }
+        Some(first)
+    }
+}

@@ -1,0 +1,60 @@
+//! What the tests share.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use becket_fiber::{Runtime, RuntimeBuilder, backend, yield_now};
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longer than any test may take.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Calls `test` with a runtime on epoll, then with one on poll(2).
+pub(crate) fn each_backend(test: impl Fn(&mut Runtime)) {
+    each_builder(|builder| test(&mut builder.build().unwrap()));
+}
+
+/// As [`each_backend`], for tests with settings of their own.
+pub(crate) fn each_builder(test: impl Fn(RuntimeBuilder)) {
+    println!("on epoll");
+    test(Runtime::builder().backend(backend::Epoll::new().unwrap()));
+    println!("on poll(2)");
+    test(Runtime::builder().backend(backend::Poll::new().unwrap()));
+}
+
+/// Lets every other fiber that can run do so, a few times over.
+pub(crate) fn settle() {
+    (0..10).for_each(|_| yield_now());
+}
+
+/// Counts how often it was dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Drops(Rc<Cell<u32>>);
+
+impl Drops {
+    pub(crate) fn witness(&self) -> Witness {
+        Witness(self.0.clone())
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.0.get()
+    }
+}
+
+pub(crate) struct Witness(Rc<Cell<u32>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// A panic that the hook does not report.
+pub(crate) fn quiet_panic() -> ! {
+    std::panic::resume_unwind(Box::new("quiet"))
+}
+
+pub(crate) fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
+    result.err().map(|e| e.kind())
+}
