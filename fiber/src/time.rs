@@ -212,9 +212,11 @@ impl Interval {
             Missed::Delay => self.next = now.checked_add(self.period),
             _ => {
                 let late = now.saturating_duration_since(due).as_nanos();
-                let periods = late / self.period.as_nanos();
-                missed = u64::try_from(periods).unwrap_or(u64::MAX);
-                due += self.period * u32::try_from(periods).unwrap_or(u32::MAX);
+                missed = u64::try_from(late / self.period.as_nanos()).unwrap_or(u64::MAX);
+                if missed > 0 {
+                    let rest = late % self.period.as_nanos();
+                    due = now - Duration::new((rest / 1_000_000_000) as u64, (rest % 1_000_000_000) as u32);
+                }
                 self.next = due.checked_add(self.period);
             }
         }

@@ -33,19 +33,36 @@ fn the_child() {
         let locked = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) };
         assert_eq!(locked, 0, "mlockall: {}", std::io::Error::last_os_error());
     }
+    if case.contains("foreign") {
+        // A thread that std did not make has no alternate stack.
+        let mut thread = 0;
+        // SAFETY: `in_a_foreign_thread` has the signature, and needs no argument.
+        unsafe {
+            libc::pthread_create(&mut thread, std::ptr::null(), in_a_foreign_thread, std::ptr::null_mut());
+            libc::pthread_join(thread, std::ptr::null_mut());
+        }
+    } else {
+        overflow(&case);
+    }
+}
+
+extern "C" fn in_a_foreign_thread(_: *mut libc::c_void) -> *mut libc::c_void {
+    overflow("foreign");
+    std::ptr::null_mut()
+}
+
+fn overflow(case: &str) {
     let mut rt = Runtime::new().unwrap();
     rt.run(|| {
         becket_fiber::spawn(|| 1).unwrap().join().unwrap();
         let overflows = || {
-            if case.contains("null") {
+            if case == "null" {
                 // SAFETY: none: this is to crash.
                 unsafe { std::ptr::null::<u8>().wrapping_add(8).read_volatile() };
             }
             descend(0)
         };
-        let case = case.clone();
         let builder = if case.contains("named") { Builder::new().name("deep one") } else { Builder::new() };
-        let _ = case;
         becket_fiber::scope(|s| s.spawn_with(builder, overflows).map(drop)).unwrap();
     })
     .unwrap();
@@ -66,6 +83,11 @@ fn check(case: &str, message: &str) {
 fn an_overflow_names_the_fiber_and_aborts() {
     check("plain", "\nfiber 3 has overflowed its stack\n");
     check("named", "\nfiber 3 deep one has overflowed its stack\n");
+}
+
+#[test]
+fn an_overflow_on_a_foreign_thread_is_told_too() {
+    check("foreign", "\nfiber 3 has overflowed its stack\n");
 }
 
 #[test]

@@ -90,8 +90,8 @@ fn stacks_of_other_sizes_are_pooled_too() {
         rt.run(|| {
             for size in [1, 16 << 10, 100_000, 1 << 20] {
                 for _ in 0..3 {
-                    let here = Builder::new().stack_size(size).spawn(|| (&raw const *&0u8) as usize);
-                    here.unwrap().join().unwrap();
+                    let fiber = Builder::new().stack_size(size).spawn(move || size).unwrap();
+                    assert_eq!(fiber.join().unwrap(), size);
                 }
             }
         })

@@ -29,7 +29,9 @@ pub(super) fn within_mapping() -> bool {
 }
 
 pub(super) fn page_size() -> usize {
-    rustix::param::page_size()
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    // SAFETY: only asks. (rustix reads it from the auxiliary vector, which valgrind hides.)
+    *SIZE.get_or_init(|| unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize)
 }
 
 /// Refuses a stack size that `generator` would panic on, or that is no multiple of the page size.

@@ -15,6 +15,7 @@ mod overflow;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod valgrind;
 
 pub(crate) use overflow::AltStack;
 pub(crate) use pool::Pool;
@@ -75,6 +76,7 @@ pub(crate) struct Context {
     root: NonNull<Root>,
     /// Whether the guard page is a mapping of its own, of which the kernel allows few.
     own_mapping: bool,
+    known_as: valgrind::StackId,
 }
 
 impl Context {
@@ -87,25 +89,19 @@ impl Context {
         let page = guard::page_size();
         guard::check_size(size)?;
         let own_mapping = guard::reserve(size)?;
-        let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
-        let words = made.stack_usage().0;
-        let raw = made.into_raw();
-        // The implementation's struct lies in the topmost page of the stack: the self-check in `guard` confirms it.
-        let top = (raw as usize).next_multiple_of(page);
-        let bounds = top - words * size_of::<usize>()..top;
+        let (mut generator, bounds) = unchecked(size);
         let guard = bounds.start - page..bounds.start;
         let own_mapping = guard::install(guard.start, own_mapping);
+        let known_as = valgrind::register(&bounds);
 
-        // SAFETY: `raw` comes from `into_raw` above, of the same type, and is turned back once.
-        let mut generator = unsafe { Generator::<'static, (), ()>::from_raw(raw) };
         let published = Cell::new(ptr::null());
+        // Suspending by `co_yield_with` asks for local data; this says whose.
+        generator.set_local_data(ptr::with_exposed_provenance_mut(bounds.start));
         let start = Start { bounds, guard, publish: &published };
-        // Suspending by `co_yield_with` asks for local data: any pointer but null.
-        generator.set_local_data(raw.cast());
         generator.scoped_init(move |scope| root(scope, start));
         generator.resume();
         let root = NonNull::new(published.get().cast_mut()).expect("the root function publishes itself first");
-        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root, own_mapping })
+        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root, own_mapping, known_as })
     }
 
     fn root(&self) -> &Root {
@@ -185,7 +181,7 @@ impl Context {
     /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,
     /// which `generator` refuses to drop.
     pub(crate) fn free(self) {
-        let Context { generator, root, own_mapping } = self;
+        let Context { generator, root, own_mapping, known_as } = self;
         // SAFETY: still alive: it is freed below.
         let root = unsafe { root.as_ref() };
         if !root.idle.get() || root.task.get().is_some() {
@@ -200,6 +196,7 @@ impl Context {
         generator.resume(); // no task: the root function returns
         debug_assert!(generator.is_done());
         drop(generator);
+        valgrind::deregister(known_as);
         guard::release(own_mapping);
     }
 }
@@ -299,25 +296,32 @@ fn init() -> io::Result<()> {
         }
         INIT.call_once(|| {
             let previous = overflow::Previous::query();
-            drop_finished(Gn::<()>::new_opt(4096, || ()));
+            let (generator, bounds) = unchecked(64 * 1024);
+            run_and_drop(generator, &bounds);
             overflow::install(previous);
             guard::self_check(|size| {
-                let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
-                let words = made.stack_usage().0;
-                let raw = made.into_raw();
-                let top = (raw as usize).next_multiple_of(guard::page_size());
-                let free = move || {
-                    // SAFETY: `raw` comes from `into_raw` above and is turned back once.
-                    drop_finished(unsafe { Generator::<'static, (), ()>::from_raw(raw) });
-                };
-                (top - words * size_of::<usize>()..top, free)
+                let (generator, bounds) = unchecked(size);
+                (bounds.clone(), move || run_and_drop(generator, &bounds))
             });
         });
     }
     Ok(())
 }
 
-fn drop_finished(mut generator: Generator<'static, (), ()>) {
+/// A generator that does nothing, with a stack of `size` bytes, and where that is assumed to lie.
+fn unchecked(size: usize) -> (Generator<'static, (), ()>, Range<usize>) {
+    let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
+    let words = made.stack_usage().0;
+    let raw = made.into_raw();
+    // The implementation's struct lies in the topmost page of the stack.
+    let top = (raw as usize).next_multiple_of(guard::page_size());
+    // SAFETY: `raw` comes from `into_raw`, of the same type, and is turned back once.
+    (unsafe { Generator::from_raw(raw) }, top - words * size_of::<usize>()..top)
+}
+
+fn run_and_drop(mut generator: Generator<'static, (), ()>, bounds: &Range<usize>) {
+    let known_as = valgrind::register(bounds);
     generator.resume();
     drop(generator);
+    valgrind::deregister(known_as);
 }

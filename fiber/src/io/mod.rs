@@ -245,7 +245,7 @@ impl<T: AsFd> Io<T> {
         }
         if self.home.get().is_none() {
             // SAFETY: the source is dropped, or given back, after `deregister` only.
-            let home = unsafe { Home::register(here, fd)? };
+            let home = unsafe { Home::register(here, fd, want)? };
             match self.home.set(home) {
                 Ok(()) => {}
                 // Another thread was first.

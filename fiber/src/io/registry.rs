@@ -1,7 +1,6 @@
 //! Descriptors registered with a runtime's loop, and who waits for which.
 //!
-//! Where the backend has edges, an [`Io`](super::Io) is registered once, for everything, at its first wait; its *home*
-//! is the loop of the fiber that waited. Each edge clears what was known to be drained and wakes all that wait for
+//! Where the backend has edges, an [`Io`](super::Io) is registered once, at its first wait, and stays; its *home* is the loop of the fiber that waited. Each edge clears what was known to be drained and wakes all that wait for
 //! it. Everywhere else (a backend without edges, a fiber of another loop, a descriptor that is registered already) a
 //! wait adds a one-shot registration and takes it away again.
 
@@ -48,6 +47,8 @@ struct Entry {
     /// Part of the handler's data: an event for an earlier owner of the slot finds another number.
     generation: u32,
     id: Option<Id<Borrowed>>,
+    /// What was ever waited for: the rest is not asked for, since its edges would only end the loop's wait.
+    interest: Ready,
     /// Directions in which nothing is to be had before the next edge.
     drained: Ready,
     /// Everything that was ever reported.
@@ -123,7 +124,8 @@ impl Home {
         core.registry.with_entry(self, |e| e.seen.intersects(trouble)).unwrap_or(true)
     }
 
-    /// Registers `fd` with the loop of the running fiber, for all edges.
+    /// Registers `fd` with the loop of the running fiber, for the edges that `want` needs; others follow when they are
+    /// waited for.
     ///
     /// `None` where the backend has no edges, or refuses because the descriptor is registered already.
     ///
@@ -132,7 +134,7 @@ impl Home {
     ///
     /// # Safety
     /// `fd` must stay open until [`end`](Self::end), whatever happens.
-    pub(super) unsafe fn register(here: Here, fd: BorrowedFd<'_>) -> io::Result<Option<Home>> {
+    pub(super) unsafe fn register(here: Here, fd: BorrowedFd<'_>, want: Ready) -> io::Result<Option<Home>> {
         let core = here.core();
         let registry = &core.registry;
         if !registry.edge {
@@ -141,19 +143,26 @@ impl Home {
         let slot = registry.free.borrow_mut().pop();
         let mut entries = registry.entries.borrow_mut();
         let slot = slot.unwrap_or_else(|| {
-            let fresh =
-                Entry { generation: 0, id: None, drained: Ready::empty(), seen: Ready::empty(), waiters: Vec::new() };
-            entries.push(fresh);
+            let none = Ready::empty();
+            entries.push(Entry {
+                generation: 0,
+                id: None,
+                interest: none,
+                drained: none,
+                seen: none,
+                waiters: Vec::new(),
+            });
             (entries.len() - 1) as u32
         });
         let entry = &mut entries[slot as usize];
+        entry.interest = interest(want);
         entry.drained = Ready::empty();
         entry.seen = Ready::empty();
         let home = Home { core: core.id, slot, generation: entry.generation };
         let handler = Plain { call: edge, data: u64::from(slot) << 32 | u64::from(home.generation) };
-        let want = Ready::READ | Ready::WRITE | Ready::PRI | Ready::RDHUP;
+        let interest = entry.interest;
         // SAFETY: the caller's promise; `end` cancels, and so does the end of the loop.
-        let added = core.with_ctx(|ctx| unsafe { ctx.add_borrowed(fd, want, Mode::Edge, handler) });
+        let added = core.with_ctx(|ctx| unsafe { ctx.add_borrowed(fd, interest, Mode::Edge, handler) });
         match added.unwrap_or_else(|| Err(gone())) {
             Ok(id) => {
                 entry.id = Some(id);
@@ -200,7 +209,16 @@ impl Home {
         let registry = &here.core().registry;
         let wait = here.wait(reason);
         let token = wait.token();
-        registry.with_entry(self, |e| e.waiters.push(Waiter { token, want }));
+        let more = registry.with_entry(self, |e| {
+            e.waiters.push(Waiter { token, want });
+            let before = e.interest;
+            e.interest |= interest(want);
+            e.id.filter(|_| e.interest != before).map(|id| (id, e.interest))
+        });
+        if let Some((id, interest)) = more.flatten() {
+            // Reports what holds already, so that no edge is missed.
+            here.core().with_ctx(|ctx| ctx.set(id, interest, Mode::Edge));
+        }
         let woken = wait.park(until);
         if !matches!(woken, Woken::Event(_)) {
             registry.with_entry(self, |e| e.waiters.retain(|w| w.token != token));
@@ -231,6 +249,11 @@ fn edge((): &mut (), _: &mut Ctx<()>, data: u64, ready: Ready) -> Next {
         });
     });
     Next::Keep
+}
+
+/// The edges that a wait for `want` needs. Urgent data cuts reads short, so who reads must know of it.
+fn interest(want: Ready) -> Ready {
+    if want.contains(Ready::READ) { want | Ready::RDHUP | Ready::PRI } else { want }
 }
 
 /// Whether `ready` ends a wait for `want`.
