@@ -34,6 +34,7 @@
 //!   outlive it; a [`Remote`] spawns from other threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
+//! - [`sync`] has channels, a mutex and a condition variable between fibers.
 //! - [`with_ctx`] adds callbacks to the same loop.
 //!
 //! # Rules
@@ -75,6 +76,9 @@ mod sched;
 mod scope;
 #[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
 mod task;
+
+#[allow(unsafe_code, reason = "the one guard of a mutex lends its value")]
+pub mod sync;
 
 pub use becket_loop::{Ctx, Missed, Ready, Tick, backend};
 pub use cancel::{is_current_cancelled, shield};

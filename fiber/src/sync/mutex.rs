@@ -1,0 +1,138 @@
+use super::{Turn, Waiters, check};
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+/// A value that one fiber at a time may use, also across waits.
+///
+/// Fibers that wait are woken in order, and who comes later stands behind them. There is no poisoning: a fiber that panics gives it back as it is. Locking it
+/// twice in one fiber waits for ever, or until a deadline.
+///
+/// ```
+/// use becket_fiber::{Runtime, scope, sync::Mutex, yield_now};
+///
+/// let mut runtime = Runtime::new()?;
+/// let total = runtime.run(|| {
+///     let total = Mutex::new(0);
+///     scope(|s| {
+///         for _ in 0..10 {
+///             s.spawn(|| {
+///                 let mut total = total.lock()?;
+///                 let before = *total;
+///                 yield_now(); // nobody else gets in between
+///                 *total = before + 1;
+///                 Ok::<_, std::io::Error>(())
+///             })?;
+///         }
+///         Ok::<_, std::io::Error>(())
+///     })?;
+///     Ok::<u32, std::io::Error>(total.into_inner())
+/// })??;
+/// assert_eq!(total, 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Mutex<T: ?Sized> {
+    locked: Cell<bool>,
+    waiters: Waiters,
+    value: UnsafeCell<T>,
+}
+
+impl<T> Mutex<T> {
+    /// One that nobody has locked.
+    pub fn new(value: T) -> Mutex<T> {
+        Mutex { locked: Cell::new(false), waiters: Waiters::default(), value: UnsafeCell::new(value) }
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Locks it, and waits until it is free.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber.
+    pub fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
+        let mut turn = Turn::new(&self.waiters);
+        loop {
+            check()?;
+            // Who comes anew stands behind those who wait.
+            if (turn.woken || self.waiters.is_empty())
+                && let Some(guard) = self.try_lock()
+            {
+                turn.end();
+                return Ok(guard);
+            }
+            turn.wait("a mutex")?;
+        }
+    }
+
+    /// Locks it if it is free, past those who wait.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        (!self.locked.replace(true)).then_some(MutexGuard { mutex: self })
+    }
+
+    /// The value, which nobody else can have locked.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(guard) => f.debug_tuple("Mutex").field(&&*guard).finish(),
+            None => f.write_str("Mutex(<locked>)"),
+        }
+    }
+}
+
+/// A locked [`Mutex`]; dropping it wakes the fiber that has waited longest.
+///
+/// ```
+/// use becket_fiber::sync::Mutex;
+///
+/// let mutex = Mutex::new(1);
+/// let guard = mutex.try_lock().unwrap();
+/// assert!(mutex.try_lock().is_none());
+/// drop(guard);
+/// assert_eq!(*mutex.try_lock().unwrap(), 1);
+/// ```
+#[must_use = "the mutex is unlocked when the guard is dropped"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: there is one guard at a time (`try_lock` hands out none while `locked`, and only a guard's drop resets
+        // that), all on one thread, for the mutex is not `Sync`; so nobody has the value mutably but through this guard.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; and this guard is borrowed mutably.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.mutex.locked.set(false);
+        self.mutex.waiters.wake_one();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
