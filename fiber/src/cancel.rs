@@ -31,7 +31,7 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
         fn drop(&mut self) {
             if let Place::Fiber(here) = place() {
                 let shields = &here.fiber().shields;
-                shields.set(shields.get() - 1);
+                shields.set(shields.get().saturating_sub(1)); // of another fiber, where a generator took the guard along
             }
         }
     }

@@ -2,15 +2,16 @@
 
 use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::quietly;
-use crate::park::{Place, Reason, Token, Woken, place};
+use crate::park::{Place, Reason, Token, Woken, die, place};
 use crate::record::{Fiber, State};
-use crate::sched::Core;
+use crate::sched::{Core, current_rc};
 use crate::task::{Builder, can_abort};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 use std::time::Instant;
 use std::{fmt, io};
 
@@ -93,9 +94,7 @@ impl<'scope> Scope<'scope, '_> {
         f: impl FnOnce() -> T + 'scope,
     ) -> Result<ScopedJoinHandle<'scope, T>, SpawnError> {
         let data = &self.data;
-        let Some((core, _)) = data.owner else { return Err(SpawnErrorKind::NoRuntime.into()) };
-        // SAFETY: the scope is open, so the fiber that opened it lives, and its scheduler with it.
-        let core = unsafe { core.as_ref() };
+        let Some(Owner { core, .. }) = &data.owner else { return Err(SpawnErrorKind::NoRuntime.into()) };
         // SAFETY: what `f` borrows outlives 'scope, which `close` does not leave before the child has finished and
         // its outcome is taken or dropped. The handle has the type of the result.
         let at = unsafe { core.spawn(builder, f)? };
@@ -124,9 +123,8 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Cancels all children, present and future, and the scope's closure until it ends.
     pub fn cancel(&self) {
-        if let Some((core, _)) = self.data.owner {
-            // SAFETY: as in `spawn_with`.
-            self.data.fail(unsafe { core.as_ref() });
+        if let Some(owner) = &self.data.owner {
+            self.data.fail(&owner.core);
         }
     }
 }
@@ -143,10 +141,10 @@ const UNLISTED: usize = usize::MAX;
 
 /// A scope as the scheduler sees it. In the frame of [`scope`], which stays until the children have finished.
 pub(crate) struct ScopeData {
-    /// The fiber whose frame this is in; `None` where no fiber can wait for children.
-    owner: Option<(NonNull<Core>, NonNull<Fiber>)>,
+    /// Who opened it; `None` where no fiber can wait for children.
+    owner: Option<Owner>,
     /// The next scope outwards of the same fiber.
-    outer: *const ScopeData,
+    outer: Cell<*const ScopeData>,
     /// Whether the owner was inside a shield: then its cancel does not reach the children.
     shielded: bool,
     /// What the children inherit.
@@ -166,11 +164,31 @@ pub(crate) struct ScopeData {
     panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
+/// The fiber that opened a scope.
+///
+/// The scope is in its frames, unless it is in those of a generator that the fiber has handed on: then the fiber may
+/// have ended, its record may be another's, and its runtime may be gone.
+struct Owner {
+    core: Rc<Core>,
+    fiber: NonNull<Fiber>,
+    id: u64,
+}
+
+impl Owner {
+    /// The fiber's record, while the fiber lives.
+    fn fiber(&self) -> Option<&Fiber> {
+        // SAFETY: records live as long as the table, which is in `core`.
+        let fiber = unsafe { self.fiber.as_ref() };
+        let lives = !matches!(fiber.state.get(), State::Free | State::Finished);
+        (lives && fiber.id.get() == self.id).then_some(fiber)
+    }
+}
+
 impl ScopeData {
     fn new() -> ScopeData {
         let mut data = ScopeData {
             owner: None,
-            outer: ptr::null(),
+            outer: Cell::new(ptr::null()),
             shielded: false,
             deadline: None,
             children: RefCell::default(),
@@ -186,10 +204,11 @@ impl ScopeData {
         if let Place::Fiber(here) = place()
             && here.can_suspend()
             && !std::thread::panicking()
+            && let Some(core) = current_rc()
         {
             let fiber = here.fiber();
-            data.owner = Some((NonNull::from(here.core()), NonNull::from(fiber)));
-            data.outer = fiber.scopes.get();
+            data.owner = Some(Owner { core, fiber: NonNull::from(fiber), id: fiber.id.get() });
+            data.outer.set(fiber.scopes.get());
             data.shielded = fiber.shields.get() > 0;
             data.deadline = fiber.deadline.get();
             data.cancelled.set(fiber.must_stop());
@@ -198,16 +217,22 @@ impl ScopeData {
         data
     }
 
-    fn owner(&self) -> Option<(&Core, &Fiber)> {
-        // SAFETY: this is in the owner's frame, so both live as long as this does.
-        self.owner.map(|(core, fiber)| unsafe { (core.as_ref(), fiber.as_ref()) })
-    }
-
     /// Links this into the owner's list. From here on until `close` it must not move.
     fn open(&self) {
-        if let Some((_, fiber)) = self.owner() {
+        if let Some(fiber) = self.owner.as_ref().and_then(Owner::fiber) {
             fiber.scopes.set(self);
         }
+    }
+
+    /// Takes this out of the owner's list, where it need not be the first.
+    fn unlink(&self, owner: &Fiber) {
+        let mut place = &owner.scopes;
+        while !ptr::eq(place.get(), self) {
+            // SAFETY: whoever is in the list has its frame: it is taken out before that goes.
+            let Some(inner) = (unsafe { place.get().as_ref() }) else { return };
+            place = &inner.outer;
+        }
+        place.set(self.outer.get());
     }
 
     pub(crate) fn is_shielded(&self) -> bool {
@@ -215,7 +240,7 @@ impl ScopeData {
     }
 
     pub(crate) fn outer(&self) -> *const ScopeData {
-        self.outer
+        self.outer.get()
     }
 
     fn adopt(&self, core: &Core, child: &Fiber) {
@@ -253,7 +278,7 @@ impl ScopeData {
     /// Cancels the children, and the owner for as long as it is inside.
     fn fail(&self, core: &Core) {
         self.cancel_children(core);
-        if let Some((core, owner)) = self.owner()
+        if let Some(owner) = self.owner.as_ref().and_then(Owner::fiber)
             && !self.counted.replace(true)
         {
             owner.failed_scopes.set(owner.failed_scopes.get() + 1);
@@ -310,14 +335,18 @@ impl ScopeData {
 
     /// Waits for all children, drops what nobody took, and unlinks the scope. Returns a child's panic.
     fn close(&self, failed: bool) -> Option<Box<dyn Any + Send>> {
-        let (core, owner) = self.owner()?;
+        let owner = self.owner.as_ref()?;
+        let core = &owner.core;
         if failed {
             self.cancel_children(core);
         }
         while self.running.get() > 0 {
             // The scope has children, so it was opened outside of any unwinding, by a fiber that could be suspended;
             // and what unwound the closure was caught. So this can wait.
-            let Place::Fiber(here) = place() else { crate::park::die("a scope ends outside of its fiber") };
+            let here = match place() {
+                Place::Fiber(here) if here.core().id == core.id => here,
+                _ => die("a scope with children ends outside of its runtime"),
+            };
             let wait = here.wait(Reason::new("children of a scope"));
             self.waiter.set(Some(wait.token()));
             wait.park_through();
@@ -343,9 +372,11 @@ impl ScopeData {
             record.held.set(false); // its handle was forgotten
             core.release(record);
         }
-        owner.scopes.set(self.outer);
-        if self.counted.get() {
-            owner.failed_scopes.set(owner.failed_scopes.get() - 1);
+        if let Some(fiber) = owner.fiber() {
+            self.unlink(fiber);
+            if self.counted.get() {
+                fiber.failed_scopes.set(fiber.failed_scopes.get() - 1);
+            }
         }
         self.panic.take()
     }
@@ -382,8 +413,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     fn core(&self) -> &Core {
-        match self.data.owner() {
-            Some((core, _)) => core,
+        match &self.data.owner {
+            Some(owner) => &owner.core,
             None => unreachable!("a scope without an owner has no children"),
         }
     }

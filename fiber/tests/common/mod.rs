@@ -50,6 +50,15 @@ impl Drop for Witness {
     }
 }
 
+/// Whether this runs under valgrind, and `why` is a reason not to; says so.
+pub(crate) fn skips_valgrind(why: &str) -> bool {
+    let skips = std::env::var_os("BECKET_VALGRIND").is_some();
+    if skips {
+        println!("SKIP: under valgrind: {why}");
+    }
+    skips
+}
+
 /// A panic that the hook does not report.
 pub(crate) fn quiet_panic() -> ! {
     std::panic::resume_unwind(Box::new("quiet"))
