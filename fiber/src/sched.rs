@@ -236,8 +236,15 @@ impl Core {
 
     /// One turn of the loop: waits for an event, up to `max`, where no fiber is queued.
     pub(crate) fn turn(&self, max: Option<Duration>) -> io::Result<usize> {
-        let max = if self.has_queued() { Some(Duration::ZERO) } else { max };
-        match self.with_loop(|l| l.turn(&mut (), max)) {
+        let turned = self.with_loop(|l| {
+            let next = l.prepare(&mut ())?;
+            // After that: a hook or a library that was nudged may have woken fibers before the wait.
+            let max = if self.has_queued() { Some(Duration::ZERO) } else { max };
+            let limit = max.and_then(|max| l.now().checked_add(max));
+            l.wait(next.into_iter().chain(limit).min())?;
+            l.dispatch(&mut ())
+        });
+        match turned {
             Some(Ok(n)) => Ok(n),
             Some(Err(RunError::Wait(e))) => Err(e),
             Some(Err(RunError::Callback(fault))) => Err(io::Error::other(fault.to_string())),

@@ -2,7 +2,9 @@
 
 mod common;
 
-use becket_fiber::{Io, Ready, sleep, spawn, with_ctx, yield_now};
+use becket_fiber::sync::Condvar;
+use becket_fiber::{Io, Ready, sleep, spawn, timeout, with_ctx, yield_now};
+use becket_loop::{HookPoint, Next};
 use common::{HOUR, each_backend, kind, settle};
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -94,5 +96,22 @@ fn a_panic_inside_with_ctx_gives_the_loop_back() {
             with_ctx(|ctx| ctx.caps()).unwrap();
         })
         .unwrap();
+    });
+}
+
+/// What a callback before the wait wakes must not sleep through the wait.
+#[test]
+fn a_fiber_that_a_prepare_hook_wakes_runs_before_anything_else_happens() {
+    each_backend(|runtime| {
+        let news = Rc::new((Cell::new(false), Condvar::new()));
+        let hook = Rc::clone(&news);
+        runtime.ctx().hook(HookPoint::Prepare, move |(), _| {
+            hook.0.set(true);
+            hook.1.notify_all();
+            Ok(Next::Keep)
+        });
+        let told = runtime.run(|| timeout(Duration::from_secs(20), || news.1.wait_while(|| !news.0.get())));
+        told.unwrap().unwrap();
+        assert_eq!(runtime.ctx().stats().timers, 0, "it was not the deadline that woke it");
     });
 }
