@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 /// A client of a broker, on the loop of this thread.
 ///
-/// A handle: cloning it is cheap, and dropping it changes nothing. The client lives in the loop, and keeps the loop alive, until it is
-/// [closed](Self::close) or gives up. All calls return at once and may be made from anywhere on the loop's thread, also
-/// from the client's own callback.
+/// A handle: cloning it is cheap, and dropping it changes nothing. The client lives in the loop, and keeps the loop
+/// alive, until it is [closed](Self::close) or gives up. All calls return at once and may be made from anywhere on the
+/// loop's thread, also from the client's own callback.
 ///
 /// ```no_run
 /// use becket_loop::Loop;
@@ -77,13 +77,15 @@ impl Client {
         options: Options,
         mut f: impl FnMut(&mut S, &mut Ctx<S>, &Client, Event) -> Result<()> + 'static,
     ) -> std::result::Result<Client, OptionsError> {
+        let name = format!("mosquitto {}", options.address);
         let (client, link) = Client::new(options)?;
         let own = client.clone();
-        ctx.join(link, move |s, ctx, event| {
+        let id = ctx.join(link, move |s, ctx, event| {
             f(s, ctx, &own, event)?;
             // What the callback did to the client is done before the loop waits.
             Ok(Next::Keep)
         });
+        ctx.set_name(id, name);
         Ok(client)
     }
 

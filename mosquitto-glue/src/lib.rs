@@ -12,6 +12,8 @@ mod error;
 mod event;
 #[allow(unsafe_code, reason = "the one place where libmosquitto is called")]
 mod ffi;
+#[cfg(feature = "fiber")]
+pub mod fiber;
 mod link;
 mod machine;
 mod message;
