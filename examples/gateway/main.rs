@@ -1,0 +1,141 @@
+//! The gateway: serial devices and GPIO lines on one side, an MQTT broker on the other; one thread, in fibers.
+//!
+//! `gateway --help` says what it does. Where to begin reading: [`run`] for the whole, `device` for a fiber that reads
+//! top to bottom, `uplink` for what becomes of a reading.
+
+#![allow(unreachable_pub, reason = "a program has no outside")]
+
+mod args;
+mod broker;
+mod device;
+mod gpio;
+mod heartbeat;
+mod line;
+mod log;
+mod mqtt;
+mod report;
+mod setup;
+mod signals;
+mod simulator;
+mod uplink;
+
+use crate::args::{Options, Request};
+use crate::log::log;
+use crate::mqtt::Mqtt;
+use crate::report::Report;
+use crate::setup::Setup;
+use becket_fiber::sync::channel;
+use becket_fiber::{Runtime, spawn_named, timeout, with_ctx};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long what waits may take to go out at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How many readings may be handed to the client and not yet be acknowledged.
+const UNDER_WAY: usize = 64;
+
+fn main() -> ExitCode {
+    let done = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Help) => print(args::USAGE).map(|()| ExitCode::SUCCESS),
+        Ok(Request::Run(options)) => run(&options),
+        Err(e) => Err(e),
+    };
+    done.unwrap_or_else(|e| {
+        log!("{e}");
+        ExitCode::from(2)
+    })
+}
+
+/// Opens everything, runs until the end, and prints the sums.
+fn run(options: &Options) -> Result<ExitCode, String> {
+    let report = Rc::<Report>::default();
+    let setup = Setup::new(options, &report)?;
+    let mut runtime = Runtime::new().map_err(|e| format!("event loop: {e}"))?;
+    let result = runtime.run(|| serve(options, setup, &report));
+    // Whatever still holds a reading lets go of it here.
+    drop(runtime);
+    print(&report.to_string())?;
+    match result.and_then(|served| served) {
+        Err(e) => Err(e.to_string()),
+        Ok(()) if report.adds_up() => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    writeln!(io::stdout(), "{text}").map_err(|e| format!("standard output: {e}"))
+}
+
+/// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
+fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
+    let Setup { signals, broker, devices, commands, readings, gpio, simulator } = setup;
+    let broker = Rc::new(broker);
+    log!("broker at {}", broker.address);
+    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, commands, report.clone())?;
+    let mqtt = Rc::new(mqtt);
+    let (stop, stopped) = channel(1);
+    let (under_way, unconfirmed) = channel(UNDER_WAY);
+    let (drained, all_drained) = channel::<()>(1);
+
+    let (b, s) = (broker.clone(), stop.clone());
+    spawn_named("signals", move || signals::run(signals, &s, &b))?.detach();
+    let b = broker.clone();
+    spawn_named("broker", move || b.watch())?.detach();
+    let m = mqtt.clone();
+    let events = spawn_named("mqtt", move || {
+        let ended = m.run();
+        if let Err(e) = &ended {
+            // Nobody waits for it where the end has begun already.
+            let _ = stop.try_send(e.to_string());
+        }
+        ended
+    })?;
+    let m = mqtt.clone();
+    let publisher = spawn_named("publisher", move || uplink::publish(&readings, &m, &under_way))?;
+    let m = mqtt.clone();
+    let confirmer = spawn_named("confirmer", move || {
+        let _drained = drained;
+        uplink::confirm(&unconfirmed, &m)
+    })?;
+
+    let mut inputs = Vec::new();
+    for (line, edge) in gpio {
+        let m = mqtt.clone();
+        inputs.push(spawn_named(format!("gpio {}", line.number()), move || gpio::run(line, edge, &m))?);
+    }
+    for (device, port) in devices {
+        inputs.push(spawn_named(&*device.name.clone(), move || device.run(port))?);
+    }
+    if let Some(simulator) = simulator {
+        inputs.push(spawn_named("simulator", move || simulator.run())?);
+    }
+    let (m, r) = (mqtt.clone(), report.clone());
+    inputs.push(spawn_named("heartbeat", move || heartbeat::run(&m, &r))?);
+
+    let cause = match options.run_for {
+        Some(limit) => timeout(limit, || stopped.recv()).unwrap_or_else(|_| Some("the time is up".to_owned())),
+        None => stopped.recv()?,
+    };
+    let cause = cause.unwrap_or_else(|| "nobody is left who could ask for the end".to_owned());
+    log!("{cause}: letting out what waits");
+    inputs.iter().for_each(|input| input.cancel());
+    for input in inputs {
+        // Cancelled, or failed before and said so.
+        let _ = input.join();
+    }
+    // The devices were the last to hold the queue's other end: the publisher ends when it has emptied it, and the
+    // confirmer after it.
+    let _ = timeout(DRAIN, || all_drained.recv());
+    publisher.cancel();
+    confirmer.cancel();
+    let _ = (publisher.join(), confirmer.join());
+    mqtt.close();
+    let ended = events.join()?;
+    let stats = with_ctx(|ctx| ctx.stats())?;
+    let (packets, lines) = (report.packets.get(), report.lines.get());
+    log!("waited {} times, for {} timers, {packets} packets and {lines} lines", stats.waits, stats.timers);
+    ended
+}

@@ -1,0 +1,155 @@
+//! The way to the broker and back.
+
+use crate::log::log;
+use crate::report::{Report, count};
+use becket_fiber::sync::{Sender, TrySendError};
+use becket_mosquitto::fiber::Client;
+use becket_mosquitto::{Address, Delivery, Event, Message, Options, Outcome, Publish, QoS};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How many messages the client holds beside those under way: enough to keep it busy. The readings wait in the
+/// gateway's own queue, which knows what belongs together.
+const CLIENT_QUEUE: (usize, usize) = (64, 1 << 20);
+
+/// How long to wait before the next attempt to connect: a random time up to a limit that grows from the first to the
+/// second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+/// How long closing may take.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// The connection to the broker.
+pub struct Mqtt {
+    client: Client,
+    /// The way to each device's fiber, by the device's name.
+    commands: HashMap<Rc<str>, Sender<String>>,
+    report: Rc<Report>,
+    connections: Cell<u64>,
+}
+
+impl Mqtt {
+    /// Begins to connect, and subscribes to the commands of the devices. That the broker cannot be reached is no error:
+    /// it is tried again.
+    pub fn connect(
+        broker: Address,
+        keepalive: Duration,
+        commands: HashMap<Rc<str>, Sender<String>>,
+        report: Rc<Report>,
+    ) -> io::Result<Mqtt> {
+        let options = Options::new(broker)
+            .keep_alive(keepalive)
+            .queue(CLIENT_QUEUE.0, CLIENT_QUEUE.1)
+            .backoff(BACKOFF.0, BACKOFF.1)
+            .linger(LINGER);
+        let client = Client::connect(options)?;
+        for device in commands.keys() {
+            let filter = format!("becket/{device}/set");
+            client.callbacks().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
+        }
+        Ok(Mqtt { client, commands, report, connections: Cell::new(0) })
+    }
+
+    /// Handles what the client tells, until it is closed or gives up: then that is the error.
+    pub fn run(&self) -> io::Result<()> {
+        loop {
+            let Some(event) = self.client.next_event()? else { return Ok(()) };
+            if is_packet(&event) {
+                count(&self.report.packets);
+            }
+            match event {
+                Event::Connected { .. } => self.connected(),
+                Event::Disconnected { reason, retry_in } => {
+                    log!("connection lost: {reason}; trying again in {retry_in:?}");
+                }
+                Event::Message(message) => self.command(&message),
+                Event::Delivered { outcome: Outcome::Acknowledged(_) | Outcome::Sent, .. } => {
+                    count(&self.report.published);
+                }
+                Event::Subscribed { filter, granted: Ok(_) } => log!("subscribed to {filter}"),
+                Event::Subscribed { filter, granted: Err(code) } => log!("{filter}: subscription refused: {code}"),
+                Event::Log { line, .. } => log!("libmosquitto: {line}"),
+                Event::Failed(reason) => return Err(io::Error::other(reason.to_string())),
+                Event::Closed => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    fn connected(&self) {
+        count(&self.connections);
+        if self.connections.get() > 1 {
+            count(&self.report.reconnects);
+        }
+        log!("connected");
+    }
+
+    /// Hands a message on becket/DEVICE/set to the device's fiber.
+    fn command(&self, message: &Message) {
+        let device = message.topic.strip_prefix("becket/").and_then(|rest| rest.strip_suffix("/set"));
+        let Some((device, commands)) = device.and_then(|device| self.commands.get_key_value(device)) else {
+            return log!("a message on {} is for no device", message.topic.escape_debug());
+        };
+        let Some(line) = line(&message.payload) else {
+            return log!("{device}: a command that is not one line of text is refused");
+        };
+        match commands.try_send(line.to_owned()) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => log!("{device}: the command {line:?} is lost, too many wait"),
+            Err(TrySendError::Closed(_)) => log!("{device}: the command {line:?} is lost, the device is closed"),
+        }
+    }
+
+    /// Publishes at QoS 1; waits for room where the client has none.
+    pub fn publish(&self, topic: String, payload: &str) -> io::Result<Delivery> {
+        self.client.publish(Publish::new(topic, payload).qos(QoS::AtLeastOnce))
+    }
+
+    /// Waits for the end of a delivery; whether the broker has the message.
+    pub fn is_acknowledged(&self, delivery: &Delivery) -> io::Result<bool> {
+        Ok(self.client.wait(delivery)?.is_acknowledged())
+    }
+
+    /// Publishes at QoS 0: now or never.
+    pub fn publish_now(&self, topic: &str, payload: String) {
+        // Without a connection nobody misses it.
+        let _ = self.client.callbacks().publish(Publish::new(topic, payload).qos(QoS::AtMostOnce));
+    }
+
+    /// Ends the connection; [`run`](Self::run) returns soon after.
+    pub fn close(&self) {
+        self.client.callbacks().close();
+    }
+}
+
+/// Whether the event is a packet from the broker.
+fn is_packet(event: &Event) -> bool {
+    match event {
+        Event::Connected { .. } | Event::Message(_) | Event::Subscribed { .. } => true,
+        Event::Delivered { outcome, .. } => outcome.is_acknowledged(),
+        _ => false,
+    }
+}
+
+/// The one line of text that a command is, without its line end.
+fn line(payload: &[u8]) -> Option<&str> {
+    let line = str::from_utf8(payload).ok()?.trim_end_matches(['\r', '\n']);
+    (!line.contains(char::is_control)).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_command_is_one_line() {
+        assert_eq!(line(b"blink 3"), Some("blink 3"));
+        assert_eq!(line(b"blink 3\r\n"), Some("blink 3"));
+        assert_eq!(line(b"blink\nblink"), None);
+        assert_eq!(line(b"\0"), None);
+        assert_eq!(line(b"\xff"), None);
+    }
+}

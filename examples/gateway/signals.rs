@@ -1,0 +1,44 @@
+//! What signals ask for.
+
+use crate::broker::Running;
+use crate::log::log;
+use becket_fiber::sync::Sender;
+use becket_fiber::{Io, Ready, fibers, with_ctx};
+use becket_sys::signal::{Signal, Signals};
+use std::io;
+use std::process;
+
+/// The signals that the gateway handles.
+pub const HANDLED: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::USR1];
+
+/// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state.
+pub fn run(signals: Signals, stop: &Sender<String>, broker: &Running) -> io::Result<()> {
+    let signals = Io::new(signals)?;
+    let mut stopping = false;
+    loop {
+        let info = signals.attempt(Ready::READ, |s| s.try_read()?.ok_or(io::ErrorKind::WouldBlock.into()))?;
+        let signal = info.signal();
+        if signal == Signal::USR1 {
+            print_state()?;
+        } else if stopping {
+            log!("{signal} again: ending at once");
+            broker.end();
+            process::exit(128 + signal.as_raw());
+        } else {
+            stopping = true;
+            // The other end is gone where the run ends for another reason.
+            let _ = stop.try_send(signal.to_string());
+        }
+    }
+}
+
+/// Prints every fiber and every source of the loop on standard error.
+fn print_state() -> io::Result<()> {
+    let sources: Vec<_> = with_ctx(|ctx| ctx.sources().map(|source| source.to_string()).collect())?;
+    let fibers = fibers();
+    log!("{} fibers:", fibers.len());
+    fibers.iter().for_each(|fiber| log!("  {fiber}"));
+    log!("{} sources:", sources.len());
+    sources.iter().for_each(|source| log!("  {source}"));
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The broker dies, or freezes: readings wait, go out when it is back, and none is counted twice.
+
+use crate::{MARGIN, Sums, start};
+use becket_tests::broker::Broker;
+use std::thread::sleep;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Killed at 3 s, there again at 6 s.
+fn killed_and_restarted(mut broker: Broker) {
+    let url = broker.url();
+    let gateway = start(&["--for", "10s", "--broker", &url]);
+    gateway.expect_stderr("connected", MARGIN);
+    sleep(3 * SECOND);
+    broker.kill();
+    sleep(3 * SECOND);
+    broker.restart();
+    let sums = Sums::of(&gateway.finish(15 * SECOND + MARGIN));
+    assert!((40..=52).contains(&sums.readings), "{sums:?}");
+    assert!(sums.reconnects >= 1, "{sums:?}");
+    assert_eq!(sums.dropped, 0, "the queue holds what comes in three seconds: {sums:?}");
+    sums.assert_no_delivery_twice(10);
+}
+
+#[test]
+fn mosquitto_killed_at_3_s_and_restarted_at_6_s() {
+    if let Some(broker) = Broker::start_mosquitto() {
+        killed_and_restarted(broker);
+    }
+}
+
+#[test]
+fn the_embedded_broker_killed_at_3_s_and_restarted_at_6_s() {
+    killed_and_restarted(Broker::embedded());
+}
+
+#[test]
+fn a_broker_frozen_for_20_s_is_noticed_and_left_for_a_new_connection() {
+    let broker = Broker::start();
+    let url = broker.url();
+    let gateway = start(&["--for", "36s", "--keepalive", "5", "--broker", &url]);
+    gateway.expect_stderr("connected", MARGIN);
+    sleep(2 * SECOND);
+    broker.freeze();
+    // Twice the keep-alive, and a margin for the seconds in which libmosquitto counts.
+    gateway.expect_stderr("connection lost", 20 * SECOND);
+    sleep(6 * SECOND);
+    broker.thaw();
+    let sums = Sums::of(&gateway.finish(36 * SECOND + MARGIN));
+    assert!(sums.reconnects >= 1, "{sums:?}");
+    assert_eq!(sums.dropped, 0, "the queue holds what comes in half a minute: {sums:?}");
+    sums.assert_no_delivery_twice(36);
+}
+
+#[test]
+fn what_does_not_fit_the_queue_is_counted() {
+    let mut broker = Broker::start();
+    let url = broker.url();
+    let gateway = start(&["--for", "7s", "--queue", "5", "--broker", &url]);
+    gateway.expect_stderr("connected", MARGIN);
+    sleep(SECOND);
+    broker.kill();
+    let sums = Sums::of(&gateway.finish(12 * SECOND + MARGIN));
+    assert!(sums.acknowledged > 0 && sums.dropped > 5, "{sums:?}");
+    assert_eq!(sums.reconnects, 0, "{sums:?}");
+    sums.assert_no_delivery_twice(7);
+}
