@@ -4,9 +4,9 @@ use crate::log::log;
 use crate::report::{Report, count};
 use becket_fiber::sync::{Sender, TrySendError};
 use becket_mosquitto::fiber::Client;
-use becket_mosquitto::{Address, Delivery, Event, Message, Options, Outcome, Publish, QoS};
-use std::cell::Cell;
-use std::collections::HashMap;
+use becket_mosquitto::{Address, Delivery, DeliveryId, Event, Message, Options, Outcome, Publish, QoS};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Mqtt {
     commands: HashMap<Rc<str>, Sender<String>>,
     report: Rc<Report>,
     connections: Cell<u64>,
+    /// What the client has accepted and not answered yet.
+    unanswered: RefCell<HashSet<DeliveryId>>,
 }
 
 impl Mqtt {
@@ -50,7 +52,7 @@ impl Mqtt {
             let filter = format!("becket/{device}/set");
             client.callbacks().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
         }
-        Ok(Mqtt { client, commands, report, connections: Cell::new(0) })
+        Ok(Mqtt { client, commands, report, connections: Cell::new(0), unanswered: RefCell::default() })
     }
 
     /// Handles what the client tells, until it is closed or gives up: then that is the error.
@@ -66,9 +68,7 @@ impl Mqtt {
                     log!("connection lost: {reason}; trying again in {retry_in:?}");
                 }
                 Event::Message(message) => self.command(&message),
-                Event::Delivered { outcome: Outcome::Acknowledged(_) | Outcome::Sent, .. } => {
-                    count(&self.report.published);
-                }
+                Event::Delivered { id, outcome } => self.delivered(id, outcome)?,
                 Event::Subscribed { filter, granted: Ok(_) } => log!("subscribed to {filter}"),
                 Event::Subscribed { filter, granted: Err(code) } => log!("{filter}: subscription refused: {code}"),
                 Event::Log { line, .. } => log!("libmosquitto: {line}"),
@@ -77,6 +77,17 @@ impl Mqtt {
                 _ => {}
             }
         }
+    }
+
+    /// Counts what went out. An answer to what was not asked, or was answered before, would make the sums wrong.
+    fn delivered(&self, id: DeliveryId, outcome: Outcome) -> io::Result<()> {
+        if !self.unanswered.borrow_mut().remove(&id) {
+            return Err(io::Error::other(format!("{id:?} was reported twice")));
+        }
+        if matches!(outcome, Outcome::Acknowledged(_) | Outcome::Sent) {
+            count(&self.report.published);
+        }
+        Ok(())
     }
 
     fn connected(&self) {
@@ -105,7 +116,10 @@ impl Mqtt {
 
     /// Publishes at QoS 1; waits for room where the client has none.
     pub fn publish(&self, topic: String, payload: &str) -> io::Result<Delivery> {
-        self.client.publish(Publish::new(topic, payload).qos(QoS::AtLeastOnce))
+        let delivery = self.client.publish(Publish::new(topic, payload).qos(QoS::AtLeastOnce))?;
+        // In time: the fiber that takes the answers has not run since.
+        self.unanswered.borrow_mut().insert(delivery.id());
+        Ok(delivery)
     }
 
     /// Waits for the end of a delivery; whether the broker has the message.
@@ -115,8 +129,11 @@ impl Mqtt {
 
     /// Publishes at QoS 0: now or never.
     pub fn publish_now(&self, topic: &str, payload: String) {
+        let published = self.client.callbacks().publish(Publish::new(topic, payload).qos(QoS::AtMostOnce));
         // Without a connection nobody misses it.
-        let _ = self.client.callbacks().publish(Publish::new(topic, payload).qos(QoS::AtMostOnce));
+        if let Ok(delivery) = published {
+            self.unanswered.borrow_mut().insert(delivery.id());
+        }
     }
 
     /// Ends the connection; [`run`](Self::run) returns soon after.

@@ -49,7 +49,8 @@ impl Sums {
     }
 
     /// Panics unless the messages that were acknowledged are those of the readings, two fields each, and at most
-    /// one heartbeat a second beside them: one delivery that is reported twice breaks it.
+    /// one heartbeat a second beside them. The gateway itself fails at a delivery that is
+    /// reported twice.
     fn assert_no_delivery_twice(&self, seconds: u64) {
         let of_readings = 2 * self.acknowledged;
         let partly = 2 * self.dropped;
