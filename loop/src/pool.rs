@@ -63,17 +63,17 @@ impl Pool {
 
     fn refuse(&self, key: Key, error: io::Error) {
         let mut state = self.shared.lock();
-        state.queue.retain(|(queued, _)| *queued != key);
+        let Some(at) = state.queue.iter().position(|(queued, _)| *queued == key) else { return };
+        let refused = state.queue.remove(at);
         state.done.push((key, Err(error)));
         drop(state);
+        drop(refused); // it may own what is the user's to destroy: not under the lock
         self.shared.bell.ring();
     }
 
     /// Ends an operation that has not begun; one that has ends by itself.
     pub(crate) fn cancel(&self, key: Key) {
-        if self.shared.lock().queue.iter().any(|(queued, _)| *queued == key) {
-            self.refuse(key, rustix::io::Errno::CANCELED.into());
-        }
+        self.refuse(key, rustix::io::Errno::CANCELED.into());
     }
 
     /// Takes the operations that ended since the last call.
@@ -85,9 +85,10 @@ impl Pool {
     pub(crate) fn close(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let cancelled: Vec<_> = state.queue.drain(..).map(|(key, _)| key).collect();
-        state.done.extend(cancelled.into_iter().map(|key| (key, Err(rustix::io::Errno::CANCELED.into()))));
+        let cancelled = std::mem::take(&mut state.queue);
+        state.done.extend(cancelled.iter().map(|(key, _)| (*key, Err(rustix::io::Errno::CANCELED.into()))));
         drop(state);
+        drop(cancelled); // as in `refuse`
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
             thread.join().expect("helper threads catch panics");

@@ -2,9 +2,11 @@
 
 use super::Source;
 use crate::{Next, Ready, Result};
+use becket_sys::inotify::{self, Inotify};
 use becket_sys::process::{Child, PidFd};
 use becket_sys::signal::{SigInfo, Signals};
-use becket_sys::{event, gpio, is_exhausted, tcp, timer, unix};
+use becket_sys::{EventBuf, event, gpio, is_exhausted, tcp, timer, unix};
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::process::ExitStatus;
@@ -46,6 +48,21 @@ impl Source for timer::Timer {
     fn ready(&self, _: Ready, emit: &mut dyn FnMut(timer::Event) -> ControlFlow<()>) -> Result {
         let event = self.try_read()?;
         let _ = event.map(emit);
+        Ok(Next::Keep)
+    }
+}
+
+/// The event is a change in a watched place, or that some were lost: all of one read are handed out one by one.
+impl Source for Inotify {
+    type Event<'a> = inotify::Event<&'a OsStr>;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
+        let mut buf = EventBuf::new();
+        for event in self.read_events(&mut buf)?.into_iter().flatten() {
+            if emit(event).is_break() {
+                break;
+            }
+        }
         Ok(Next::Keep)
     }
 }
