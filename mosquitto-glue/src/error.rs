@@ -1,7 +1,7 @@
 //! Why a call was refused.
 
 use crate::message::Publish;
-use std::{error, fmt};
+use std::{error, fmt, io};
 
 /// The options contradict themselves, or libmosquitto refused them. Prints as one line with the option and what it can be.
 ///
@@ -30,6 +30,13 @@ impl fmt::Display for OptionsError {
 }
 
 impl error::Error for OptionsError {}
+
+/// As `InvalidInput`, with this inside.
+impl From<OptionsError> for io::Error {
+    fn from(e: OptionsError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, e)
+    }
+}
 
 /// Why a message was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +102,19 @@ impl fmt::Display for PublishError {
 
 impl error::Error for PublishError {}
 
+/// As `WouldBlock` (a full queue), `NotConnected`, `BrokenPipe` (closed) or `InvalidInput`, with this inside.
+impl From<PublishError> for io::Error {
+    fn from(e: PublishError) -> io::Error {
+        let kind = match e.refusal {
+            PublishRefusal::QueueFull => io::ErrorKind::WouldBlock,
+            PublishRefusal::NotConnected => io::ErrorKind::NotConnected,
+            PublishRefusal::Closed => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, e)
+    }
+}
+
 /// A subscription could not be asked for, or its end.
 ///
 /// ```
@@ -122,3 +142,14 @@ impl fmt::Display for SubscribeError {
 }
 
 impl error::Error for SubscribeError {}
+
+/// As `BrokenPipe` (closed) or `InvalidInput`, with this inside.
+impl From<SubscribeError> for io::Error {
+    fn from(e: SubscribeError) -> io::Error {
+        let kind = match e {
+            SubscribeError::Filter(_) => io::ErrorKind::InvalidInput,
+            SubscribeError::Closed => io::ErrorKind::BrokenPipe,
+        };
+        io::Error::new(kind, e)
+    }
+}

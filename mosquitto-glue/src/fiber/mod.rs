@@ -1,0 +1,348 @@
+//! The fiber face: calls that wait for the broker, and let other fibers run meanwhile.
+//!
+//! ```no_run
+//! use becket_fiber::{Runtime, timeout};
+//! use becket_mosquitto::{Options, Publish, QoS, fiber::Client};
+//! use std::time::Duration;
+//!
+//! let mut runtime = Runtime::new()?;
+//! runtime.run(|| {
+//!     let options = Options::new("mqtt://localhost".parse().unwrap());
+//!     let client = timeout(Duration::from_secs(30), || Client::connect(options))?;
+//!     let questions = client.subscribe("questions/#", QoS::AtLeastOnce)?;
+//!     while let Some(question) = questions.next()? {
+//!         let answer = client.publish(Publish::new("answers", question.payload))?; // waits for room in the queue
+//!         println!("{}", answer.wait()?); // and for the broker
+//!     }
+//!     client.close()
+//! })??;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Every call that waits ends with [`Cancelled`](becket_fiber::Cancelled) or `TimedOut` as the calls of `becket-fiber` do, and is an
+//! error of kind `Deadlock` outside of a fiber.
+
+mod filter;
+mod messages;
+
+pub use messages::{Events, Messages};
+
+use crate::delivery::{DeliveryId, Outcome};
+use crate::event::Event;
+use crate::message::{Message, Publish, QoS};
+use crate::options::Options;
+use crate::reason::{Reason, ReasonCode};
+use crate::{Backlog, PublishRefusal};
+use becket_fiber::sync::{Condvar, Mutex};
+use becket_fiber::with_ctx;
+use filter::matches;
+use messages::{Inbox, Line};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::{fmt, io};
+
+/// A client of a broker, for the fibers of one runtime.
+///
+/// A clone is another handle to the same client. Dropping the last one closes the client as [`close`](Self::close)
+/// does, without a wait: wait for what was published before.
+///
+/// See the [module](self) for an example with a broker.
+///
+/// ```
+/// use becket_fiber::{Runtime, timeout};
+/// use becket_mosquitto::{Options, fiber::Client};
+/// use std::time::Duration;
+///
+/// let mut runtime = Runtime::new()?;
+/// let error = runtime.run(|| {
+///     let options = Options::new("unix:/nobody/listens".parse().unwrap());
+///     timeout(Duration::from_millis(50), || Client::connect(options)).unwrap_err()
+/// })?;
+/// assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+/// assert!(error.to_string().contains("No such file or directory"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    closes: Rc<Closes>,
+    shared: Rc<Shared>,
+}
+
+/// Closes the client when the last handle goes.
+struct Closes(crate::Client);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What the callback of the client and its handles share. Nothing of it is borrowed over a wait.
+#[derive(Default)]
+struct Shared {
+    /// Those who wait for an answer to their message.
+    waiting: RefCell<HashMap<DeliveryId, Rc<Condvar>>>,
+    /// Those who wait to publish, in order; the first of them waits for `room`.
+    turn: Mutex<()>,
+    room: Condvar,
+    /// Who gets messages.
+    inboxes: RefCell<Vec<Rc<Inbox>>>,
+    /// Where the events go, while somebody wants them.
+    events: RefCell<Option<Rc<Line<Event>>>>,
+    /// Why it is over, once it is.
+    over: RefCell<Option<Over>>,
+    ended: Condvar,
+}
+
+#[derive(Clone)]
+enum Over {
+    Closed,
+    Failed(Reason),
+}
+
+impl Shared {
+    /// Hands on what happened. Called by the loop, so nothing here may wait.
+    fn tell(&self, event: Event) {
+        let event = match event {
+            Event::Message(message) => match self.hand_out(message) {
+                Some(message) => Event::Message(message),
+                None => return,
+            },
+            other => other,
+        };
+        match &event {
+            Event::Delivered { id, .. } => {
+                let waiting = self.waiting.borrow_mut().remove(id);
+                if let Some(condvar) = waiting {
+                    condvar.notify_all();
+                }
+            }
+            Event::Subscribed { filter, granted } => {
+                for inbox in self.inboxes.borrow().iter().filter(|inbox| inbox.filter == *filter) {
+                    inbox.answer(*granted);
+                }
+            }
+            Event::Closed => self.end(Over::Closed),
+            Event::Failed(reason) => self.end(Over::Failed(reason.clone())),
+            _ => {}
+        }
+        let is_last = matches!(event, Event::Closed | Event::Failed(_));
+        if let Some(line) = &*self.events.borrow() {
+            line.push(event);
+            if is_last {
+                line.end();
+            }
+        }
+        // Whatever happened, there may be room in the queue now, or nothing to wait for any more.
+        self.room.notify_all();
+    }
+
+    /// Gives a message to those who subscribed to it, and back where there is nobody.
+    fn hand_out(&self, message: Message) -> Option<Message> {
+        let inboxes = self.inboxes.borrow();
+        let mut takers = inboxes.iter().filter(|inbox| matches(&inbox.filter, &message.topic)).peekable();
+        while let Some(inbox) = takers.next() {
+            if takers.peek().is_none() {
+                drop(takers);
+                inbox.line.push(message);
+                return None;
+            }
+            inbox.line.push(message.clone());
+        }
+        drop(takers);
+        Some(message)
+    }
+
+    fn end(&self, over: Over) {
+        *self.over.borrow_mut() = Some(over);
+        for inbox in self.inboxes.borrow().iter() {
+            inbox.line.end();
+            inbox.answered.notify_all();
+        }
+        self.ended.notify_all();
+    }
+
+    /// Whether the client is over, as an error.
+    fn check(&self) -> io::Result<()> {
+        match self.over.borrow().clone() {
+            None => Ok(()),
+            Some(Over::Closed) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is closed")),
+            Some(Over::Failed(reason)) => Err(failed(reason)),
+        }
+    }
+}
+
+impl Client {
+    /// Makes a client on the loop of this fiber, which begins to connect, without a wait; and the stream of what happens
+    /// to it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for options that contradict themselves; those of [`with_ctx`].
+    pub fn start(options: Options) -> io::Result<(Client, Events)> {
+        let line = Rc::new(Line::new(Events::CAPACITY));
+        let shared = Rc::new(Shared { events: RefCell::new(Some(Rc::clone(&line))), ..Shared::default() });
+        let told = Rc::clone(&shared);
+        let inner = with_ctx(|ctx| {
+            crate::Client::join(ctx, options, move |(), _, _, event| {
+                told.tell(event);
+                Ok(())
+            })
+        })??;
+        let events = Events::new(line, Rc::downgrade(&shared));
+        Ok((Client { closes: Rc::new(Closes(inner)), shared }, events))
+    }
+
+    /// Makes a client, and waits until the broker has accepted it, however many attempts that takes: set a
+    /// [`timeout`](becket_fiber::timeout).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); `PermissionDenied` where the broker refuses it for good; `TimedOut` with the reason why
+    /// the last attempt failed; [`Cancelled`](becket_fiber::Cancelled).
+    pub fn connect(options: Options) -> io::Result<Client> {
+        let (client, events) = Client::start(options)?;
+        let mut last = None;
+        loop {
+            match events.next() {
+                Ok(Some(Event::Connected { .. })) => return Ok(client),
+                Ok(Some(Event::Disconnected { reason, .. })) => last = Some(reason),
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    client.shared.check()?;
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                    return Err(last.map_or(e, |reason| io::Error::new(io::ErrorKind::TimedOut, reason)));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Sends a message, or has it wait for the connection or the window; where the queue is full, waits for room in it.
+    /// Fibers that wait for room get it in the order in which they came.
+    ///
+    /// # Errors
+    /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message was not accepted. `NotConnected` for a message of QoS 0 without a
+    /// connection; `BrokenPipe` for a client that was closed or gave up; `InvalidInput` for what MQTT cannot carry: each with a
+    /// [`PublishError`](crate::PublishError) inside.
+    pub fn publish(&self, publish: Publish) -> io::Result<Delivery> {
+        let mut publish = publish;
+        let _turn = self.shared.turn.lock()?;
+        loop {
+            publish = match self.closes.0.publish(publish) {
+                Ok(inner) => return Ok(Delivery { inner, shared: Rc::clone(&self.shared) }),
+                Err(e) if e.refusal() == PublishRefusal::QueueFull => e.into_publish(),
+                Err(e) => return Err(e.into()),
+            };
+            self.shared.room.wait()?;
+        }
+    }
+
+    /// Subscribes, and waits for the broker's answer; the messages come by what is returned, up to
+    /// [`Messages::CAPACITY`] of them waiting. It is asked for again after each reconnection that finds no session.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none; `BrokenPipe` where the client
+    /// is closed or gives up; [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`, after which the filter is
+    /// unsubscribed.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> io::Result<Messages> {
+        let handle = &self.closes.0;
+        handle.subscribe(filter, qos)?;
+        let inbox = Rc::new(Inbox::new(filter));
+        self.shared.inboxes.borrow_mut().push(Rc::clone(&inbox));
+        let messages = Messages::new(inbox, handle.clone(), Rc::downgrade(&self.shared));
+        messages.wait_for_answer(|| self.shared.over.borrow().is_some())?;
+        match messages.granted() {
+            Some(Ok(_)) => Ok(messages),
+            Some(Err(code)) => Err(refused(code)),
+            None => {
+                self.shared.check()?;
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+    }
+
+    /// Says DISCONNECT and waits until it is gone, as long as [`Options::linger`] says; without a connection it
+    /// is quicker. Messages without an answer are [dropped](Outcome::Dropped).
+    ///
+    /// # Errors
+    /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`; it closes all the same.
+    pub fn close(&self) -> io::Result<()> {
+        self.closes.0.close();
+        self.shared.ended.wait_while(|| self.shared.over.borrow().is_none())
+    }
+
+    /// The same client by the calls that never wait: for callbacks, for a message now or never, for a subscription that
+    /// is to be asked for whenever the broker is there.
+    pub fn handle(&self) -> &crate::Client {
+        &self.closes.0
+    }
+
+    /// Whether the broker has accepted the connection and it is not known to be lost.
+    pub fn is_connected(&self) -> bool {
+        self.closes.0.is_connected()
+    }
+
+    /// What it has not got rid of yet.
+    pub fn backlog(&self) -> Backlog {
+        self.closes.0.backlog()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("connected", &self.is_connected()).finish_non_exhaustive()
+    }
+}
+
+/// A message on its way, whose end a fiber can wait for.
+///
+/// A clone is another handle to the same; dropping it changes nothing for the message. See the [module](self) for an
+/// example.
+#[derive(Clone)]
+pub struct Delivery {
+    inner: crate::Delivery,
+    shared: Rc<Shared>,
+}
+
+impl Delivery {
+    /// Waits until it is known what became of the message; several fibers may. For QoS 1 and 2 that takes as long as the
+    /// broker is away.
+    ///
+    /// # Errors
+    /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message stays on its way.
+    pub fn wait(&self) -> io::Result<Outcome> {
+        loop {
+            if let Some(outcome) = self.inner.outcome() {
+                return Ok(outcome);
+            }
+            let condvar = Rc::clone(self.shared.waiting.borrow_mut().entry(self.inner.id()).or_default());
+            condvar.wait_while(|| self.inner.outcome().is_none())?;
+        }
+    }
+
+    /// What became of it; `None` while that is open.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.inner.outcome()
+    }
+
+    /// What [`Event::Delivered`] calls it.
+    pub fn id(&self) -> DeliveryId {
+        self.inner.id()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+fn refused(code: ReasonCode) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("the broker refused the subscription: {code}"))
+}
+
+fn failed(reason: Reason) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
