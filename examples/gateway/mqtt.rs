@@ -3,8 +3,8 @@
 use crate::log::log;
 use crate::report::{Report, count};
 use becket_fiber::sync::{Sender, TrySendError};
-use becket_mosquitto::fiber::Client;
-use becket_mosquitto::{Address, Delivery, DeliveryId, Event, Message, Options, Outcome, Publish, QoS};
+use becket_mosquitto::fiber::{Client, Delivery, Events};
+use becket_mosquitto::{Address, DeliveryId, Event, Message, Options, Outcome, Publish, QoS};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -25,6 +25,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The connection to the broker.
 pub struct Mqtt {
     client: Client,
+    events: Events,
     /// The way to each device's fiber, by the device's name.
     commands: HashMap<Rc<str>, Sender<String>>,
     report: Rc<Report>,
@@ -47,18 +48,18 @@ impl Mqtt {
             .queue(CLIENT_QUEUE.0, CLIENT_QUEUE.1)
             .backoff(BACKOFF.0, BACKOFF.1)
             .linger(LINGER);
-        let client = Client::connect(options)?;
+        let (client, events) = Client::start(options)?;
         for device in commands.keys() {
             let filter = format!("becket/{device}/set");
-            client.callbacks().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
+            client.handle().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
         }
-        Ok(Mqtt { client, commands, report, connections: Cell::new(0), unanswered: RefCell::default() })
+        Ok(Mqtt { client, events, commands, report, connections: Cell::new(0), unanswered: RefCell::default() })
     }
 
     /// Handles what the client tells, until it is closed or gives up: then that is the error.
     pub fn run(&self) -> io::Result<()> {
         loop {
-            let Some(event) = self.client.next_event()? else { return Ok(()) };
+            let Some(event) = self.events.next()? else { return Ok(()) };
             if is_packet(&event) {
                 count(&self.report.packets);
             }
@@ -124,12 +125,12 @@ impl Mqtt {
 
     /// Waits for the end of a delivery; whether the broker has the message.
     pub fn is_acknowledged(&self, delivery: &Delivery) -> io::Result<bool> {
-        Ok(self.client.wait(delivery)?.is_acknowledged())
+        Ok(delivery.wait()?.is_acknowledged())
     }
 
     /// Publishes at QoS 0: now or never.
     pub fn publish_now(&self, topic: &str, payload: String) {
-        let published = self.client.callbacks().publish(Publish::new(topic, payload).qos(QoS::AtMostOnce));
+        let published = self.client.handle().publish(Publish::new(topic, payload).qos(QoS::AtMostOnce));
         // Without a connection nobody misses it.
         if let Ok(delivery) = published {
             self.unanswered.borrow_mut().insert(delivery.id());
@@ -138,7 +139,7 @@ impl Mqtt {
 
     /// Ends the connection; [`run`](Self::run) returns soon after.
     pub fn close(&self) {
-        self.client.callbacks().close();
+        self.client.handle().close();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::mqtt::Mqtt;
 use crate::report::Pending;
 use becket_fiber::is_cancelled;
 use becket_fiber::sync::{Receiver, Sender};
-use becket_mosquitto::Delivery;
+use becket_mosquitto::fiber::Delivery;
 use std::io;
 
 /// A reading whose fields were handed to the client.
