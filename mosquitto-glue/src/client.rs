@@ -117,8 +117,8 @@ impl Client {
     /// of the process. One of QoS 0 is sent on this connection or never.
     ///
     /// # Errors
-    /// [`PublishError`] with the message in it: the queue is full; a message of QoS 0 without a connection; a client that
-    /// was closed; a message that MQTT, or the version of it in use, cannot carry.
+    /// [`PublishError`] with the message in it: the queue is full; a message of QoS 0 without a connection;
+    /// a client that was closed; a message that MQTT, or the version of it in use, cannot carry.
     pub fn publish(&self, publish: Publish) -> std::result::Result<Delivery, PublishError> {
         let delivery = self.machine.borrow_mut().publish(publish)?;
         self.nudge();

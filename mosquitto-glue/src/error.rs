@@ -3,7 +3,8 @@
 use crate::message::Publish;
 use std::{error, fmt, io};
 
-/// The options contradict themselves, or libmosquitto refused them. Prints as one line with the option and what it can be.
+/// The options contradict themselves, or libmosquitto refused them. Prints as one line with the option and what it
+/// can be.
 ///
 /// ```
 /// use becket_mosquitto::Options;

@@ -1,8 +1,55 @@
-//! MQTT over libmosquitto, driven by the becket loop.
+//! MQTT over libmosquitto, driven by the becket loop: for callbacks ([`Client`]), and for fibers (`fiber::Client`,
+//! with the feature `fiber`).
 //!
-//! One client is one connection to one broker, kept up over every failure: names are looked up off the thread, all
-//! addresses are tried, lost connections come back with back-off, subscriptions are made again, and what was published
-//! meanwhile waits in a bounded queue. Each published message is answered once: sent, acknowledged, refused or dropped.
+//! ```no_run
+//! use becket_loop::Loop;
+//! use becket_mosquitto::{Client, Event, Options, Publish, QoS};
+//!
+//! let mut event_loop = Loop::new()?;
+//! let options = Options::new("mqtt://localhost".parse()?);
+//! let client = Client::join(&mut event_loop, options, |seen: &mut u32, _ctx, client, event| {
+//!     if let Event::Message(message) = event {
+//!         *seen += 1;
+//!         client.publish(Publish::new("answers", message.payload))?;
+//!     }
+//!     Ok(())
+//! })?;
+//! client.subscribe("questions/#", QoS::AtLeastOnce)?;
+//! event_loop.run(&mut 0)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A client is one connection to one broker, kept up over every failure: names are looked up off the thread, all
+//! addresses of the host are tried, a lost connection comes back after a random wait that grows, subscriptions are made
+//! again where the broker has forgotten them, and what is published meanwhile waits in a bounded queue. Nothing blocks
+//! the loop, and an idle client wakes it once a second.
+//!
+//! # The parts
+//!
+//! - [`Options`] say where the broker is ([`Address`]), who connects and how, and what the client keeps.
+//! - [`Publish`] is a message on its way out. Each one that is accepted has a [`Delivery`], which comes to one
+//!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
+//! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
+//!
+//! # Special problems
+//!
+//! - *A message of QoS 1 or 2 that is under way* when its connection breaks is sent again on the next one, before the
+//!   subscriptions are: that is how libmosquitto does it. Everything that waits in the queue comes after them.
+//! - *An incoming message is acknowledged when it comes*, before the program has seen it. A program that must not lose
+//!   one answers by a message of its own.
+//! - *A broker that froze* is noticed by the keep-alive alone, after about twice its time.
+//! - *SIGPIPE* is ignored in the whole process from the first client on: libmosquitto sees to that.
+//! - *A pair of sockets* of libmosquitto's own, one for each client, is inherited by child processes.
+//!
+//! # Which libmosquitto
+//!
+//! By default 2.0.9 is built from the sources that `libmosquitto-sys` carries, with a C compiler and nothing else. It is
+//! of 2021: for TLS in production link the system's (`default-features = false`), which gets the security updates.
+//! [`library_version`] says which one it is. TLS is not offered yet; the features `tls` and `tls-vendored` merely
+//! build libmosquitto with it.
+//!
+//! What libmosquitto 2.0 cannot do is missing here too: whether an incoming message is a duplicate is not told, topic
+//! aliases and enhanced authentication are not there, and a broker's DISCONNECT comes without its properties.
 
 mod address;
 mod backoff;

@@ -9,8 +9,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-/// The machine, as its handles and its membership in the loop share it. It is borrowed for one call into it at a time, and
-/// none of these runs code of the program's.
+/// The machine, as its handles and its membership in the loop share it. It is borrowed for one call into it at a
+/// time, and none of these runs code of the program's.
 pub(crate) type Shared = Rc<RefCell<Machine>>;
 
 /// The way to have the machine stepped; there from the first step on.

@@ -134,8 +134,8 @@ impl fmt::Debug for Publish {
 
 /// A message that arrived.
 ///
-/// Its acknowledgement was on its way before the program sees it: a program that dies while it handles a message does not get
-/// it again.
+/// Its acknowledgement was on its way before the program sees it: a program that dies while it handles a message does
+/// not get it again.
 ///
 /// ```
 /// use becket_mosquitto::Message;

@@ -1,8 +1,8 @@
 //! The one place where libmosquitto is called.
 //!
-//! Everything here follows three rules that libmosquitto's mutexes and its use of `errno` force upon its callers:
-//! its callbacks only put a record into the [`Inbox`]; nobody calls into the library from inside one; and after every call
-//! the socket is asked for, since the library may have closed it whatever the return code says.
+//! Everything here follows three rules that libmosquitto's mutexes and its use of `errno` force upon its callers: its
+//! callbacks only put a record into the [`Inbox`]; nobody calls into the library from inside one; and after every
+//! call the socket is asked for, since the library may have closed it whatever the return code says.
 
 mod properties;
 mod trampolines;
@@ -129,13 +129,14 @@ pub(crate) struct After {
 
 /// One client of the library.
 ///
-/// Created and used on one thread (the pointer makes it `!Send`); destroyed when dropped, which closes the connection without
-/// a DISCONNECT, so that the broker sends the will.
+/// Created and used on one thread (the pointer makes it `!Send`); destroyed when dropped, which closes the connection
+/// without a DISCONNECT, so that the broker sends the will.
 #[derive(Debug)]
 pub(crate) struct Handle {
     /// From `mosquitto_new`, destroyed in `drop` and nowhere else.
     raw: NonNull<sys::mosquitto>,
-    /// Where the callbacks leave their records. The library holds a pointer to it, so it lives at least as long as `raw`.
+    /// Where the callbacks leave their records. The library holds a pointer to it, so it lives at least as long as
+    /// `raw`.
     inbox: Rc<Inbox>,
 }
 
@@ -219,8 +220,8 @@ impl Handle {
         self.call(|m| unsafe { sys::mosquitto_disconnect(m) })
     }
 
-    /// Reads about one packet. `errno` says `EAGAIN` when the socket was empty, and also when an answer to what was read found
-    /// it full.
+    /// Reads about one packet. `errno` says `EAGAIN` when the socket was empty, and also when an answer to what was
+    /// read found it full.
     pub(crate) fn read(&mut self) -> After {
         // SAFETY: a live client.
         self.call(|m| unsafe { sys::mosquitto_loop_read(m, 1) })
@@ -278,8 +279,8 @@ impl Handle {
 
     /// Makes the library use up one packet identifier without sending anything; `false` where that cannot be.
     ///
-    /// The library counts identifiers round without a look at those in use. A message longer than the protocol allows is
-    /// refused after the count and before its bytes are looked at, unless the broker announced a limit of its own.
+    /// The library counts identifiers round without a look at those in use. A message longer than the protocol allows
+    /// is refused after the count and before its bytes are looked at, unless the broker announced a limit of its own.
     pub(crate) fn skip_packet_id(&mut self) -> bool {
         const TOO_LONG: c_int = 268_435_455; // with a topic, more than the length field can say
         let mut mid = 0;

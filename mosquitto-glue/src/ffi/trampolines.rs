@@ -1,8 +1,8 @@
 //! The library's callbacks. Each copies what it is lent into a record and returns.
 //!
-//! No user code runs here, nothing unwinds, no fiber is switched: the library holds its mutexes meanwhile, and a second call
-//! into it would wait for them for ever. Each sets `errno` to zero at its end, since the library's read loop takes an
-//! `EAGAIN` that it finds there for its own.
+//! No user code runs here, nothing unwinds, no fiber is switched: the library holds its mutexes meanwhile, and a
+//! second call into it would wait for them for ever. Each sets `errno` to zero at its end, since the library's read
+//! loop takes an `EAGAIN` that it finds there for its own.
 
 use super::properties::{Limits, read_limits, read_message};
 use super::{clear_errno, errno};

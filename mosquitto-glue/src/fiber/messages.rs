@@ -93,10 +93,10 @@ impl Inbox {
 
 /// The messages of one subscription, as [`Client::subscribe`](super::Client::subscribe) gives them.
 ///
-/// Libmosquitto acknowledges a message when it comes, so the broker cannot be kept waiting: what a fiber does not take in time
-/// waits here, up to [`CAPACITY`](Self::CAPACITY) messages; beyond, the oldest is dropped and [counted](Self::lost).
-/// A message that matches the filters of several subscriptions goes to each of them. Dropping this unsubscribes, where no
-/// other one has the same filter. See the [module](super) for an example.
+/// Libmosquitto acknowledges a message when it comes, so the broker cannot be kept waiting: what a fiber does not
+/// take in time waits here, up to [`CAPACITY`](Self::CAPACITY) messages; beyond, the oldest is dropped and
+/// [counted](Self::lost). A message that matches the filters of several subscriptions goes to each of them. Dropping
+/// this unsubscribes, where no other one has the same filter. See the [module](super) for an example.
 pub struct Messages {
     inbox: Rc<Inbox>,
     client: crate::Client,

@@ -19,8 +19,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Every call that waits ends with [`Cancelled`](becket_fiber::Cancelled) or `TimedOut` as the calls of `becket-fiber` do, and is an
-//! error of kind `Deadlock` outside of a fiber.
+//! Every call that waits ends with [`Cancelled`](becket_fiber::Cancelled) or `TimedOut` as the calls of
+//! `becket-fiber` do, and is an error of kind `Deadlock` outside of a fiber.
 
 mod filter;
 mod messages;
@@ -174,8 +174,8 @@ impl Shared {
 }
 
 impl Client {
-    /// Makes a client on the loop of this fiber, which begins to connect, without a wait; and the stream of what happens
-    /// to it.
+    /// Makes a client on the loop of this fiber, which begins to connect, without a wait; and the stream of what
+    /// happens to it.
     ///
     /// # Errors
     /// `InvalidInput` for options that contradict themselves; those of [`with_ctx`].
@@ -197,8 +197,8 @@ impl Client {
     /// [`timeout`](becket_fiber::timeout).
     ///
     /// # Errors
-    /// As [`start`](Self::start); `PermissionDenied` where the broker refuses it for good; `TimedOut` with the reason why
-    /// the last attempt failed; [`Cancelled`](becket_fiber::Cancelled).
+    /// As [`start`](Self::start); `PermissionDenied` where the broker refuses it for good; `TimedOut` with
+    /// the reason why the last attempt failed; [`Cancelled`](becket_fiber::Cancelled).
     pub fn connect(options: Options) -> io::Result<Client> {
         let (client, events) = Client::start(options)?;
         let mut last = None;
@@ -223,9 +223,9 @@ impl Client {
     /// Fibers that wait for room get it in the order in which they came.
     ///
     /// # Errors
-    /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message was not accepted. `NotConnected` for a message of QoS 0 without a
-    /// connection; `BrokenPipe` for a client that was closed or gave up; `InvalidInput` for what MQTT cannot carry: each with a
-    /// [`PublishError`](crate::PublishError) inside.
+    /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message was not accepted. `NotConnected`
+    /// for a message of QoS 0 without a connection; `BrokenPipe` for a client that was closed or gave up;
+    /// `InvalidInput` for what MQTT cannot carry: each with a [`PublishError`](crate::PublishError) inside.
     pub fn publish(&self, publish: Publish) -> io::Result<Delivery> {
         let mut publish = publish;
         let _turn = self.shared.turn.lock()?;
@@ -243,9 +243,9 @@ impl Client {
     /// [`Messages::CAPACITY`] of them waiting. It is asked for again after each reconnection that finds no session.
     ///
     /// # Errors
-    /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none; `BrokenPipe` where the client
-    /// is closed or gives up; [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`, after which the filter is
-    /// unsubscribed.
+    /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none; `BrokenPipe`
+    /// where the client is closed or gives up; [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`, after which the
+    /// filter is unsubscribed.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> io::Result<Messages> {
         let handle = &self.closes.0;
         handle.subscribe(filter, qos)?;
@@ -307,8 +307,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Waits until it is known what became of the message; several fibers may. For QoS 1 and 2 that takes as long as the
-    /// broker is away.
+    /// Waits until it is known what became of the message; several fibers may. For QoS 1 and 2 that takes as long as
+    /// the broker is away.
     ///
     /// # Errors
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message stays on its way.

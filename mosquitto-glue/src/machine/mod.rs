@@ -1,7 +1,7 @@
 //! The state machine around one client of libmosquitto, without any loop.
 //!
-//! Whoever drives it watches [`socket`](Machine::socket) edge-triggered, calls [`step`](Machine::step) when it is ready,
-//! when [`deadline`](Machine::deadline) has come, and after every other call, and then takes the events.
+//! Whoever drives it watches [`socket`](Machine::socket) edge-triggered, calls [`step`](Machine::step) when it is
+//! ready, when [`deadline`](Machine::deadline) has come, and after every other call, and then takes the events.
 //!
 //! ```text
 //! IDLE -> RESOLVE -> CONNECT -> UP -> CLOSING -> CLOSED
