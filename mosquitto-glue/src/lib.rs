@@ -33,8 +33,10 @@
 //!
 //! # Special problems
 //!
-//! - *A message of QoS 1 or 2 that is under way* when its connection breaks is sent again on the next one, before the
-//!   subscriptions are: that is how libmosquitto does it. Everything that waits in the queue comes after them.
+//! - *A message of QoS 1 or 2 that is under way* when its connection breaks is published anew in the new session, after
+//!   the subscriptions and before what waits; the broker may have it twice then, at QoS 2 too. With
+//!   [`clean_start(false)`](Options::clean_start) it goes on where it was instead, at once; where the broker has lost
+//!   that session, a message of QoS 2 may count as acknowledged that went with it.
 //! - *An incoming message is acknowledged when it comes*, before the program has seen it. A program that must not lose
 //!   one answers by a message of its own.
 //! - *A broker that froze* is noticed by the keep-alive alone, after about twice its time.
@@ -43,8 +45,8 @@
 //!
 //! # Which libmosquitto
 //!
-//! By default 2.0.9 is built from the sources that `libmosquitto-sys` carries, with a C compiler and nothing else. It is
-//! of 2021: for TLS in production link the system's (`default-features = false`), which gets the security updates.
+//! By default 2.0.9 is built from the sources that `libmosquitto-sys` carries, with a C compiler and nothing else. It
+//! is of 2021: for TLS in production link the system's (`default-features = false`), which gets the security updates.
 //! [`library_version`] says which one it is. TLS is not offered yet; the features `tls` and `tls-vendored` merely
 //! build libmosquitto with it.
 //!

@@ -138,7 +138,8 @@ impl Options {
     }
 
     /// Whether each connection, a reconnection too, begins a new session at the broker. Default: yes. With `false`
-    /// the broker keeps subscriptions, and messages for them, while this client is away; it needs a client id.
+    /// the broker keeps subscriptions, and messages for them, while this client is away, and messages of QoS 2 arrive
+    /// once over reconnections too; it needs a client id.
     #[doc(alias = "clean_session")]
     pub fn clean_start(mut self, clean: bool) -> Options {
         self.clean_start = clean;

@@ -179,6 +179,12 @@ impl Handle {
         self.int_option(sys::mosq_opt_t::MOSQ_OPT_SEND_MAXIMUM, messages.into())
     }
 
+    /// Announces to a broker of MQTT 5 that it may have as many messages under way to us as the protocol allows: some
+    /// send more than the library's default of 20 whatever they are told, and are then cut off.
+    pub(crate) fn set_receive_maximum(&mut self) -> Code {
+        self.int_option(sys::mosq_opt_t::MOSQ_OPT_RECEIVE_MAXIMUM, u16::MAX.into())
+    }
+
     pub(crate) fn set_nodelay(&mut self) -> Code {
         self.int_option(sys::mosq_opt_t::MOSQ_OPT_TCP_NODELAY, 1)
     }

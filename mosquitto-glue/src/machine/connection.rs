@@ -1,12 +1,13 @@
 //! How connections come and go.
 
-use super::{Machine, State, Target};
+use super::{Machine, State, Target, make_handle};
 use crate::address::Place;
 use crate::delivery::{Dropped, Outcome};
 use crate::event::Event;
 use crate::ffi::{After, Limits, PropertyList};
 use crate::message::QoS;
 use crate::options::Protocol;
+use crate::queue::Waiting;
 use crate::reason::{Reason, ReasonCode};
 use crate::resolve::Lookup;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -84,6 +85,14 @@ impl Machine {
 
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
+        if self.is_used && self.options.clean_start {
+            // The library would go on with the session of the past, which the broker is told to forget: it would ask to
+            // release messages that the broker does not have.
+            let made = make_handle(&self.options, &self.client_id);
+            self.handle = Some(made.map_err(|e| Reason::Library(e.to_string()))?);
+            self.last_mid = 0;
+        }
+        self.is_used = true;
         let handle = self.handle.as_mut().expect("there until the end");
         // The broker before may have asked for less.
         handle.set_window(self.options.window);
@@ -155,6 +164,7 @@ impl Machine {
         self.shut();
         self.ended = None;
         self.lose_plain();
+        self.take_back();
         self.subscriptions.lost();
         match was {
             State::Closing { .. } => self.finish(Event::Closed),
@@ -189,6 +199,22 @@ impl Machine {
         lost.sort_by_key(|delivery| delivery.id());
         for delivery in lost {
             self.resolve_delivery(&delivery, Outcome::Dropped(Dropped::ConnectionLost));
+        }
+    }
+
+    /// Has the messages of QoS 1 and 2 that were under way published anew, before the others, where a new session
+    /// begins. In a kept one the library sends them again, as what they are.
+    fn take_back(&mut self) {
+        if !self.options.clean_start {
+            return;
+        }
+        self.in_flight = 0;
+        let flights = self.flights.drain().map(|(_, flight)| flight);
+        let mut back: Vec<_> =
+            flights.filter_map(|f| Some(Waiting { publish: f.publish?, delivery: f.delivery })).collect();
+        back.sort_by_key(|waiting| waiting.delivery.id());
+        for waiting in back.into_iter().rev() {
+            self.queue.push_front(waiting);
         }
     }
 

@@ -21,14 +21,14 @@ use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome};
 use crate::error::{OptionsError, SubscribeError};
 use crate::event::Event;
 use crate::ffi::{self, Handle};
-use crate::message::QoS;
+use crate::message::{Publish, QoS};
 use crate::options::{Options, Protocol};
 use crate::queue::Queue;
 use crate::reason::ReasonCode;
 use crate::resolve::Lookup;
 use becket_sys::Ready;
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +66,8 @@ struct Target {
 struct Flight {
     delivery: Delivery,
     qos: QoS,
+    /// To publish it again in the next session; kept where that is what happens.
+    publish: Option<Publish>,
 }
 
 /// What is called, from another thread, to have the machine stepped.
@@ -75,6 +77,10 @@ pub(crate) struct Machine {
     options: Options,
     /// There until the state is `Closed`.
     handle: Option<Handle>,
+    /// The name under which the broker knows us.
+    client_id: CString,
+    /// Whether `handle` has been connected before, so that it remembers what belongs to a session of the past.
+    is_used: bool,
     state: State,
     wake: Wake,
     /// Counts connections, their beginnings and their ends: while it is the same, so is the socket.
@@ -89,7 +95,8 @@ pub(crate) struct Machine {
     /// The longest packet that the broker takes.
     max_packet: Option<u32>,
     queue: Queue,
-    /// What the library has, by packet identifier. Those of QoS 1 and 2 outlive connections, as they do in the library.
+    /// What the library has, by packet identifier. In a kept session those of QoS 1 and 2 outlive connections, as they
+    /// do in the library.
     flights: HashMap<u16, Flight>,
     /// How many of `flights` are of QoS 1 or 2.
     in_flight: usize,
@@ -112,9 +119,14 @@ impl Machine {
     /// A machine at rest. `wake` is called from a helper thread when a lookup is done.
     pub(crate) fn new(options: Options, wake: Wake) -> Result<Machine, OptionsError> {
         options.check()?;
-        let handle = make_handle(&options)?;
+        // Up to 23 characters of this kind are what every broker has to take.
+        let id = options.client_id.clone().unwrap_or_else(|| format!("becket{:016x}", random()));
+        let client_id = c_string(&id);
+        let handle = make_handle(&options, &client_id)?;
         Ok(Machine {
             handle: Some(handle),
+            client_id,
+            is_used: false,
             state: State::Idle,
             wake,
             generation: 0,
@@ -268,15 +280,14 @@ impl Machine {
     }
 }
 
-fn make_handle(options: &Options) -> Result<Handle, OptionsError> {
-    let c_string = |text: &str| CString::new(text).expect("the check of the options refuses NUL");
-    let id = match &options.client_id {
-        Some(id) => c_string(id),
-        // Up to 23 characters of this kind are what every broker has to take.
-        None => c_string(&format!("becket{:016x}", random())),
-    };
+/// A text in which the check of the options found no NUL.
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("the check of the options refuses NUL")
+}
+
+fn make_handle(options: &Options, id: &CStr) -> Result<Handle, OptionsError> {
     let log = options.log.map_or(0, |level| level.mask());
-    let mut handle = Handle::new(&id, options.clean_start, log)
+    let mut handle = Handle::new(id, options.clean_start, log)
         .map_err(|e| OptionsError::new(format!("client id `{}`: {e}", id.to_string_lossy().escape_debug())))?;
     let check = |what: &str, code: ffi::Code| {
         if code.is_ok() { Ok(()) } else { Err(OptionsError::new(format!("{what}: {code}"))) }
@@ -284,6 +295,7 @@ fn make_handle(options: &Options) -> Result<Handle, OptionsError> {
     let version = if options.protocol == Protocol::V5 { 5 } else { 4 };
     check("protocol", handle.set_protocol(version))?;
     check("TCP_NODELAY", handle.set_nodelay())?;
+    check("receive maximum", handle.set_receive_maximum())?;
     if let Some((user, password)) = &options.credentials {
         let password = password.as_deref().map(c_string);
         check("credentials", handle.set_credentials(&c_string(user), password.as_deref()))?;

@@ -94,7 +94,7 @@ impl Machine {
             Ok(list) => list,
             Err(code) => return self.resolve_delivery(&delivery, refused(code)),
         };
-        let topic = CString::new(publish.topic).expect("a topic has no NUL");
+        let topic = CString::new(publish.topic.as_str()).expect("a topic has no NUL");
         let handle = self.handle.as_mut().expect("up");
         let (after, mid) = handle.publish(&topic, &publish.payload, publish.qos as u8, publish.retain, list.as_ref());
         if mid != 0 {
@@ -104,9 +104,11 @@ impl Machine {
             return self.resolve_delivery(&delivery, refused(after.code));
         }
         // Whatever else went wrong, a message of QoS 1 or 2 is in the library's list now, and goes out on this
-        // connection or on the next one.
-        self.in_flight += usize::from(publish.qos != QoS::AtMostOnce);
-        self.flights.insert(mid, Flight { delivery, qos: publish.qos });
+        // connection or, in a kept session, on the next one.
+        let qos = publish.qos;
+        self.in_flight += usize::from(qos != QoS::AtMostOnce);
+        let publish = (self.options.clean_start && qos != QoS::AtMostOnce).then_some(publish);
+        self.flights.insert(mid, Flight { delivery, qos, publish });
         self.settle(after);
     }
 

@@ -207,6 +207,49 @@ fn subscriptions_come_before_the_queue_after_a_lost_session() {
     }
 }
 
+/// Publishes at QoS 2 and breaks the connection where the broker has the message but has not released it. Returns what
+/// the client sends on the next connection: the types of the packets.
+fn broken_half_way(f: impl FnOnce(Options) -> Options, connack: &[u8]) -> Vec<u8> {
+    let mut bench = Bench::new(f);
+    let mut peer = bench.connected();
+    bench.machine.subscribe("a", QoS::AtLeastOnce).unwrap();
+    let delivery = bench.machine.publish(Publish::new("t", "x").qos(QoS::ExactlyOnce)).unwrap();
+    let subscribe = bench.packet(&mut peer, 8);
+    peer.send(&[0x90, 3, subscribe[0], subscribe[1], 1]);
+    let [a, b] = id_of(&bench.packet(&mut peer, 3));
+    peer.send(&[0x50, 2, a, b]);
+    bench.packet(&mut peer, 6);
+    drop(peer);
+    let mut peer = bench.accept();
+    bench.packet(&mut peer, 1);
+    peer.send(connack);
+    let mut kinds = Vec::new();
+    while delivery.outcome().is_none() {
+        bench.turn();
+        let Some((first, body)) = peer.packet() else { continue };
+        kinds.push(first >> 4);
+        match first >> 4 {
+            8 => peer.send(&[0x90, 3, body[0], body[1], 1]),
+            3 => peer.send(&[0x50, 2, body[3], body[4]]),
+            6 => peer.send(&[0x70, 2, body[0], body[1]]),
+            kind => panic!("packet type {kind}"),
+        }
+    }
+    assert!(delivery.outcome().unwrap().is_acknowledged());
+    assert_eq!(bench.seen.iter().filter(|e| matches!(e, Event::Delivered { .. })).count(), 1);
+    kinds
+}
+
+#[test]
+fn a_message_half_way_is_published_anew_in_a_new_session() {
+    assert_eq!(broken_half_way(|o| o, ACCEPTED), [8, 3, 6]);
+}
+
+#[test]
+fn a_message_half_way_goes_on_in_a_kept_session() {
+    assert_eq!(broken_half_way(|o| o.client_id("kept").clean_start(false), &[0x20, 2, 1, 0]), [6]);
+}
+
 #[test]
 fn a_suback_without_codes_is_a_refusal() {
     let mut bench = Bench::new(|o| o);

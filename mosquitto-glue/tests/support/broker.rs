@@ -22,36 +22,44 @@ impl Broker {
     /// A mosquitto that serves everybody on a port and on a unix socket, else the program that the environment variable
     /// `BECKET_EMBEDDED_BROKER` names; `None`, with a line that says SKIP, where there is neither.
     pub fn start() -> Option<Broker> {
-        Self::mosquitto("allow_anonymous true").or_else(|| {
-            let Some(program) = env::var_os("BECKET_EMBEDDED_BROKER") else {
-                println!("SKIP: neither mosquitto nor BECKET_EMBEDDED_BROKER");
-                return None;
-            };
-            let port = free_port();
-            Some(Self::run(program, vec!["--port".into(), port.to_string().into()], port, folder()))
-        })
+        if let Some(program) = find_mosquitto() {
+            return Some(Self::run_mosquitto(program, "allow_anonymous true"));
+        }
+        let Some(program) = env::var_os("BECKET_EMBEDDED_BROKER") else {
+            println!("SKIP: neither mosquitto nor BECKET_EMBEDDED_BROKER");
+            return None;
+        };
+        let port = free_port();
+        Some(Self::run(program, vec!["--port".into(), port.to_string().into()], port, folder()))
     }
 
     /// A mosquitto with more lines of configuration; `None`, with a line that says SKIP, where there is none.
     pub fn mosquitto(config: &str) -> Option<Broker> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        let Some(program) = folders.map(|folder| folder.join("mosquitto")).find(|file| file.is_file()) else {
+        let program = find_mosquitto();
+        if program.is_none() {
             println!("SKIP: no mosquitto found");
-            return None;
-        };
+        }
+        Some(Self::run_mosquitto(program?, config))
+    }
+
+    fn run_mosquitto(program: PathBuf, config: &str) -> Broker {
         let (port, folder) = (free_port(), folder());
         let file = folder.join("mosquitto.conf");
         let socket = folder.join("socket");
         let text = format!("listener {port} 127.0.0.1\nlistener 0 {}\nuser root\n{config}\n", socket.display());
         fs::write(&file, text).unwrap();
-        Some(Self::run(program.into(), vec!["-c".into(), file.into()], port, folder))
+        Self::run(program.into(), vec!["-c".into(), file.into()], port, folder)
     }
 
     fn run(program: OsString, args: Vec<OsString>, port: u16, folder: PathBuf) -> Broker {
         let mut broker = Broker { port, folder, program, args, child: None };
         broker.restart();
         broker
+    }
+
+    /// Whether it is mosquitto, which does what others leave out.
+    pub fn is_mosquitto(&self) -> bool {
+        self.folder.join("mosquitto.conf").exists()
     }
 
     pub fn url(&self) -> String {
@@ -120,6 +128,12 @@ impl Drop for Broker {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn find_mosquitto() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.map(|folder| folder.join("mosquitto")).find(|file| file.is_file())
 }
 
 /// A folder of its own for each broker.
