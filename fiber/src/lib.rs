@@ -33,6 +33,7 @@
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
 //!   outlive it; a [`Remote`] spawns from other threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
+//! - [`File`] is a file that is read and written on helper threads, while other fibers run.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
 //! - [`with_ctx`] adds callbacks to the same loop.
@@ -54,6 +55,8 @@ mod time;
 
 #[allow(unsafe_code, reason = "switches stacks, and maps and guards them")]
 mod context;
+#[allow(unsafe_code, reason = "lends the caller's buffers to operations")]
+mod file;
 #[allow(unsafe_code, reason = "lends descriptors to the loop, and takes them back before they close")]
 mod io;
 #[allow(unsafe_code, reason = "reads the scheduler of this thread")]
@@ -83,6 +86,7 @@ pub mod sync;
 pub use becket_loop::{Ctx, Missed, Ready, Tick, backend};
 pub use cancel::{is_current_cancelled, shield};
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
+pub use file::File;
 pub use io::Io;
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
 pub use op::unblock;
