@@ -73,7 +73,8 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Locks it if it is free, past those who wait.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        (!self.locked.replace(true)).then_some(MutexGuard { mutex: self })
+        // Not `then_some`: a guard that is made and dropped unlocks.
+        (!self.locked.replace(true)).then(|| MutexGuard { mutex: self })
     }
 
     /// The value, which nobody else can have locked.
@@ -99,6 +100,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 /// let mutex = Mutex::new(1);
 /// let guard = mutex.try_lock().unwrap();
 /// assert!(mutex.try_lock().is_none());
+/// assert!(mutex.try_lock().is_none()); // asking changes nothing
 /// drop(guard);
 /// assert_eq!(*mutex.try_lock().unwrap(), 1);
 /// ```
