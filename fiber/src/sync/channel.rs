@@ -6,8 +6,8 @@ use std::{error, fmt, io};
 
 /// A queue of at most `capacity` values between fibers of one thread; 0 counts as 1.
 ///
-/// Values come out in the order in which they were sent. When the last sender is gone, the receiver still gets what
-/// is in the queue; when the receiver is gone, sending fails.
+/// Values come out in the order in which they were sent, and fibers that wait to send take turns. When the last sender
+/// is gone, the receiver still gets what is in the queue; when the receiver is gone, sending fails.
 ///
 /// ```
 /// use becket_fiber::{Runtime, spawn, sync::channel};
@@ -47,6 +47,12 @@ struct Shared<T> {
     not_empty: Waiters,
 }
 
+impl<T> Shared<T> {
+    fn room(&self) -> usize {
+        self.capacity - self.queue.borrow().len()
+    }
+}
+
 /// The sending half of a [`channel`]; a clone is another one. Dropping the last one ends the receiver's stream.
 ///
 /// ```
@@ -75,23 +81,25 @@ impl<T> Sender<T> {
             if let Err(error) = check() {
                 return Err(SendError { value, error });
             }
-            value = match self.try_send(value) {
-                Ok(()) => {
-                    turn.end();
-                    return Ok(());
-                }
-                Err(TrySendError::Full(value)) => value,
-                Err(TrySendError::Closed(value)) => {
-                    return Err(SendError { value, error: io::ErrorKind::BrokenPipe.into() });
-                }
-            };
+            if self.is_closed() || turn.has_come(self.shared.room()) {
+                value = match self.try_send(value) {
+                    Ok(()) => {
+                        turn.end();
+                        return Ok(());
+                    }
+                    Err(TrySendError::Full(value)) => value,
+                    Err(TrySendError::Closed(value)) => {
+                        return Err(SendError { value, error: io::ErrorKind::BrokenPipe.into() });
+                    }
+                };
+            }
             if let Err(error) = turn.wait("room in a channel") {
                 return Err(SendError { value, error });
             }
         }
     }
 
-    /// Puts a value into the queue if there is room.
+    /// Puts a value into the queue if there is room, past those who wait for it; they keep their places.
     ///
     /// # Errors
     /// [`TrySendError`] with the value in it, where the queue is full or the receiver is gone.
@@ -168,18 +176,20 @@ impl<T> Receiver<T> {
         let mut turn = Turn::new(&self.shared.not_empty);
         loop {
             check()?;
-            if let Some(value) = self.try_recv() {
+            if (self.is_closed() || turn.has_come(self.len()))
+                && let Some(value) = self.try_recv()
+            {
                 turn.end();
                 return Ok(Some(value));
             }
-            if self.shared.senders.get() == 0 {
+            if self.is_closed() {
                 return Ok(None);
             }
             turn.wait("a value of a channel")?;
         }
     }
 
-    /// Takes the next value if there is one.
+    /// Takes the next value if there is one, past those who wait for it; they keep their places.
     pub fn try_recv(&self) -> Option<T> {
         let value = self.shared.queue.borrow_mut().pop_front()?;
         self.shared.not_full.wake_one();

@@ -6,8 +6,8 @@ use std::ops::{Deref, DerefMut};
 
 /// A value that one fiber at a time may use, also across waits.
 ///
-/// Fibers that wait are woken in order, and who comes later stands behind them. There is no poisoning: a fiber that panics gives it back as it is. Locking it
-/// twice in one fiber waits for ever, or until a deadline.
+/// Fibers get it in the order in which they came, also where one locks it again and again. There is no poisoning: a
+/// fiber that panics gives it back as it is. Locking it twice in one fiber waits for ever, or until a deadline.
 ///
 /// ```
 /// use becket_fiber::{Runtime, scope, sync::Mutex, yield_now};
@@ -60,8 +60,7 @@ impl<T: ?Sized> Mutex<T> {
         let mut turn = Turn::new(&self.waiters);
         loop {
             check()?;
-            // Who comes anew stands behind those who wait.
-            if (turn.woken || self.waiters.is_empty())
+            if turn.has_come(1)
                 && let Some(guard) = self.try_lock()
             {
                 turn.end();
@@ -71,7 +70,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Locks it if it is free, past those who wait.
+    /// Locks it if it is free, past those who wait; they keep their places.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Not `then_some`: a guard that is made and dropped unlocks.
         (!self.locked.replace(true)).then(|| MutexGuard { mutex: self })
