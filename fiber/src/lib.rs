@@ -34,6 +34,7 @@
 //!   outlive it; a [`Remote`] spawns from other threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, while other fibers run.
+//! - [`net`], [`pipe`], [`process`], [`serial`], [`signal`], [`inotify`] and [`gpio`] have named types over it.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
 //! - [`with_ctx`] adds callbacks to the same loop.
@@ -51,7 +52,16 @@
 
 mod cancel;
 mod error;
+mod over;
 mod time;
+
+pub mod gpio;
+pub mod inotify;
+pub mod net;
+pub mod pipe;
+pub mod process;
+pub mod serial;
+pub mod signal;
 
 #[allow(unsafe_code, reason = "switches stacks, and maps and guards them")]
 mod context;

@@ -1,0 +1,77 @@
+use crate::over::{datagrams, over_io, timeouts, until};
+use crate::{Io, Ready};
+use becket_sys::SetupError;
+use becket_sys::udp::{Received, Socket};
+use std::io;
+use std::net::SocketAddr;
+
+/// A UDP socket: udp(7).
+///
+/// `connect`, multicast and the other options are [`Socket`]'s. Dropping it closes the socket.
+///
+/// ```
+/// use becket_fiber::net::UdpSocket;
+/// use becket_fiber::{Runtime, spawn, timeout};
+/// use std::io::ErrorKind;
+/// use std::time::Duration;
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let (a, b) = (UdpSocket::bind(([127, 0, 0, 1], 0))?, UdpSocket::bind(([127, 0, 0, 1], 0))?);
+///     let (to, from) = (b.local_addr()?, a.local_addr()?);
+///     let sender = spawn(move || a.send_to(b"becket", to))?;
+///     let mut buf = [0; 4];
+///     let (received, sent_from) = b.recv_from(&mut buf)?;
+///     assert_eq!((&buf, received.datagram_len(), sent_from), (b"beck", 6, from));
+///     assert_eq!(sender.join()??, 6);
+///     let late = timeout(Duration::from_millis(1), || b.recv(&mut buf));
+///     assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UdpSocket {
+    io: Io<Socket>,
+}
+
+over_io!(UdpSocket, Socket, convert);
+timeouts!(UdpSocket);
+datagrams!(UdpSocket);
+
+impl UdpSocket {
+    /// Creates a socket bound to `addr`; port 0 lets the system choose a free one.
+    ///
+    /// # Errors
+    /// As [`Socket::bind`]: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EMFILE`.
+    pub fn bind(addr: impl Into<SocketAddr>) -> Result<UdpSocket, SetupError> {
+        let addr = addr.into();
+        UdpSocket::try_from(Socket::bind(addr)?).map_err(|e| SetupError::new("fcntl", addr.to_string(), e))
+    }
+
+    /// Sends a datagram to `addr`. It goes whole or not at all; that it was sent does not say that it arrives.
+    ///
+    /// # Errors
+    /// Those of [`Socket::try_send_to`]; [`Cancelled`](crate::Cancelled); `TimedOut`.
+    pub fn send_to(&self, buf: &[u8], addr: impl Into<SocketAddr>) -> io::Result<usize> {
+        let addr = addr.into();
+        until(&self.io, Ready::WRITE, |s| s.try_send_to(buf, addr))
+    }
+
+    /// Receives a datagram and its sender. What does not fit into `buf` is lost, visibly.
+    ///
+    /// # Errors
+    /// Those of [`Socket::try_recv_from`]; [`Cancelled`](crate::Cancelled); `TimedOut`.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, SocketAddr)> {
+        until(&self.io, Ready::READ, |s| s.try_recv_from(buf))
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram in place.
+    ///
+    /// # Errors
+    /// As [`recv_from`](Self::recv_from).
+    #[doc(alias = "MSG_PEEK")]
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(Received, SocketAddr)> {
+        until(&self.io, Ready::READ, |s| s.try_peek_from(buf))
+    }
+}

@@ -1,0 +1,215 @@
+use super::{Address, Received};
+use crate::over::{REST, accept, datagrams, over_io, reads, timeouts, until, writes};
+use crate::{Io, Ready, sleep};
+use becket_sys::SetupError;
+use becket_sys::unix::{Datagram, Listener, Stream};
+use std::io;
+
+fn no_fcntl(e: io::Error) -> SetupError {
+    SetupError::new("fcntl", "a unix socket", e)
+}
+
+/// A listening socket of this machine: unix(7).
+///
+/// A file that outlives the socket, and one that is in the way, are seen to by [`Listener::builder`]; convert what it
+/// gives by `try_from`.
+///
+/// ```
+/// use becket_fiber::net::{Address, UnixListener, UnixStream};
+/// use becket_fiber::{Runtime, spawn};
+/// use std::io::{Read, Write};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let listener = UnixListener::bind(&Address::unnamed())?; // the system chooses a name
+///     let address = listener.local_addr()?;
+///     let client = spawn(move || UnixStream::connect(&address)?.write_all(b"becket"))?;
+///     let mut text = String::new();
+///     listener.accept()?.0.read_to_string(&mut text)?;
+///     assert_eq!(text, "becket");
+///     client.join()?
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixListener {
+    io: Io<Listener>,
+}
+
+over_io!(UnixListener, Listener, convert);
+
+impl UnixListener {
+    /// Listens at `addr`.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`]: `EADDRINUSE`, `EACCES`, `ENOENT`, `EMFILE`.
+    pub fn bind(addr: &Address) -> Result<UnixListener, SetupError> {
+        Listener::bind(addr)?.try_into().map_err(no_fcntl)
+    }
+
+    /// Waits for a connection; rests where something has run out, as
+    /// [`TcpListener::accept`](super::TcpListener::accept) does.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut`; those of [`Listener::try_accept`] that are the listener's own.
+    pub fn accept(&self) -> io::Result<(UnixStream, Address)> {
+        let (stream, from) = accept(&self.io, Listener::try_accept)?;
+        Ok((stream.try_into()?, from))
+    }
+}
+
+/// A connection within this machine: unix(7).
+///
+/// ```
+/// use becket_fiber::{Runtime, net::UnixStream, spawn};
+/// use std::io::{Read, Write};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let (mut a, mut b) = UnixStream::pair()?;
+///     let writer = spawn(move || b.write_all(&[7; 1_000_000]))?; // more than fits at once
+///     let mut bytes = Vec::new();
+///     a.read_to_end(&mut bytes)?;
+///     assert_eq!(bytes.len(), 1_000_000);
+///     writer.join()?
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixStream {
+    io: Io<Stream>,
+}
+
+over_io!(UnixStream, Stream, convert);
+timeouts!(UnixStream);
+reads!(UnixStream);
+writes!(UnixStream);
+
+impl UnixStream {
+    /// Connects to `addr`. While the listener's queue is full it rests and tries again: no readiness would tell.
+    ///
+    /// # Errors
+    /// As [`Stream::connect`], `EAGAIN` left out; [`Cancelled`](crate::Cancelled) and `TimedOut`.
+    pub fn connect(addr: &Address) -> Result<UnixStream, SetupError> {
+        loop {
+            match Stream::connect(addr) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    sleep(REST).map_err(|e| SetupError::new("connect", addr.to_string(), e))?;
+                }
+                other => return other?.try_into().map_err(no_fcntl),
+            }
+        }
+    }
+
+    /// Two streams connected with each other: socketpair(2).
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptors are left.
+    #[doc(alias = "socketpair")]
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (a, b) = Stream::pair()?;
+        Ok((a.try_into()?, b.try_into()?))
+    }
+
+    /// Waits for data and copies what is there into `buf`, without taking it; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// As reading.
+    #[doc(alias = "MSG_PEEK")]
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        until(&self.io, Ready::READ, |s| s.try_peek(buf))
+    }
+}
+
+/// A socket of datagrams within this machine: unix(7).
+///
+/// ```
+/// use becket_fiber::net::{Address, UnixDatagram};
+/// use becket_fiber::{Runtime, spawn};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let receiver = UnixDatagram::bind(&Address::unnamed())?;
+///     let address = receiver.local_addr()?;
+///     let sender = spawn(move || {
+///         let socket = UnixDatagram::unbound()?;
+///         (0..1000_u16).try_for_each(|n| socket.send_to(&n.to_ne_bytes(), &address).map(drop)) // waits for room
+///     })?;
+///     for n in 0..1000_u16 {
+///         let mut buf = [0; 2];
+///         assert_eq!(receiver.recv(&mut buf)?.len(), 2);
+///         assert_eq!(u16::from_ne_bytes(buf), n);
+///     }
+///     sender.join()?
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixDatagram {
+    io: Io<Datagram>,
+}
+
+over_io!(UnixDatagram, Datagram, convert);
+timeouts!(UnixDatagram);
+datagrams!(UnixDatagram);
+
+impl UnixDatagram {
+    /// Creates a socket bound to `addr`.
+    ///
+    /// # Errors
+    /// As [`Datagram::bind`]: `EADDRINUSE`, `EACCES`, `ENOENT`, `EMFILE`.
+    pub fn bind(addr: &Address) -> Result<UnixDatagram, SetupError> {
+        Datagram::bind(addr)?.try_into().map_err(no_fcntl)
+    }
+
+    /// A socket without an address: it can send, and receive only from the peer it is connected to.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left.
+    pub fn unbound() -> io::Result<UnixDatagram> {
+        Datagram::unbound()?.try_into()
+    }
+
+    /// Two sockets connected with each other: socketpair(2).
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptors are left.
+    #[doc(alias = "socketpair")]
+    pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+        let (a, b) = Datagram::pair()?;
+        Ok((a.try_into()?, b.try_into()?))
+    }
+
+    /// Sends a datagram to `addr`. While the receiver's queue is full it rests, at most 50 ms at a time, and tries
+    /// again: the readiness of an unconnected socket does not tell. Only deadlines bound that, not the write timeout.
+    ///
+    /// # Errors
+    /// Those of [`Datagram::try_send_to`]; [`Cancelled`](crate::Cancelled); `TimedOut`.
+    pub fn send_to(&self, buf: &[u8], addr: &Address) -> io::Result<usize> {
+        let mut rest = REST / 64;
+        loop {
+            if let Some(n) = self.io.attempt(Ready::WRITE, |s| s.try_send_to(buf, addr))? {
+                return Ok(n);
+            }
+            sleep(rest)?;
+            rest = (2 * rest).min(REST);
+        }
+    }
+
+    /// Receives a datagram and its sender. What does not fit into `buf` is lost, visibly.
+    ///
+    /// # Errors
+    /// Those of [`Datagram::try_recv_from`]; [`Cancelled`](crate::Cancelled); `TimedOut`.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, Address)> {
+        until(&self.io, Ready::READ, |s| s.try_recv_from(buf))
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram in place.
+    ///
+    /// # Errors
+    /// As [`recv_from`](Self::recv_from).
+    #[doc(alias = "MSG_PEEK")]
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(Received, Address)> {
+        until(&self.io, Ready::READ, |s| s.try_peek_from(buf))
+    }
+}
