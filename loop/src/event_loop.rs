@@ -219,7 +219,9 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn step_nudged(&mut self, s: &mut S) {
-        for key in self.nudges.take() {
+        // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the next.
+        for _ in 0..self.nudges.len() {
+            let Some(key) = self.nudges.pop() else { return };
             let Some(external) = self.external(key) else { continue };
             let cause = if std::mem::replace(&mut external.is_new, false) { Cause::Joined } else { Cause::Nudged };
             self.step_external(s, key, cause);
@@ -232,11 +234,12 @@ impl<S: 'static> Ctx<S> {
         for event in batch.drain() {
             match event {
                 Event::Ready { key, what } => {
-                    let Some(io) = self.io_mut(key).filter(|io| io.enabled) else { continue };
-                    if io.mode == Mode::OneShot {
-                        io.spent = true;
+                    let Some(io) = self.io_mut(key) else { continue };
+                    // Also where nobody is to be told: the backend has disarmed it.
+                    io.spent |= io.mode == Mode::OneShot;
+                    if io.enabled {
+                        self.queue(key, what);
                     }
-                    self.queue(key, what);
                 }
                 Event::Done { key, result } => self.done.push_back((key, result)),
             }

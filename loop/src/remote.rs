@@ -2,6 +2,7 @@
 
 use crate::backend::{Key, Waker};
 use crate::{Ctx, Result};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -148,7 +149,7 @@ impl<S> fmt::Debug for Remote<S> {
 /// The externals that asked to be stepped.
 #[derive(Debug)]
 pub(crate) struct Nudges {
-    queue: Mutex<Vec<Key>>,
+    queue: Mutex<VecDeque<Key>>,
     some: AtomicBool,
     thread: ThreadId,
     /// Whether the loop, outside of its turns, may be waiting in another loop.
@@ -170,7 +171,7 @@ impl Nudges {
     pub(crate) fn push(&self, key: Key) {
         let mut queue = self.queue.lock().expect("no code panics under this lock");
         if !queue.contains(&key) {
-            queue.push(key);
+            queue.push_back(key);
         }
         self.some.store(true, Ordering::Release);
         drop(queue);
@@ -184,12 +185,14 @@ impl Nudges {
         !self.some.load(Ordering::Acquire)
     }
 
-    pub(crate) fn take(&self) -> Vec<Key> {
-        if self.is_empty() {
-            return Vec::new();
-        }
+    pub(crate) fn len(&self) -> usize {
+        if self.is_empty() { 0 } else { self.queue.lock().expect("no code panics under this lock").len() }
+    }
+
+    pub(crate) fn pop(&self) -> Option<Key> {
         let mut queue = self.queue.lock().expect("no code panics under this lock");
-        self.some.store(false, Ordering::Release);
-        std::mem::take(&mut queue)
+        let key = queue.pop_front();
+        self.some.store(!queue.is_empty(), Ordering::Release);
+        key
     }
 }

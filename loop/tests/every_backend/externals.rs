@@ -105,6 +105,24 @@ on_every_backend! {
         assert_eq!(log, ["step", "other", "step", "other", "step", "other"]);
     }
 
+    fn a_panic_over_one_loses_no_step_of_another(world: World<Log>) {
+        for name in ["bad", "good"] {
+            world.event_loop.join(library(move |events, wishes, cause| {
+                events.push_back(format!("{name} {cause:?}"));
+                wishes.leave();
+            }), |log: &mut Log, _, event| {
+                assert!(!event.starts_with("bad"), "on purpose");
+                log.push(event);
+                Ok(Next::Keep)
+            });
+        }
+        let mut log = Log::new();
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.event_loop.run(&mut log)));
+        assert!(run.is_err());
+        world.event_loop.run(&mut log).unwrap();
+        assert_eq!(log, ["good Joined"]);
+    }
+
     fn it_is_cancelled_in_its_own_closure(world: World<Log>) {
         let token = Rc::new(());
         let held = Rc::clone(&token);

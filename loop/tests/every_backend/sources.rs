@@ -90,6 +90,26 @@ on_every_backend! {
         assert_eq!(n, 32);
     }
 
+    fn one_shot_that_fired_while_it_was_disabled_is_armed_again(world: World<u32>) {
+        let probe = world.probe();
+        let id = world.event_loop.add(probe.source(), Ready::READ, Mode::OneShot, |n, _, _, _| {
+            *n += 1;
+            Ok(Next::Keep)
+        }).unwrap();
+        world.event_loop.after(LONG, |_, _| Ok(()));
+        let mut n = 0;
+        probe.raise();
+        world.event_loop.prepare(&mut n).unwrap();
+        let now = world.event_loop.now();
+        world.event_loop.wait(Some(now)).unwrap();
+        world.event_loop.enable(id, false);
+        world.event_loop.dispatch(&mut n).unwrap();
+        assert_eq!(n, 0);
+        world.event_loop.enable(id, true);
+        world.event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+        assert_eq!(n, 1);
+    }
+
     fn interest_changes_before_the_next_wait(world: World<Vec<Ready>>) {
         let probe = world.probe();
         let id = world.event_loop.add(probe.source(), Ready::PRI, Mode::Level, |seen, _, _, ready| {
