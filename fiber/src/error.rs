@@ -141,9 +141,10 @@ impl SpawnError {
         matches!(self.kind, SpawnErrorKind::Limit(_))
     }
 
-    /// Whether memory, address space or mappings for its stack ran out; see `vm.max_map_count` in proc_sys_vm(5).
+    /// Whether memory, address space or mappings for its stack ran out, or the memory that may be locked after mlockall(2);
+    /// see `vm.max_map_count` in proc_sys_vm(5).
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(&self.kind, SpawnErrorKind::Stack(e) if e.raw_os_error() == Some(libc::ENOMEM))
+        matches!(&self.kind, SpawnErrorKind::Stack(e) if matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)))
     }
 }
 

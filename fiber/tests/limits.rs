@@ -15,7 +15,10 @@ fn the_child() {
     // Locked memory refuses guards within a mapping, so that each stack takes two mappings, of which there are few.
     // SAFETY: concerns this process alone, which is about to end.
     let locked = unsafe { libc::mlockall(libc::MCL_FUTURE) };
-    assert_eq!(locked, 0, "mlockall: {}", std::io::Error::last_os_error());
+    if locked != 0 {
+        eprintln!("SKIP: memory cannot be locked: {}", std::io::Error::last_os_error());
+        return;
+    }
     let mut rt = Runtime::builder().stack_size(16 * 1024).build().unwrap();
     rt.run(|| {
         let mut fibers = Vec::new();
@@ -27,7 +30,11 @@ fn the_child() {
         };
         assert!(refused.is_out_of_memory(), "{refused}");
         println!("{} fibers, then: {refused}", fibers.len());
-        assert!(fibers.len() > 1000);
+        if refused.to_string().contains("os error 11") {
+            eprintln!("SKIP: so much memory cannot be locked: {refused}");
+        } else {
+            assert!(fibers.len() > 1000);
+        }
         // The rest of the process still has what it needs.
         std::thread::spawn(|| vec![1u8; 1 << 20].len()).join().unwrap();
         fibers.into_iter().for_each(|f| f.join().unwrap());
@@ -46,8 +53,8 @@ fn running_out_of_mappings_is_an_error_not_a_hang() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    if text.contains("mlockall") {
-        println!("SKIP: {text}");
+    if let Some(skip) = text.lines().find(|line| line.starts_with("SKIP: ")) {
+        println!("{skip}");
         return;
     }
     assert!(output.status.success(), "{:?}: {text}", output.status);

@@ -31,7 +31,10 @@ fn the_child() {
         // Locked memory refuses guards within a mapping: the pages are protected the old way.
         // SAFETY: concerns this process alone, which is about to end.
         let locked = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) };
-        assert_eq!(locked, 0, "mlockall: {}", std::io::Error::last_os_error());
+        if locked != 0 {
+            eprintln!("SKIP: memory cannot be locked: {}", std::io::Error::last_os_error());
+            return;
+        }
     }
     if case.contains("foreign") {
         // A thread that std did not make has no alternate stack.
@@ -71,8 +74,8 @@ fn overflow(case: &str) {
 fn check(case: &str, message: &str) {
     let output = child(case);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    if case.contains("locked") && stderr.contains("mlockall") {
-        println!("SKIP: {stderr}");
+    if let Some(skip) = stderr.lines().find(|line| line.starts_with("SKIP: ")) {
+        println!("{skip}");
         return;
     }
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{:?}: {stderr}", output.status);

@@ -2,6 +2,7 @@
 
 use super::*;
 use becket_loop::{Ctx, Id, Mode, Next, Plain, SourceKind};
+use rustix::process::{Resource, Rlimit};
 
 type Log = Vec<&'static str>;
 
@@ -247,6 +248,9 @@ on_every_backend! {
     }
 
     fn many_ready_sources_are_all_served_and_timers_between(world: World<(u32, u32)>) {
+        // The usual limit is 1024 a process, and the tests run side by side.
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
         let probes: Vec<Probe> = (0..700).map(|_| world.probe()).collect();
         for probe in &probes {
             probe.raise();
