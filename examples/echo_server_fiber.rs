@@ -1,21 +1,16 @@
 //! A TCP echo server in fibers, one a connection: `echo_server_fiber [--port N] [--clients N] [--for SECONDS]`.
 
 use becket_examples::echo::{Options, Served};
+use becket_fiber::net::{TcpListener, TcpStream};
+use becket_fiber::signal::{Signal, Signals};
 use becket_fiber::sync::Condvar;
-use becket_fiber::{Io, Ready, Runtime, sleep, spawn, spawn_named, timeout};
-use becket_sys::is_exhausted;
-use becket_sys::signal::{Signal, Signals};
-use becket_sys::tcp::{Listener, Stream};
+use becket_fiber::{Ready, Runtime, spawn, spawn_named, timeout};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long the listener rests when no descriptor is left for a connection.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct State {
@@ -38,21 +33,21 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<Served, Box<dyn Error>> {
     let signals = Signals::new([Signal::INT, Signal::TERM])?;
-    let listener = Listener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
     println!("listening on {}", listener.local_addr()?);
     let state = Rc::new(State::default());
     let mut runtime = Runtime::new()?;
     runtime.run(|| {
         let s = Rc::clone(&state);
         spawn_named("signals", move || {
-            Io::new(signals)?.attempt(Ready::READ, |s| s.try_read()?.ok_or(ErrorKind::WouldBlock.into()))?;
+            signals.next()?;
             s.stop.set(true);
             s.news.notify_all();
             Ok::<_, io::Error>(())
         })?
         .detach();
         let s = Rc::clone(&state);
-        spawn_named("listener", move || accept(Io::new(listener)?, &s))?.detach();
+        spawn_named("listener", move || accept(&listener, &s))?.detach();
 
         let is_running = || !state.stop.get() && options.clients != Some(state.served.borrow().ended);
         let wait = || state.news.wait_while(is_running);
@@ -67,44 +62,32 @@ fn serve(options: &Options) -> Result<Served, Box<dyn Error>> {
     Ok(state.served.take())
 }
 
-fn accept(listener: Io<Listener>, state: &Rc<State>) -> io::Result<()> {
+fn accept(listener: &TcpListener, state: &Rc<State>) -> io::Result<()> {
     loop {
-        match listener.attempt(Ready::READ, |l| l.try_accept()?.ok_or(ErrorKind::WouldBlock.into())) {
-            Ok((stream, _)) => {
-                state.served.borrow_mut().accepted += 1;
-                let s = Rc::clone(state);
-                spawn(move || {
-                    // A peer that resets its connection ends it, and nothing else.
-                    let _ = echo(stream, &s);
-                    s.served.borrow_mut().ended += 1;
-                    s.news.notify_all();
-                })?
-                .detach();
-            }
-            Err(e) if is_exhausted(&e) => sleep(EXHAUSTED)?,
-            Err(e) => return Err(e),
-        }
+        let (stream, _) = listener.accept()?;
+        state.served.borrow_mut().accepted += 1;
+        let s = Rc::clone(state);
+        spawn(move || {
+            // A peer that resets its connection ends it, and nothing else.
+            let _ = echo(stream, &s);
+            s.served.borrow_mut().ended += 1;
+            s.news.notify_all();
+        })?
+        .detach();
     }
 }
 
-fn echo(stream: Stream, state: &State) -> io::Result<()> {
+fn echo(mut stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut stream = Io::new(stream)?;
     loop {
-        // Waited for without a buffer: an idle connection's stack stays small.
-        stream.wait(Ready::READ, None)?;
-        let n = echo_once(&mut stream)?;
+        // Waited for without a buffer, and one on the stack would leave its pages behind: an idle connection is small.
+        stream.wait_ready(Ready::READ, None)?;
+        let mut buffer = vec![0; 4096];
+        let n = stream.read(&mut buffer)?;
         if n == 0 {
             return Ok(());
         }
+        stream.write_all(&buffer[..n])?;
         state.served.borrow_mut().bytes += n as u64;
     }
-}
-
-#[inline(never)]
-fn echo_once(stream: &mut Io<Stream>) -> io::Result<usize> {
-    let mut buffer = [0; 4096];
-    let n = stream.read(&mut buffer)?;
-    stream.write_all(&buffer[..n])?;
-    Ok(n)
 }

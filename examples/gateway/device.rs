@@ -4,10 +4,10 @@ use crate::args::SerialPort;
 use crate::line::{self, Lines};
 use crate::log::log;
 use crate::report::{Pending, Report, count};
+use becket_fiber::serial::Port;
 use becket_fiber::sync::{Receiver, Sender, TrySendError};
-use becket_fiber::{Io, is_cancelled, scope, sleep, timeout};
+use becket_fiber::{is_cancelled, scope, sleep, timeout};
 use becket_sys::SetupError;
-use becket_sys::serial::Port;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl Device {
     /// Serves the open device, and opens it again whenever it hangs up, until this fiber is cancelled.
     pub fn run(&self, mut port: Port) -> io::Result<()> {
         loop {
-            match self.serve(&Io::new(port)?) {
+            match self.serve(&port) {
                 Err(e) if is_cancelled(&e) => return Err(e),
                 Ok(()) => log!("{}: hung up", self.name),
                 Err(e) => log!("{}: {e}", self.name),
@@ -68,7 +68,7 @@ impl Device {
     }
 
     /// Reads until the device hangs up; another fiber writes meanwhile.
-    fn serve(&self, port: &Io<Port>) -> io::Result<()> {
+    fn serve(&self, port: &Port) -> io::Result<()> {
         scope(|s| {
             let writer = s.spawn(|| self.write_commands(port))?;
             let read = self.read_lines(port);
@@ -77,7 +77,7 @@ impl Device {
         })
     }
 
-    fn read_lines(&self, mut port: &Io<Port>) -> io::Result<()> {
+    fn read_lines(&self, mut port: &Port) -> io::Result<()> {
         let mut lines = Lines::default();
         let mut bytes = [0; 1024];
         loop {
@@ -100,7 +100,7 @@ impl Device {
         }
     }
 
-    fn write_commands(&self, mut port: &Io<Port>) -> io::Result<()> {
+    fn write_commands(&self, mut port: &Port) -> io::Result<()> {
         while let Some(command) = self.commands.recv()? {
             match timeout(WRITE_TIMEOUT, || port.write_all(format!("{command}\n").as_bytes())) {
                 Ok(()) => count(&self.report.commands),

@@ -3,9 +3,9 @@
 use crate::args::GpioLine;
 use crate::log::log;
 use crate::mqtt::Mqtt;
-use becket_fiber::{Io, Ready, is_cancelled};
+use becket_fiber::gpio::{Class, Edge, Line};
+use becket_fiber::is_cancelled;
 use becket_sys::SetupError;
-use becket_sys::gpio::sysfs::{Class, Edge, Line};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -18,24 +18,19 @@ pub fn open(wanted: GpioLine) -> Result<Line, SetupError> {
     let path = line.path().display().to_string();
     line.set_input().map_err(|e| SetupError::new("set direction of", &*path, e))?;
     line.watch(wanted.edge).map_err(|e| SetupError::new("set edge of", &*path, e))?;
-    Ok(line)
+    line.try_into().map_err(|e| SetupError::new("fcntl", path, e))
 }
 
-/// Publishes `rising` or `falling` to becket/gpio/N for each edge, until this fiber is cancelled. Edges that follow
-/// each other faster than they are read become one: sysfs does not count them.
-pub fn run(line: Line, edge: Edge, mqtt: &Mqtt) -> io::Result<()> {
+/// Publishes `rising` or `falling` to becket/gpio/N for each edge, until this fiber is cancelled or the line is gone.
+/// Edges that follow each other faster than they are read become one: sysfs does not count them.
+pub fn run(line: &Line, edge: Edge, mqtt: &Mqtt) -> io::Result<()> {
     let topic = format!("becket/gpio/{}", line.number());
-    let line = Io::new(line)?;
     loop {
-        // An edge comes as PRI with ERR beside it, and lasts until the value is read.
-        line.wait(Ready::PRI, None)?;
-        let active = match line.get_ref().value() {
-            Ok(active) => active,
-            Err(e) => {
+        let active = line.next_edge().inspect_err(|e| {
+            if !is_cancelled(e) {
                 log!("{topic}: {e}");
-                return Err(e);
             }
-        };
+        })?;
         let word = match edge {
             Edge::Rising => "rising",
             Edge::Falling => "falling",

@@ -81,7 +81,7 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let (drained, all_drained) = channel::<()>(1);
 
     let (b, s) = (broker.clone(), stop.clone());
-    spawn_named("signals", move || signals::run(signals, &s, &b))?.detach();
+    spawn_named("signals", move || signals::run(&signals, &s, &b))?.detach();
     let b = broker.clone();
     spawn_named("broker", move || b.watch())?.detach();
     let m = mqtt.clone();
@@ -104,7 +104,7 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let mut inputs = Vec::new();
     for (line, edge) in gpio {
         let m = mqtt.clone();
-        inputs.push(spawn_named(format!("gpio {}", line.number()), move || gpio::run(line, edge, &m))?);
+        inputs.push(spawn_named(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m))?);
     }
     for (device, port) in devices {
         inputs.push(spawn_named(&*device.name.clone(), move || device.run(port))?);

@@ -2,9 +2,9 @@
 
 use crate::broker::Running;
 use crate::log::log;
+use becket_fiber::signal::{Signal, Signals};
 use becket_fiber::sync::Sender;
-use becket_fiber::{Io, Ready, fibers, with_ctx};
-use becket_sys::signal::{Signal, Signals};
+use becket_fiber::{fibers, with_ctx};
 use std::io;
 use std::process;
 
@@ -12,12 +12,10 @@ use std::process;
 pub const HANDLED: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::USR1];
 
 /// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state.
-pub fn run(signals: Signals, stop: &Sender<String>, broker: &Running) -> io::Result<()> {
-    let signals = Io::new(signals)?;
+pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running) -> io::Result<()> {
     let mut stopping = false;
     loop {
-        let info = signals.attempt(Ready::READ, |s| s.try_read()?.ok_or(io::ErrorKind::WouldBlock.into()))?;
-        let signal = info.signal();
+        let signal = signals.next()?.signal();
         if signal == Signal::USR1 {
             print_state()?;
         } else if stopping {
