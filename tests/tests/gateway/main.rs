@@ -4,6 +4,7 @@ mod bad_input;
 mod broker_trouble;
 mod default_run;
 mod devices;
+mod gpio;
 mod signals;
 mod system_calls;
 

@@ -1,0 +1,101 @@
+//! Edges of a GPIO line, on the simulated chip of the virtual machine that scripts/test-vm starts.
+
+use crate::{MARGIN, Sums, start};
+use becket_tests::broker::Broker;
+use becket_tests::mqtt::Client;
+use becket_tests::program::Program;
+use rustix::process::Signal;
+use std::path::PathBuf;
+use std::{env, fs};
+
+const PULLS: usize = 100;
+
+/// The simulated chip.
+struct Chip {
+    device: PathBuf,
+    base: usize,
+}
+
+impl Chip {
+    /// `None` outside the virtual machine.
+    fn find() -> Option<Chip> {
+        let Some(device) = env::var_os("GPIO_SIM_DEV") else {
+            println!("SKIP: no simulated GPIO chip here; scripts/test-vm has one");
+            return None;
+        };
+        Some(Chip { device: device.into(), base: env::var("GPIO_SIM_BASE").unwrap().parse().unwrap() })
+    }
+
+    fn pull(&self, line: usize, up: bool) {
+        let file = self.device.join(format!("sim_gpio{line}/pull"));
+        fs::write(file, if up { "pull-up" } else { "pull-down" }).unwrap();
+    }
+
+    fn topic(&self, line: usize) -> String {
+        format!("becket/gpio/{}", self.base + line)
+    }
+
+    fn is_exported(&self, line: usize) -> bool {
+        PathBuf::from(format!("/sys/class/gpio/gpio{}", self.base + line)).exists()
+    }
+}
+
+/// A gateway on these lines, `LINE:EDGE` each, and somebody who hears what it says of them.
+fn watching(chip: &Chip, lines: &[(usize, &str)]) -> (Broker, Client, Program) {
+    let broker = Broker::start();
+    let mut client = Client::connect(broker.port(), "observer");
+    client.subscribe("becket/gpio/+");
+    let mut args = vec!["--for".to_owned(), "100s".to_owned(), "--broker".to_owned(), broker.url()];
+    for (line, edge) in lines {
+        args.extend(["--gpio-sysfs".to_owned(), format!("{}:{edge}", chip.base + line)]);
+    }
+    let gateway = start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    gateway.expect_stderr("gateway: connected", MARGIN);
+    (broker, client, gateway)
+}
+
+#[test]
+fn each_edge_becomes_a_message() {
+    let Some(chip) = Chip::find() else { return };
+    chip.pull(0, false);
+    let (_broker, mut client, gateway) = watching(&chip, &[(0, "both")]);
+    for _ in 0..PULLS {
+        // Sysfs has no queue: the next change comes when this one has been heard of.
+        for (up, word) in [(true, "rising"), (false, "falling")] {
+            chip.pull(0, up);
+            let message = client.next(MARGIN);
+            assert_eq!((message.topic, &*message.payload), (chip.topic(0), word));
+        }
+    }
+    gateway.signal(Signal::TERM);
+    let sums = Sums::of(&gateway.finish(MARGIN));
+    println!("{} edges heard of in {PULLS} pulls up and down; {sums:?}", 2 * PULLS);
+    // Beside the readings of the simulated device, two fields each, and the heartbeats.
+    assert!(sums.published >= 2 * sums.acknowledged + 2 * PULLS as u64, "{sums:?}");
+    assert!(!chip.is_exported(0));
+}
+
+#[test]
+fn lines_are_told_apart_and_only_the_edges_asked_for_are_heard_of() {
+    let Some(chip) = Chip::find() else { return };
+    let lines = [(1, "rising"), (2, "falling"), (3, "both")];
+    lines.iter().for_each(|(line, _)| chip.pull(*line, false));
+    let (_broker, mut client, gateway) = watching(&chip, &lines);
+    for _ in 0..10 {
+        for (line, words) in [(1, &["rising"][..]), (2, &["falling"]), (3, &["rising", "falling"])] {
+            // Nobody watches this one.
+            chip.pull(4, true);
+            chip.pull(4, false);
+            for up in [true, false] {
+                chip.pull(line, up);
+                let word = if up { "rising" } else { "falling" };
+                if words.contains(&word) {
+                    let message = client.next(MARGIN);
+                    assert_eq!((message.topic, &*message.payload), (chip.topic(line), word));
+                }
+            }
+        }
+    }
+    gateway.signal(Signal::INT);
+    Sums::of(&gateway.finish(MARGIN));
+}
