@@ -55,3 +55,4 @@ pub use buf::EventBuf;
 pub use error::SetupError;
 pub use ready::{Readiness, Ready, wait};
 pub use socket::is_exhausted;
+pub use socket::reserve::Reserve;

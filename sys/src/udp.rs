@@ -22,8 +22,9 @@ pub use crate::socket::datagram::Received;
 use crate::SetupError;
 use crate::fd::owned_fd;
 use crate::socket::datagram::{self, datagram_io};
+use crate::socket::options::{inet_builder_options, inet_options, is_v6};
 use crate::socket::{inet, socket};
-use rustix::net::{AddressFamily, RecvFlags, SocketType, connect, connect_unspec, sockopt};
+use rustix::net::{RecvFlags, SocketType, connect, connect_unspec, sockopt};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -58,6 +59,7 @@ pub struct Socket {
 owned_fd!(Socket, Readable);
 socket!(Socket, std::net::UdpSocket);
 datagram_io!(Socket);
+inet_options!(Socket);
 
 impl Socket {
     /// Creates a socket bound to `addr`, with the defaults of [`builder`](Self::builder). Port 0 lets the system
@@ -212,7 +214,7 @@ impl Socket {
     #[doc(alias = "IPV6_MULTICAST_IF")]
     pub fn set_multicast_interface(&self, interface: u32) -> io::Result<()> {
         let any = Ipv4Addr::UNSPECIFIED;
-        if self.is_v6()? {
+        if is_v6(self)? {
             sockopt::set_ipv6_multicast_if(self, interface)?
         } else {
             sockopt::set_ip_multicast_if_with_ifindex(self, &any, &any, interface)?
@@ -227,7 +229,7 @@ impl Socket {
     #[doc(alias = "IP_MULTICAST_LOOP")]
     #[doc(alias = "IPV6_MULTICAST_LOOP")]
     pub fn set_multicast_loop(&self, back: bool) -> io::Result<()> {
-        if self.is_v6()? {
+        if is_v6(self)? {
             sockopt::set_ipv6_multicast_loop(self, back)?
         } else {
             sockopt::set_ip_multicast_loop(self, back)?
@@ -243,16 +245,12 @@ impl Socket {
     #[doc(alias = "IP_MULTICAST_TTL")]
     #[doc(alias = "IPV6_MULTICAST_HOPS")]
     pub fn set_multicast_hops(&self, hops: u8) -> io::Result<()> {
-        if self.is_v6()? {
+        if is_v6(self)? {
             sockopt::set_ipv6_multicast_hops(self, hops.into())?
         } else {
             sockopt::set_ip_multicast_ttl(self, hops.into())?
         }
         Ok(())
-    }
-
-    fn is_v6(&self) -> io::Result<bool> {
-        Ok(sockopt::socket_domain(self)? == AddressFamily::INET6)
     }
 }
 
@@ -270,6 +268,8 @@ impl Socket {
 pub struct SocketBuilder {
     options: inet::Options,
 }
+
+inet_builder_options!(SocketBuilder);
 
 impl SocketBuilder {
     /// Whether to share the port with other sockets that ask for it too. The default is no. Of datagrams to one

@@ -7,4 +7,6 @@ pub(crate) mod pty;
 pub(crate) mod serial;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod sockopt;
+pub(crate) mod tcp;
 pub(crate) mod timer;

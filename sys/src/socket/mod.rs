@@ -2,7 +2,10 @@
 
 pub(crate) mod datagram;
 pub(crate) mod inet;
+pub(crate) mod options;
+pub(crate) mod reserve;
 pub(crate) mod stream;
+pub(crate) mod urgent;
 
 use crate::SetupError;
 use rustix::io::Errno;

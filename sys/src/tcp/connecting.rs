@@ -1,6 +1,8 @@
 use super::Stream;
 use crate::fd::owned_fd;
-use crate::socket::{failed, inet, open};
+use crate::ffi;
+use crate::socket::options::inet_builder_options;
+use crate::socket::{failed, inet};
 use crate::{Ready, SetupError, wait};
 use rustix::io::Errno;
 use rustix::net::{SocketType, bind, connect, getpeername, sockopt};
@@ -41,6 +43,8 @@ use std::time::Instant;
 pub struct Connecting {
     fd: OwnedFd,
     target: SocketAddr,
+    /// Whether it counts as made before the peer was asked.
+    fast_open: bool,
 }
 
 owned_fd!(Connecting, Writable);
@@ -55,19 +59,6 @@ pub enum Progress {
 }
 
 impl Connecting {
-    /// Creates a socket, binds it to `from` if given, and starts to connect.
-    pub(super) fn start(from: Option<SocketAddr>, target: SocketAddr) -> Result<Connecting, SetupError> {
-        let fd = open(inet::family(target), SocketType::STREAM, &target)?;
-        if let Some(from) = from {
-            bind(&fd, &from).map_err(failed("bind", &from))?;
-        }
-        match connect(&fd, &target) {
-            // Interrupted or not, the attempt goes on.
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Connecting { fd, target }),
-            Err(e) => Err(failed("connect", &target)(e)),
-        }
-    }
-
     /// The address that it connects to.
     pub fn target(&self) -> SocketAddr {
         self.target
@@ -91,7 +82,11 @@ impl Connecting {
             Ok(peer) if inet::address(peer.clone())? == inet::local_addr(self)? => Err(Errno::CONNREFUSED.into()),
             Ok(_) => Ok(true),
             Err(Errno::NOTCONN) => {
-                let ready = wait(self, Ready::empty(), Some(Instant::now()))?;
+                let want = if self.fast_open { Ready::WRITE } else { Ready::empty() };
+                let ready = wait(self, want, Some(Instant::now()))?;
+                if self.fast_open && ready == Some(Ready::WRITE) {
+                    return Ok(true); // the first write brings the request along
+                }
                 if !ready.is_some_and(|r| r.contains(Ready::HUP)) {
                     return Ok(false);
                 }
@@ -126,5 +121,114 @@ impl Connecting {
             }
         }
         Ok(self.fd.into())
+    }
+}
+
+/// What to set up before a [`Stream`] connects; see [`Stream::builder`].
+///
+/// ```
+/// use becket_sys::tcp::{Listener, Stream};
+///
+/// let listener = Listener::bind(([127, 0, 0, 1], 0))?;
+/// let builder = Stream::builder().from(([127, 0, 0, 5], 0)).recv_buffer_size(1 << 20).max_segment(1000);
+/// let stream = builder.connect(listener.local_addr()?)?.finish(None)?;
+/// assert_eq!(stream.local_addr()?.ip().to_string(), "127.0.0.5");
+/// assert!(stream.max_segment()? <= 1000);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct StreamBuilder {
+    options: inet::Options,
+    from: Option<SocketAddr>,
+    late_port: bool,
+    max_segment: Option<u32>,
+    fast_open: bool,
+}
+
+inet_builder_options!(StreamBuilder);
+
+impl StreamBuilder {
+    /// The address of this machine to connect from. Port 0 lets the system choose one; by default it chooses both.
+    pub fn from(mut self, local: impl Into<SocketAddr>) -> Self {
+        self.from = Some(local.into());
+        self
+    }
+
+    /// Whether a port that [`from`](Self::from) leaves to the system is chosen when the peer is known, and not
+    /// before: connections to different peers can then share a port, of which there are otherwise some 28000 for each
+    /// local address. The default is no.
+    #[doc(alias = "IP_BIND_ADDRESS_NO_PORT")]
+    pub fn late_port(mut self, late: bool) -> Self {
+        self.late_port = late;
+        self
+    }
+
+    /// Whether to connect from an address and port that connections in the state TIME_WAIT still have. The default is
+    /// no.
+    #[doc(alias = "SO_REUSEADDR")]
+    pub fn reuse_address(mut self, reuse: bool) -> Self {
+        self.options.reuse_address = reuse;
+        self
+    }
+
+    /// Whether to share the local port with other sockets of the same user that ask for it too. The default is no.
+    #[doc(alias = "SO_REUSEPORT")]
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.options.reuse_port = reuse;
+        self
+    }
+
+    /// The largest segment to announce and to send, in bytes, from 88 to 32767; the default follows from the
+    /// interface. The peer may ask for less.
+    #[doc(alias = "TCP_MAXSEG")]
+    pub fn max_segment(mut self, bytes: u32) -> Self {
+        self.max_segment = Some(bytes);
+        self
+    }
+
+    /// Whether the first write goes out together with the request to connect (RFC 7413), where the kernel kept a
+    /// cookie of this peer from an earlier connection. The default is no.
+    ///
+    /// It then counts as connected at once, before the peer was asked: write first. Until then
+    /// [`peer_addr`](Stream::peer_addr) and reads fail with `ENOTCONN`, and what would have been an error of
+    /// connecting is one of the stream. Where the first write is lost and sent again, a peer may get it twice. Without
+    /// a cookie it connects as ever, and asks for one.
+    #[doc(alias = "TCP_FASTOPEN_CONNECT")]
+    pub fn fast_open(mut self, fast_open: bool) -> Self {
+        self.fast_open = fast_open;
+        self
+    }
+
+    /// Creates the socket, binds it where a local address is given, and starts to connect to `addr`. Returns at once.
+    ///
+    /// # Errors
+    /// Each names the step and the address. `socket`: `EMFILE`, `EAFNOSUPPORT` where the system has no IPv6. `set ..`:
+    /// `EPERM`, `EINVAL`, `ENODEV` for what the option says. `bind`: `EADDRINUSE`, `EADDRNOTAVAIL` where the local
+    /// address is not of this machine. `connect`: `ENETUNREACH` where there is no way, `EADDRNOTAVAIL` where no port is
+    /// left for this end, `ECONNREFUSED` where that is known at once.
+    pub fn connect(&self, addr: impl Into<SocketAddr>) -> Result<Connecting, SetupError> {
+        let target = addr.into();
+        let fd = self.options.open(SocketType::STREAM, target)?;
+        let set = |level, name, value: i32| ffi::sockopt::set(&fd, level, name, &value);
+        if let Some(bytes) = self.max_segment {
+            let result = set(libc::IPPROTO_TCP, libc::TCP_MAXSEG, bytes.try_into().unwrap_or(i32::MAX));
+            result.map_err(failed("set TCP_MAXSEG", &target))?;
+        }
+        if let Some(from) = self.from {
+            if self.late_port {
+                let result = set(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
+                result.map_err(failed("set IP_BIND_ADDRESS_NO_PORT", &from))?;
+            }
+            bind(&fd, &from).map_err(failed("bind", &from))?;
+        }
+        if self.fast_open {
+            let result = set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
+            result.map_err(failed("set TCP_FASTOPEN_CONNECT", &target))?;
+        }
+        match connect(&fd, &target) {
+            // Interrupted or not, the attempt goes on.
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Connecting { fd, target, fast_open: self.fast_open }),
+            Err(e) => Err(failed("connect", &target)(e)),
+        }
     }
 }

@@ -1,11 +1,13 @@
 use super::Stream;
-use crate::SetupError;
 use crate::fd::owned_fd;
+use crate::socket::options::{inet_builder_options, inet_options};
 use crate::socket::{self, failed, inet, socket};
+use crate::{SetupError, ffi};
 use rustix::net::{SocketType, listen};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A socket that accepts TCP connections: listen(2), accept(2), tcp(7).
 ///
@@ -30,6 +32,7 @@ pub struct Listener {
 
 owned_fd!(Listener, Readable);
 socket!(Listener, std::net::TcpListener);
+inet_options!(Listener);
 
 impl Listener {
     /// Listens at `addr` with the defaults of [`builder`](Self::builder). Port 0 lets the system choose a free one.
@@ -42,8 +45,8 @@ impl Listener {
 
     /// Sets up a listener in detail.
     pub fn builder() -> ListenerBuilder {
-        let options = inet::Options { reuse_address: true, reuse_port: false, v6only: None };
-        ListenerBuilder { options, backlog: 4096 }
+        let options = inet::Options { reuse_address: true, ..Default::default() };
+        ListenerBuilder { options, backlog: 4096, defer_accept: None, fast_open: None, max_segment: None }
     }
 
     /// The address it is bound to, with the port that the system chose.
@@ -62,7 +65,7 @@ impl Listener {
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM` where something has run out: [`is_exhausted`](crate::is_exhausted)
-    /// tells these apart and says what to do. `EPERM` where a firewall forbids it; `EINVAL` where the socket does
+    /// tells these apart and says what to do; [`Reserve`](crate::Reserve) turns the connection away. `EPERM` where a firewall forbids it; `EINVAL` where the socket does
     /// not listen.
     #[doc(alias = "accept4")]
     pub fn try_accept(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
@@ -86,7 +89,12 @@ impl Listener {
 pub struct ListenerBuilder {
     options: inet::Options,
     backlog: u32,
+    defer_accept: Option<Duration>,
+    fast_open: Option<u32>,
+    max_segment: Option<u32>,
 }
+
+inet_builder_options!(ListenerBuilder);
 
 impl ListenerBuilder {
     /// How many connections may wait to be accepted. The default is 4096; the kernel takes at most
@@ -122,16 +130,54 @@ impl ListenerBuilder {
         self
     }
 
+    /// Hands out a connection only when its first data has come, or after about `patience` without any, rounded up to
+    /// the times of the kernel's own retries (1, 3, 7, .. seconds). The default is at once.
+    #[doc(alias = "TCP_DEFER_ACCEPT")]
+    pub fn defer_accept(mut self, patience: Duration) -> Self {
+        self.defer_accept = Some(patience);
+        self
+    }
+
+    /// Takes data that comes with the request to connect (RFC 7413), from at most `waiting` connections at a time that
+    /// are not confirmed yet. The default is none. The system has to allow it too: `/proc/sys/net/ipv4/tcp_fastopen`
+    /// must have the bit 2. Such data can come twice: serve nothing by it that must happen once.
+    #[doc(alias = "TCP_FASTOPEN")]
+    pub fn fast_open(mut self, waiting: u32) -> Self {
+        self.fast_open = Some(waiting);
+        self
+    }
+
+    /// The largest segment to announce and to send, in bytes, from 88 to 32767, for accepted connections; the default
+    /// follows from the interface.
+    #[doc(alias = "TCP_MAXSEG")]
+    pub fn max_segment(mut self, bytes: u32) -> Self {
+        self.max_segment = Some(bytes);
+        self
+    }
+
     /// Creates the socket, binds it to `addr` and listens. Port 0 lets the system choose a free one.
     ///
     /// # Errors
     /// Each names the step and the address. `bind`: `EADDRINUSE` where another socket has the port, `EADDRNOTAVAIL`
     /// where the address is not of this machine, `EACCES` for a port below 1024 without privilege. `listen`:
     /// `EADDRINUSE` where another socket was bound at the same time and listens already. `socket`: `EMFILE`,
-    /// `EAFNOSUPPORT` where the system has no IPv6.
+    /// `EAFNOSUPPORT` where the system has no IPv6. `set ..`: `EPERM`, `EINVAL`, `ENODEV` for what the option says.
     pub fn bind(&self, addr: impl Into<SocketAddr>) -> Result<Listener, SetupError> {
         let addr = addr.into();
         let fd = self.options.bind(SocketType::STREAM, addr)?;
+        let set = |step, name, value: i32| {
+            ffi::sockopt::set(&fd, libc::IPPROTO_TCP, name, &value).map_err(failed(step, &addr))
+        };
+        if let Some(patience) = self.defer_accept {
+            let seconds = patience.as_millis().div_ceil(1000).try_into().unwrap_or(i32::MAX);
+            set("set TCP_DEFER_ACCEPT", libc::TCP_DEFER_ACCEPT, seconds)?;
+        }
+        if let Some(waiting) = self.fast_open {
+            set("set TCP_FASTOPEN", libc::TCP_FASTOPEN, waiting.try_into().unwrap_or(i32::MAX))?;
+        }
+        if let Some(bytes) = self.max_segment {
+            set("set TCP_MAXSEG", libc::TCP_MAXSEG, bytes.try_into().unwrap_or(i32::MAX))?;
+        }
         let backlog = self.backlog.try_into().unwrap_or(i32::MAX);
         listen(&fd, backlog).map_err(failed("listen", &addr))?;
         Ok(Listener { fd })
