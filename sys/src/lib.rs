@@ -32,6 +32,7 @@ mod error;
 mod fd;
 #[allow(unsafe_code, reason = "the one place where the kernel is called behind the type system's back")]
 mod ffi;
+mod helper;
 mod ready;
 mod socket;
 

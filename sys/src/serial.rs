@@ -27,29 +27,54 @@
 //!
 //! A break on the line reads as one zero byte, and so does a byte whose parity or framing was wrong.
 //!
+//! # What modem lines do
+//!
+//! Pseudoterminals have none, nor has many an adapter: such calls then fail with `ENOTTY` or `EINVAL`. A driver looks
+//! after CTS, DSR, DCD and RI only while it has a reason to: hardware flow control, or somebody who waits for them.
+//! Between two waits of [`LineWatch`] there are some microseconds in which a change is not noticed at once; it is told
+//! together with the next one, and counted where the driver counts.
+//!
+//! The waiting thread of [`LineWatch`] and of [`Job`] cannot be woken but by a signal. It is `SIGURG`, sent to that
+//! thread alone; the first such object gives it a handler that does nothing, unless the program has one already.
+//!
 //! # What closing does
 //!
 //! The settings stay. The driver lowers DTR and RTS, and waits for output that is still queued: up to 30 seconds on a
 //! real line whose peer has stopped the flow. To leave at once, [`discard_output`](Port::discard_output) first.
 
 mod builder;
+mod counters;
+mod driver;
+mod job;
 mod lines;
+mod refused;
+mod rs485;
 mod settings;
+mod watch;
 
 pub use builder::Builder;
+pub use counters::Counters;
+pub use driver::ClosingWait;
+pub use job::Job;
 pub use lines::ModemLines;
+pub use refused::Refused;
+pub use rs485::{Rs485, Rs485Flags};
 pub use settings::{DataBits, FlowControl, Parity, Settings, StopBits};
+pub use watch::{LineChange, LineWatch};
 
 use crate::SetupError;
 use crate::fd::{byte_stream, owned_fd, unless_blocked};
 use crate::ffi::serial as ffi;
 use crate::{Ready, wait};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, ioctl_fionread, read, retry_on_intr, write};
-use rustix::termios::{QueueSelector, ioctl_tiocexcl, ioctl_tiocnxcl, tcdrain, tcflush, tcsendbreak};
+use rustix::termios::{Action, QueueSelector, ioctl_tiocexcl, ioctl_tiocnxcl};
+use rustix::termios::{tcdrain, tcflow, tcflush, tcsendbreak};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// A serial port, or any terminal that plays one: ttyS(4).
 ///
@@ -126,8 +151,8 @@ impl Port {
     /// Changes the settings at once, and reads them back. What is queued for output goes out with the new ones.
     ///
     /// # Errors
-    /// `InvalidInput` for a baud of 0, which would hang up. `Unsupported`, with a message naming the setting, where
-    /// the device does not take one of them; the others are then in force. `EIO` after a hang-up.
+    /// `InvalidInput` for a baud of 0, which would hang up. `Unsupported`, with a [`Refused`] inside that names the
+    /// setting, where the device does not take one of them; the others are then in force. `EIO` after a hang-up.
     #[doc(alias = "tcsetattr")]
     pub fn set_settings(&self, settings: &Settings) -> io::Result<()> {
         settings::set(self.fd.as_fd(), settings)
@@ -182,6 +207,14 @@ impl Port {
         Ok(retry_on_intr(|| tcdrain(&self.fd))?)
     }
 
+    /// As [`drain`](Self::drain), on a helper thread: the job is readable once everything is sent.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left (it takes four); `EAGAIN` where no thread can be started.
+    pub fn start_drain(&self) -> io::Result<Job> {
+        Job::start(self, "drain", |work| tcdrain(work))
+    }
+
     /// Sends a break, between a quarter and half of a second long. **Blocks the thread** meanwhile; to go on, use
     /// [`set_break`](Self::set_break) and a timer. Where the device knows no break, nothing happens.
     ///
@@ -190,6 +223,25 @@ impl Port {
     #[doc(alias = "tcsendbreak")]
     pub fn send_break(&self) -> io::Result<()> {
         Ok(tcsendbreak(&self.fd)?)
+    }
+
+    /// As [`send_break`](Self::send_break), of the given length: tenths of a second, rounded up, from 0.1 s to 25.5 s.
+    ///
+    /// # Errors
+    /// `EINVAL` for a length of zero or beyond; otherwise as [`send_break`](Self::send_break).
+    #[doc(alias = "TCSBRKP")]
+    pub fn send_break_for(&self, length: Duration) -> io::Result<()> {
+        Ok(ffi::send_break(self.fd.as_fd(), tenths(length).filter(|n| *n > 0).ok_or(Errno::INVAL)?.into())?)
+    }
+
+    /// As [`send_break_for`](Self::send_break_for), on a helper thread: the job is readable once the break is over.
+    /// Dropping it before ends the break early.
+    ///
+    /// # Errors
+    /// As [`send_break_for`](Self::send_break_for) and [`start_drain`](Self::start_drain).
+    pub fn start_break(&self, length: Duration) -> io::Result<Job> {
+        let tenths = tenths(length).filter(|n| *n > 0).ok_or(Errno::INVAL)?;
+        Job::start(self, "break", move |work| ffi::send_break(work.as_fd(), tenths.into()))
     }
 
     /// Begins or ends a break on the line. Where the device knows no break, nothing happens.
@@ -220,13 +272,233 @@ impl Port {
     pub fn set_modem_lines(&self, lines: ModemLines, asserted: bool) -> io::Result<()> {
         Ok(ffi::set_modem_lines(self.fd.as_fd(), lines.bits(), asserted)?)
     }
+
+    /// Watches the peer's lines by a descriptor: any of CTS, DSR, DCD and RI.
+    ///
+    /// # Errors
+    /// `EINVAL` for no line and for others; as [`modem_lines`](Self::modem_lines) where the device has none; `EMFILE`
+    /// where no descriptor is left (it takes four); `EAGAIN` where no thread can be started.
+    #[doc(alias = "TIOCMIWAIT")]
+    pub fn watch_lines(&self, lines: ModemLines) -> io::Result<LineWatch> {
+        LineWatch::start(self, lines)
+    }
+
+    /// Waits until one of the peer's `lines` changes. **Blocks the thread**, without end where none does: to wait in a
+    /// loop, [`watch_lines`](Self::watch_lines). What changed before the call does not count; with the counters before
+    /// and after one sees what was missed.
+    ///
+    /// # Errors
+    /// As [`modem_lines`](Self::modem_lines); `EINTR` where a signal with a handler came.
+    #[doc(alias = "TIOCMIWAIT")]
+    pub fn wait_lines(&self, lines: ModemLines) -> io::Result<()> {
+        Ok(ffi::wait_modem_lines(self.fd.as_fd(), lines.bits())?)
+    }
+
+    /// What the driver has counted: characters, errors, changes of lines.
+    ///
+    /// # Errors
+    /// `ENOTTY` or `EINVAL` where the driver does not count, as for pseudoterminals; `EIO` after a hang-up.
+    #[doc(alias = "TIOCGICOUNT")]
+    pub fn counters(&self) -> io::Result<Counters> {
+        Ok(Counters::from_raw(ffi::counts(self.fd.as_fd())?))
+    }
+
+    /// What the port does about RS-485.
+    ///
+    /// # Errors
+    /// `ENOTTY` where the driver knows nothing of it, as for pseudoterminals; `EIO` after a hang-up.
+    #[doc(alias = "TIOCGRS485")]
+    pub fn rs485(&self) -> io::Result<Rs485> {
+        Ok(Rs485::from_raw(ffi::rs485(self.fd.as_fd())?))
+    }
+
+    /// Says what to do about RS-485, compares what the driver makes of it, and returns that: it may have added flags.
+    ///
+    /// # Errors
+    /// `Unsupported` with a [`Refused`] inside where the driver left something out; the rest is then in force. `EINVAL`
+    /// for addresses without [`ADDRESS_BIT`](Rs485Flags::ADDRESS_BIT); otherwise as [`rs485`](Self::rs485).
+    ///
+    /// ```
+    /// use becket_sys::{pty, serial::{Port, Rs485Flags}};
+    ///
+    /// let controller = pty::Controller::open()?;
+    /// let port = Port::open(controller.terminal_path()?, 19_200)?;
+    /// let on = || {
+    ///     let mut rs485 = port.rs485()?;
+    ///     rs485.set_flags(rs485.flags() | Rs485Flags::ENABLED | Rs485Flags::RTS_ON_SEND);
+    ///     port.set_rs485(&rs485)
+    /// };
+    /// assert_eq!(on().unwrap_err().raw_os_error(), Some(25)); // ENOTTY: no UART
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "TIOCSRS485")]
+    pub fn set_rs485(&self, rs485: &Rs485) -> io::Result<Rs485> {
+        let mut raw = rs485.raw();
+        ffi::set_rs485(self.fd.as_fd(), &mut raw)?;
+        let got = Rs485::from_raw(raw);
+        rs485.verify(&got).map(|()| got)
+    }
+
+    /// The baud of what is received, where it differs from that of what is sent.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "c_ispeed")]
+    pub fn input_baud(&self) -> io::Result<u32> {
+        settings::input_baud(self.fd.as_fd())
+    }
+
+    /// Receives with another baud than is sent with. Hardly any device can; [`set_settings`](Self::set_settings) makes
+    /// the two equal again.
+    ///
+    /// # Errors
+    /// `InvalidInput` for 0. `Unsupported` with a [`Refused`] inside where the device stays at another one. `EIO` after
+    /// a hang-up.
+    #[doc(alias = "c_ispeed")]
+    #[doc(alias = "cfsetispeed")]
+    pub fn set_input_baud(&self, baud: u32) -> io::Result<()> {
+        settings::set_input_baud(self.fd.as_fd(), baud)
+    }
+
+    /// From how many bytes on the port is readable, and the time between bytes that ends a blocking read.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "VMIN")]
+    #[doc(alias = "VTIME")]
+    pub fn read_minimum(&self) -> io::Result<(u8, Duration)> {
+        let (bytes, tenths) = settings::read_minimum(self.fd.as_fd())?;
+        Ok((bytes, Duration::from_millis(u64::from(tenths) * 100)))
+    }
+
+    /// Says from how many bytes on poll(2) calls the port readable: with 8, a frame of 8 bytes wakes once. A read takes
+    /// what is there, fewer too. 1 byte and no time where nobody set it, and after
+    /// [`set_settings`](Self::set_settings).
+    ///
+    /// `gap` (tenths of a second, rounded up, at most 25.5 s) is for descriptors in blocking mode that were taken over:
+    /// termios(3) tells how it ends their reads. With a gap the port is readable from the first byte on. **With 0
+    /// bytes a read of nothing gives `Some(0)`,** which then no longer means a hang-up.
+    ///
+    /// # Errors
+    /// `EINVAL` for a longer gap; `EIO` after a hang-up.
+    #[doc(alias = "VMIN")]
+    #[doc(alias = "VTIME")]
+    pub fn set_read_minimum(&self, bytes: u8, gap: Duration) -> io::Result<()> {
+        settings::set_read_minimum(self.fd.as_fd(), bytes, tenths(gap).ok_or(Errno::INVAL)?)
+    }
+
+    /// Stops our output, or lets it go on: as if the peer had asked for it.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "tcflow")]
+    #[doc(alias = "TCOOFF")]
+    #[doc(alias = "TCOON")]
+    pub fn set_output_stopped(&self, stopped: bool) -> io::Result<()> {
+        Ok(tcflow(&self.fd, if stopped { Action::OOff } else { Action::OOn })?)
+    }
+
+    /// Sends the character that asks the peer to stop, Ctrl-S, or to go on, Ctrl-Q. Reading at leisure does so by
+    /// itself with [`FlowControl::Software`].
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "tcflow")]
+    #[doc(alias = "TCIOFF")]
+    #[doc(alias = "TCION")]
+    pub fn ask_peer_to_stop(&self, stop: bool) -> io::Result<()> {
+        Ok(tcflow(&self.fd, if stop { Action::IOff } else { Action::IOn })?)
+    }
+
+    /// Whether the driver lowers DTR and RTS when the port is closed: `true` where nobody set it.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "HUPCL")]
+    pub fn hangs_up_on_close(&self) -> io::Result<bool> {
+        settings::hangs_up_on_close(self.fd.as_fd())
+    }
+
+    /// Says whether to lower DTR and RTS when the port is closed. It stays with the device: boards that take a change
+    /// of DTR for a reset are then left alone by the next opening, too.
+    ///
+    /// # Errors
+    /// `Unsupported` with a [`Refused`] inside where the driver does not take it; `EIO` after a hang-up.
+    #[doc(alias = "HUPCL")]
+    pub fn set_hang_up_on_close(&self, on: bool) -> io::Result<()> {
+        settings::set_hang_up_on_close(self.fd.as_fd(), on)
+    }
+
+    /// Whether received bytes are handed over at once, not in batches.
+    ///
+    /// # Errors
+    /// `ENOTTY` where the driver has no such switch, as for pseudoterminals; `EIO` after a hang-up.
+    #[doc(alias = "ASYNC_LOW_LATENCY")]
+    pub fn low_latency(&self) -> io::Result<bool> {
+        driver::low_latency(self.fd.as_fd())
+    }
+
+    /// Asks for received bytes at once. FTDI's adapters otherwise keep them for up to 16 ms.
+    ///
+    /// # Errors
+    /// `Unsupported` with a [`Refused`] inside where the driver passes over it; otherwise as
+    /// [`low_latency`](Self::low_latency).
+    #[doc(alias = "ASYNC_LOW_LATENCY")]
+    pub fn set_low_latency(&self, on: bool) -> io::Result<()> {
+        driver::set_low_latency(self.fd.as_fd(), on)
+    }
+
+    /// How long a close waits for output that is still queued.
+    ///
+    /// # Errors
+    /// As [`low_latency`](Self::low_latency).
+    #[doc(alias = "TIOCGSERIAL")]
+    pub fn closing_wait(&self) -> io::Result<ClosingWait> {
+        driver::closing_wait(self.fd.as_fd())
+    }
+
+    /// Says how long a close waits. It stays with the device.
+    ///
+    /// # Errors
+    /// `EINVAL` for a time of zero or beyond the range; `EPERM` without CAP_SYS_ADMIN; `Unsupported` with a [`Refused`]
+    /// inside where the driver passes over it; otherwise as [`low_latency`](Self::low_latency).
+    #[doc(alias = "closing_wait")]
+    #[doc(alias = "TIOCSSERIAL")]
+    pub fn set_closing_wait(&self, wait: ClosingWait) -> io::Result<()> {
+        driver::set_closing_wait(self.fd.as_fd(), wait)
+    }
+
+    /// Whether the kernel keeps others but root from opening the device.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "TIOCGEXCL")]
+    pub fn is_exclusive(&self) -> io::Result<bool> {
+        Ok(ffi::is_exclusive(self.fd.as_fd())?)
+    }
+
+    /// Begins or ends exclusive use; see [`Builder::exclusive`]. Dropping the port ends what this began.
+    ///
+    /// # Errors
+    /// `EBUSY` where another program has locked the device; `EIO` after a hang-up.
+    #[doc(alias = "TIOCEXCL")]
+    #[doc(alias = "TIOCNXCL")]
+    #[doc(alias = "flock")]
+    pub fn set_exclusive(&self, exclusive: bool) -> io::Result<()> {
+        Ok(if exclusive { self.fd.lock() } else { self.fd.unlock() }?)
+    }
+}
+
+/// Rounded up; `None` beyond 25.5 s, the longest that the kernel takes.
+fn tenths(d: Duration) -> Option<u8> {
+    d.as_nanos().div_ceil(100_000_000).try_into().ok()
 }
 
 /// A wrong descriptor can merely make calls fail. Blocking mode, settings and exclusive use stay as they are: set
 /// them by [`set_settings`](Port::set_settings), or a read of 0 bytes may mean something else than a hang-up.
 impl From<OwnedFd> for Port {
     fn from(fd: OwnedFd) -> Self {
-        Port { fd: Held { fd: Some(fd), exclusive: false } }
+        Port { fd: Held::new(fd) }
     }
 }
 
@@ -236,14 +508,28 @@ impl From<OwnedFd> for Port {
 struct Held {
     /// `None` only once this was turned into an `OwnedFd`.
     fd: Option<OwnedFd>,
-    exclusive: bool,
+    exclusive: AtomicBool,
 }
 
 impl Held {
-    fn set_exclusive(&mut self) -> Result<(), Errno> {
+    fn new(fd: OwnedFd) -> Held {
+        Held { fd: Some(fd), exclusive: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> Result<(), Errno> {
+        match retry_on_intr(|| flock(self.as_fd(), FlockOperation::NonBlockingLockExclusive)) {
+            Err(Errno::AGAIN) => return Err(Errno::BUSY),
+            other => other?,
+        }
         ioctl_tiocexcl(self.as_fd())?;
-        self.exclusive = true;
+        self.exclusive.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), Errno> {
+        self.exclusive.store(false, Ordering::Relaxed);
+        ioctl_tiocnxcl(self.as_fd())?;
+        flock(self.as_fd(), FlockOperation::NonBlockingUnlock)
     }
 }
 
@@ -257,14 +543,14 @@ impl AsFd for Held {
 /// The device stays in exclusive use.
 impl From<Held> for OwnedFd {
     fn from(mut held: Held) -> OwnedFd {
-        held.exclusive = false;
+        *held.exclusive.get_mut() = false;
         held.fd.take().expect("the descriptor is there until it is given away")
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let (Some(fd), true) = (&self.fd, self.exclusive) {
+        if let (Some(fd), true) = (&self.fd, *self.exclusive.get_mut()) {
             let _ = ioctl_tiocnxcl(fd);
         }
     }

@@ -1,7 +1,9 @@
 //! Serial ports, played by pseudoterminals: these have neither modem lines nor parity, nor a speed that matters.
 
 use becket_sys::pty::Controller;
-use becket_sys::serial::{DataBits, FlowControl, ModemLines, Parity, Port, Settings, StopBits};
+use becket_sys::serial::{
+    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Refused, Rs485, Settings, StopBits,
+};
 use becket_sys::tty::Tty;
 use becket_sys::{Ready, wait};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -156,7 +158,9 @@ fn another_program_that_locks_the_device_is_heeded() {
 #[test]
 fn users_without_privilege_cannot_open_a_port_in_exclusive_use() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIP: only root can act for another user");
+        println!(
+            "SKIP: users_without_privilege_cannot_open_a_port_in_exclusive_use: only root can act for another user"
+        );
         return;
     }
     let (_controller, path) = device();
@@ -203,4 +207,166 @@ fn a_device_without_modem_lines_says_so_and_breaks_do_nothing() {
     port.set_break(true).unwrap();
     port.set_break(false).unwrap();
     port.send_break().unwrap();
+}
+
+/// What no pseudoterminal has is told as such, each by itself, and at once.
+#[test]
+fn what_the_device_does_not_have_is_an_error_and_no_hang() {
+    let (_controller, path) = device();
+    let port = Port::open(path, 9600).unwrap();
+    let answers = [
+        ("watch_lines", port.watch_lines(ModemLines::CTS).map(drop)),
+        ("wait_lines", port.wait_lines(ModemLines::CTS)),
+        ("counters", port.counters().map(drop)),
+        ("rs485", port.rs485().map(drop)),
+        ("set_rs485", port.set_rs485(&Rs485::default()).map(drop)),
+        ("low_latency", port.low_latency().map(drop)),
+        ("set_low_latency", port.set_low_latency(true)),
+        ("closing_wait", port.closing_wait().map(drop)),
+        ("set_closing_wait", port.set_closing_wait(ClosingWait::Not)),
+    ];
+    for (what, answer) in answers {
+        let code = answer.map_err(|e| e.raw_os_error()).unwrap_err();
+        assert!([Some(libc::ENOTTY), Some(libc::EINVAL)].contains(&code), "{what}: {code:?}");
+    }
+    for lines in [ModemLines::empty(), ModemLines::DTR] {
+        assert_eq!(port.watch_lines(lines).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+}
+
+#[test]
+fn what_was_refused_can_be_asked_of_the_error() {
+    let (_controller, path) = device();
+    let port = Port::open(&path, 9600).unwrap();
+    let e = port.set_settings(&Settings { parity: Parity::Mark, ..Settings::new(9600) }).unwrap_err();
+    let refused = Refused::of(&e).unwrap();
+    assert_eq!((refused.setting(), refused.wanted(), refused.got()), ("parity", "M", "N"));
+    drop(port);
+    let e = Port::builder(&path, 9600).data_bits(DataBits::Five).open().unwrap_err();
+    assert_eq!(Refused::of(&e).unwrap().setting(), "data bits");
+    let boxed: Box<dyn std::error::Error> = Box::new(e);
+    assert_eq!(Refused::of(&*boxed).unwrap().got(), "8");
+    assert_eq!(Refused::of(&Port::open("/dev/null", 9600).unwrap_err()), None);
+}
+
+#[test]
+fn the_two_directions_can_differ_until_the_settings_are_set_again() {
+    let (_controller, path) = device();
+    let port = Port::open(path, 115_200).unwrap();
+    assert_eq!(port.input_baud().unwrap(), 115_200);
+    for baud in [1200, 31_250] {
+        port.set_input_baud(baud).unwrap();
+        assert_eq!((port.input_baud().unwrap(), port.settings().unwrap().baud), (baud, 115_200));
+    }
+    port.set_settings(&Settings::new(74_880)).unwrap();
+    assert_eq!((port.input_baud().unwrap(), port.settings().unwrap().baud), (74_880, 74_880));
+    assert_eq!(port.set_input_baud(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_job_is_readable_once_it_is_done() {
+    let (controller, path) = device();
+    let port = Port::open(path, 9600).unwrap();
+    port.try_write(b"12345").unwrap();
+    let drain = port.start_drain().unwrap();
+    assert!(drain.wait_ready(Ready::READ, soon()).unwrap().is_some());
+    assert!(drain.is_done().unwrap() && drain.is_done().unwrap());
+    drop(drain);
+
+    // A break takes its time, and its job ends with it or before it.
+    let start = Instant::now();
+    let length = Duration::from_millis(150); // rounded up to 200
+    let job = port.start_break(length).unwrap();
+    assert!(job.wait_ready(Ready::READ, soon()).unwrap().is_some());
+    assert!(job.is_done().unwrap());
+    let paced = start.elapsed() >= length; // a pseudoterminal knows no break
+    println!("a break of 150 ms lasted {:?}, paced: {paced}", start.elapsed());
+    drop(port.start_break(Duration::from_secs(25)).unwrap());
+    assert!(start.elapsed() < Duration::from_secs(20));
+    for wrong in [Duration::ZERO, Duration::from_millis(25_501)] {
+        assert_eq!(port.start_break(wrong).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(port.send_break_for(wrong).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+    port.send_break_for(Duration::from_millis(1)).unwrap();
+
+    drop(controller);
+    let drain = port.start_drain().unwrap();
+    assert!(drain.wait_ready(Ready::READ, soon()).unwrap().is_some());
+    assert_eq!(drain.is_done().unwrap_err().raw_os_error(), Some(libc::EIO));
+}
+
+#[test]
+fn a_frame_of_known_length_wakes_once() {
+    let (controller, path) = device();
+    let port = Port::open(path, 9600).unwrap();
+    assert_eq!(port.read_minimum().unwrap(), (1, Duration::ZERO));
+    port.set_read_minimum(4, Duration::ZERO).unwrap();
+    controller.try_write(b"abc").unwrap();
+    let at = Instant::now() + Duration::from_millis(50);
+    assert_eq!(wait(&port, Ready::READ, Some(at)).unwrap(), None);
+    controller.try_write(b"d").unwrap();
+    assert!(wait(&port, Ready::READ, soon()).unwrap().is_some());
+    assert_eq!(port.try_read(&mut [0; 8]).unwrap(), Some(4));
+    // A read does not wait for the number.
+    controller.try_write(b"e").unwrap();
+    while port.input_queued().unwrap() == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(port.try_read(&mut [0; 8]).unwrap(), Some(1));
+
+    port.set_read_minimum(0, Duration::from_millis(110)).unwrap();
+    assert_eq!(port.read_minimum().unwrap(), (0, Duration::from_millis(200)));
+    port.set_read_minimum(0, Duration::ZERO).unwrap();
+    assert_eq!(port.try_read(&mut [0; 8]).unwrap(), Some(0), "nothing there, and no hang-up");
+    assert_eq!(port.set_read_minimum(1, Duration::from_secs(26)).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    port.set_settings(&Settings::new(9600)).unwrap();
+    assert_eq!(port.try_read(&mut [0; 8]).unwrap(), None);
+}
+
+#[test]
+fn stopped_output_waits_and_goes_on() {
+    let (controller, path) = device();
+    let port = Port::open(path, 9600).unwrap();
+    port.set_output_stopped(true).unwrap();
+    assert_eq!(port.try_write(b"x").unwrap(), None);
+    assert_eq!(wait(&port, Ready::WRITE, Some(Instant::now())).unwrap(), None);
+    port.set_output_stopped(false).unwrap();
+    assert_eq!(port.try_write(b"x").unwrap(), Some(1));
+    let mut buf = [0; 8];
+    assert!(wait(&controller, Ready::READ, soon()).unwrap().is_some());
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(1));
+    for (stop, character) in [(true, 0x13), (false, 0x11)] {
+        port.ask_peer_to_stop(stop).unwrap();
+        assert!(wait(&controller, Ready::READ, soon()).unwrap().is_some());
+        assert_eq!(controller.try_read(&mut buf).unwrap(), Some(1));
+        assert_eq!(buf[0], character);
+    }
+}
+
+#[test]
+fn exclusive_use_begins_and_ends_at_will() {
+    let (_controller, path) = device();
+    let port = Port::builder(&path, 9600).exclusive(false).open().unwrap();
+    let second = Port::from(OwnedFd::from(Port::builder(&path, 9600).exclusive(false).open().unwrap()));
+    assert!(!port.is_exclusive().unwrap());
+    port.set_exclusive(true).unwrap();
+    assert!(port.is_exclusive().unwrap());
+    assert_eq!(second.set_exclusive(true).unwrap_err().raw_os_error(), Some(libc::EBUSY));
+    port.set_exclusive(false).unwrap();
+    assert!(!port.is_exclusive().unwrap());
+    second.set_exclusive(true).unwrap();
+    drop(second);
+    assert!(!port.is_exclusive().unwrap());
+}
+
+#[test]
+fn hanging_up_on_close_is_a_setting_that_stays() {
+    let (_controller, path) = device();
+    let port = Port::open(&path, 9600).unwrap();
+    for on in [false, true, false] {
+        port.set_hang_up_on_close(on).unwrap();
+        assert_eq!(port.hangs_up_on_close().unwrap(), on);
+    }
+    drop(port);
+    assert!(!Port::open(&path, 9600).unwrap().hangs_up_on_close().unwrap());
 }

@@ -1,7 +1,7 @@
 use super::{DataBits, FlowControl, Held, Parity, Port, Settings, StopBits, settings};
 use crate::SetupError;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 use rustix::termios::tcgetattr;
 use std::io;
 use std::os::fd::AsFd;
@@ -89,9 +89,10 @@ impl Builder {
         let fd =
             retry_on_intr(|| rustix::fs::open(&self.path, flags, Mode::empty())).map_err(|e| self.fail("open", e))?;
         tcgetattr(&fd).map_err(|e| self.fail("isatty", e))?;
-        let mut held = Held { fd: Some(fd), exclusive: false };
+        let held = Held::new(fd);
         if self.exclusive {
-            lock(&mut held).map_err(|e| self.fail("lock", e))?;
+            // Before the settings are touched: they belong to whoever has the device.
+            held.lock().map_err(|e| self.fail("lock", e))?;
         }
         settings::set(held.as_fd(), &self.settings).map_err(|e| self.fail("tcsetattr", e))?;
         Ok(Port { fd: held })
@@ -99,13 +100,5 @@ impl Builder {
 
     fn fail(&self, step: &'static str, e: impl Into<io::Error>) -> SetupError {
         SetupError::new(step, self.path.display().to_string(), e)
-    }
-}
-
-/// Before the settings are touched: they belong to whoever has the device.
-fn lock(held: &mut Held) -> Result<(), Errno> {
-    match retry_on_intr(|| flock(held.as_fd(), FlockOperation::NonBlockingLockExclusive)) {
-        Err(Errno::AGAIN) => Err(Errno::BUSY),
-        other => other.and_then(|()| held.set_exclusive()),
     }
 }

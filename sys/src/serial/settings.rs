@@ -1,3 +1,4 @@
+use super::refused::{refused, same};
 use rustix::io::retry_on_intr;
 use rustix::termios::{
     ControlModes, InputModes, OptionalActions, SpecialCodeIndex, Termios, speed, tcgetattr, tcsetattr,
@@ -172,13 +173,11 @@ pub(super) fn set(fd: BorrowedFd<'_>, want: &Settings) -> io::Result<()> {
     if want.baud == speed::B0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a baud of 0 would hang up the line"));
     }
-    let mut termios = tcgetattr(fd)?;
-    encode(&mut termios, want)?;
-    retry_on_intr(|| tcsetattr(fd, OptionalActions::Now, &termios))?;
+    change(fd, |termios| encode(termios, want))?;
     verify(want, &get(fd)?)
 }
 
-fn encode(termios: &mut Termios, want: &Settings) -> io::Result<()> {
+fn encode(termios: &mut Termios, want: &Settings) -> rustix::io::Result<()> {
     termios.make_raw();
     termios.special_codes[SpecialCodeIndex::VMIN] = 1;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
@@ -245,21 +244,59 @@ fn decode(termios: &Termios) -> Settings {
 
 /// tcsetattr(3) succeeds where any of the changes could be made: see whether all were.
 fn verify(want: &Settings, got: &Settings) -> io::Result<()> {
-    fn same<T: PartialEq + Display>(what: &str, want: T, got: T) -> io::Result<()> {
-        if want == got { Ok(()) } else { refused(what, &want, &got) }
-    }
-
-    fn refused(what: &str, want: &dyn Display, got: &dyn Display) -> io::Result<()> {
-        let message = format!("the device does not take {what} {want}, it stays at {got}");
-        Err(io::Error::new(io::ErrorKind::Unsupported, message))
-    }
-
-    // Dividers seldom meet the number exactly; beyond a few per cent the two ends no longer understand each other.
-    if got.baud.abs_diff(want.baud) > want.baud / 33 {
-        return refused("baud", &want.baud, &got.baud);
-    }
+    same_baud("baud", want.baud, got.baud)?;
     same("data bits", want.data_bits, got.data_bits)?;
     same("parity", want.parity, got.parity)?;
     same("stop bits", want.stop_bits, got.stop_bits)?;
     same("flow control", want.flow_control, got.flow_control)
+}
+
+/// Dividers seldom meet the number exactly; beyond a few per cent the two ends no longer understand each other.
+fn same_baud(setting: &'static str, want: u32, got: u32) -> io::Result<()> {
+    if got.abs_diff(want) > want / 33 { Err(refused(setting, want, got)) } else { Ok(()) }
+}
+
+pub(super) fn input_baud(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(tcgetattr(fd)?.input_speed())
+}
+
+pub(super) fn set_input_baud(fd: BorrowedFd<'_>, baud: u32) -> io::Result<()> {
+    if baud == speed::B0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "to the kernel, an input baud of 0 is the output's"));
+    }
+    change(fd, |termios| termios.set_input_speed(baud))?;
+    same_baud("input baud", baud, input_baud(fd)?)
+}
+
+/// The least number of bytes, and the tenths of a second.
+pub(super) fn read_minimum(fd: BorrowedFd<'_>) -> io::Result<(u8, u8)> {
+    let codes = tcgetattr(fd)?.special_codes;
+    Ok((codes[SpecialCodeIndex::VMIN], codes[SpecialCodeIndex::VTIME]))
+}
+
+pub(super) fn set_read_minimum(fd: BorrowedFd<'_>, bytes: u8, tenths: u8) -> io::Result<()> {
+    change(fd, |termios| {
+        termios.special_codes[SpecialCodeIndex::VMIN] = bytes;
+        termios.special_codes[SpecialCodeIndex::VTIME] = tenths;
+        Ok(())
+    })
+}
+
+pub(super) fn hangs_up_on_close(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(tcgetattr(fd)?.control_modes.contains(ControlModes::HUPCL))
+}
+
+pub(super) fn set_hang_up_on_close(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    change(fd, |termios| {
+        termios.control_modes.set(ControlModes::HUPCL, on);
+        Ok(())
+    })?;
+    let word = |on| if on { "on" } else { "off" };
+    same("hang-up on close", word(on), word(hangs_up_on_close(fd)?))
+}
+
+fn change(fd: BorrowedFd<'_>, how: impl FnOnce(&mut Termios) -> rustix::io::Result<()>) -> io::Result<()> {
+    let mut termios = tcgetattr(fd)?;
+    how(&mut termios)?;
+    Ok(retry_on_intr(|| tcsetattr(fd, OptionalActions::Now, &termios))?)
 }
