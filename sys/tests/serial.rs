@@ -2,7 +2,8 @@
 
 use becket_sys::pty::Controller;
 use becket_sys::serial::{
-    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Refused, Rs485, Settings, StopBits,
+    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Refused, Rs485, Settings, StopBits, ports,
+    ports_under,
 };
 use becket_sys::tty::Tty;
 use becket_sys::{Ready, wait};
@@ -11,7 +12,7 @@ use rustix::termios::{ControlModes, OptionalActions, SpecialCodeIndex, tcgetattr
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -369,4 +370,77 @@ fn hanging_up_on_close_is_a_setting_that_stays() {
     }
     drop(port);
     assert!(!Port::open(&path, 9600).unwrap().hangs_up_on_close().unwrap());
+}
+
+/// A copy of what matters of sysfs: an FTDI adapter, a modem, a PC's port that is there and one that is not, a console.
+#[test]
+fn ports_are_listed_with_what_they_are_attached_to() {
+    let root = std::env::temp_dir().join(format!("becket-serial-list-{}", std::process::id()));
+    let dir = |path: &str| {
+        let dir = root.join(path);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    };
+    let class = dir("class/tty");
+    // A device at `path` with these files, on a bus, with a driver, and the name of its port if it is one.
+    let device = |path: &str, bus: &str, driver: &str, files: &[(&str, &str)]| {
+        let dir = dir(&format!("devices/{path}"));
+        symlink(root.join("bus").join(bus), dir.join("subsystem")).unwrap();
+        if !driver.is_empty() {
+            symlink(root.join("drivers").join(driver), dir.join("driver")).unwrap();
+        }
+        for (name, text) in files {
+            fs::write(dir.join(name), format!("{text}\n")).unwrap();
+        }
+    };
+    let port = |name: &str, path: &str, kind: &str| {
+        let tty = dir(&format!("devices/{path}/tty/{name}"));
+        symlink(root.join("devices").join(path), tty.join("device")).unwrap();
+        if !kind.is_empty() {
+            fs::write(tty.join("type"), kind).unwrap();
+        }
+        symlink(&tty, class.join(name)).unwrap();
+    };
+
+    let ftdi =
+        [("idVendor", "0403"), ("idProduct", "6011"), ("bcdDevice", "0800"), ("serial", "FT1"), ("product", "Q")];
+    device("pci0/usb1", "usb", "usb", &[("idVendor", "1d6b"), ("idProduct", "0002")]);
+    device("pci0/usb1/1-4", "usb", "usb", &ftdi);
+    device("pci0/usb1/1-4/1-4:1.2", "usb", "ftdi_sio", &[("bInterfaceNumber", "02"), ("interface", "C")]);
+    device("pci0/usb1/1-4/1-4:1.2/ttyUSB10", "usb-serial", "ftdi_sio_port", &[]);
+    port("ttyUSB10", "pci0/usb1/1-4/1-4:1.2/ttyUSB10", "");
+    device("pci0/usb1/1-5", "usb", "usb", &[("idVendor", "2341"), ("idProduct", "0043"), ("manufacturer", "A\u{e9}")]);
+    device("pci0/usb1/1-5/1-5:1.0", "usb", "cdc_acm", &[("bInterfaceNumber", "00")]);
+    port("ttyACM9", "pci0/usb1/1-5/1-5:1.0", "");
+    device("pnp0/00:00", "pnp", "serial", &[]);
+    device("pnp0/00:00/00:00:0", "serial-base", "ctrl", &[]);
+    device("pnp0/00:00/00:00:0/00:00:0.0", "serial-base", "port", &[]);
+    port("ttyS0", "pnp0/00:00/00:00:0/00:00:0.0", "4");
+    device("platform/serial8250", "platform", "serial8250", &[]);
+    port("ttyS1", "platform/serial8250", "0");
+    port("ttyUSB9", "gone", "");
+    fs::create_dir_all(class.join("console")).unwrap();
+    symlink(root.join("nowhere"), class.join("ttyUSB3")).unwrap();
+
+    let found = ports_under(&root).unwrap();
+    let names: Vec<&str> = found.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["ttyACM9", "ttyS0", "ttyUSB9", "ttyUSB10"]);
+    let [acm, pc, bare, quad] = &found[..] else { panic!() };
+    assert_eq!((pc.driver.as_deref(), pc.bus.as_deref(), &pc.usb), (Some("serial"), Some("pnp"), &None));
+    assert_eq!((&bare.driver, &bare.bus, &bare.usb), (&None, &None, &None));
+    assert_eq!((quad.driver.as_deref(), quad.bus.as_deref()), (Some("ftdi_sio_port"), Some("usb")));
+    assert_eq!(quad.path, Path::new("/dev/ttyUSB10"));
+    let usb = quad.usb.as_ref().unwrap();
+    assert_eq!((usb.vendor, usb.product, usb.release, usb.interface), (0x0403, 0x6011, 0x0800, Some(2)));
+    assert_eq!((usb.serial_number.as_deref(), usb.interface_name.as_deref()), (Some("FT1"), Some("C")));
+    assert_eq!((usb.location.as_str(), usb.product_name.as_deref()), ("1-4", Some("Q")));
+    let usb = acm.usb.as_ref().unwrap();
+    assert_eq!((usb.vendor, usb.interface, usb.manufacturer.as_deref()), (0x2341, Some(0), Some("A\u{e9}")));
+    assert_eq!((acm.driver.as_deref(), &usb.serial_number), (Some("cdc_acm"), &None));
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(ports_under(&root).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+
+    // This machine's own: consoles and pseudoterminals are not among them.
+    let names: Vec<String> = ports().unwrap().into_iter().map(|p| p.name).collect();
+    assert!(names.iter().all(|name| Path::new("/sys/class/tty").join(name).join("device").exists()), "{names:?}");
 }

@@ -1,0 +1,49 @@
+//! A serial port and its device, played by a pseudoterminal: a request, an answer of known length, a setting that the
+//! device refuses, and the hang-up. Run it with `cargo run -p becket-sys --example serial_loopback_pty`; with a path,
+//! it lists this machine's ports and opens that one.
+
+use becket_sys::pty::Controller;
+use becket_sys::serial::{Parity, Port, Refused, Settings, ports};
+use becket_sys::{Ready, SetupError};
+use std::time::{Duration, Instant};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for port in ports()? {
+        let usb = port.usb.map(|usb| format!("USB {:04x}:{:04x} at {}", usb.vendor, usb.product, usb.location));
+        println!("{}: {}", port.path.display(), usb.or(port.bus).unwrap_or_default());
+    }
+    if let Some(path) = std::env::args().nth(1) {
+        let port = Port::open(&path, 115_200)?;
+        println!("{path}: {}, lines {:?}", port.settings()?, port.modem_lines()?);
+        return Ok(());
+    }
+
+    let device = Controller::open()?;
+    let port = Port::builder(device.terminal_path()?, 250_000).open().map_err(|e: SetupError| e.to_string())?;
+    println!("opened at {}", port.settings()?);
+
+    let soon = Instant::now() + Duration::from_secs(5);
+    port.try_write(b"?")?;
+    let mut buf = [0; 8];
+    device.wait_ready(Ready::READ, Some(soon))?.ok_or("no request")?;
+    let n = device.try_read(&mut buf)?.unwrap_or(0);
+    assert_eq!(&buf[..n], b"?");
+
+    port.set_read_minimum(4, Duration::ZERO)?; // wake once, for the whole answer
+    device.try_write(b"42")?;
+    device.try_write(b".0")?;
+    port.wait_ready(Ready::READ, Some(soon))?.ok_or("no answer")?;
+    let n = port.try_read(&mut buf)?.unwrap_or(0);
+    println!("the device says {}", String::from_utf8_lossy(&buf[..n]));
+
+    if let Err(e) = port.set_settings(&Settings { parity: Parity::Even, ..Settings::new(250_000) }) {
+        let refused = Refused::of(&e).ok_or("another error")?;
+        println!("it refuses {} {}", refused.setting(), refused.wanted());
+    }
+
+    drop(device);
+    port.wait_ready(Ready::READ, Some(soon))?;
+    assert_eq!(port.try_read(&mut buf)?, Some(0));
+    println!("it hung up: {}", port.is_hung_up()?);
+    Ok(())
+}
