@@ -92,7 +92,7 @@ impl Broker {
 
     /// Stops it with SIGSTOP: connections stay, and the kernel accepts new ones, but nothing answers.
     pub fn freeze(&self) {
-        self.program().signal(Signal::STOP);
+        self.program().stop();
     }
 
     /// Lets it go on after [`freeze`](Self::freeze).

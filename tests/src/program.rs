@@ -1,6 +1,6 @@
 //! A program as a child of the test, with its output at hand.
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -54,6 +54,13 @@ impl Program {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.rustix_pid(), signal).unwrap_or_else(|e| panic!("signal {}: {e}", self.name));
+    }
+
+    /// Stops it, and returns when all of its threads stand still.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stopped = waitid(WaitId::Pid(self.rustix_pid()), WaitIdOptions::STOPPED);
+        assert!(stopped.is_ok_and(|status| status.is_some()), "stop {}", self.name);
     }
 
     /// Waits until it has written a line to standard output that contains `part`, and returns that line.

@@ -1,5 +1,6 @@
 //! A broker of the test's own, to kill, restart and freeze.
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -107,19 +108,19 @@ impl Broker {
         self.child = Some(child);
     }
 
-    /// Stops it with SIGSTOP: connections stay, nothing answers.
+    /// Stops it with SIGSTOP, and returns when all of its threads stand still: connections stay, nothing answers.
     pub fn freeze(&self) {
-        self.signal(rustix::process::Signal::STOP);
+        kill_process(self.pid(), Signal::STOP).unwrap();
+        assert!(waitid(WaitId::Pid(self.pid()), WaitIdOptions::STOPPED).is_ok_and(|status| status.is_some()));
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal(rustix::process::Signal::CONT);
+        kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        let child = self.child.as_ref().expect("the broker runs");
-        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("the broker runs"))
     }
 }
 
