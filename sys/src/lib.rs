@@ -38,6 +38,7 @@ mod socket;
 
 pub mod epoll;
 pub mod event;
+pub mod fanotify;
 pub mod gpio;
 pub mod inotify;
 pub mod pipe;

@@ -1,6 +1,7 @@
 //! The calls and structs that rustix does not have, one file per kind of descriptor.
 
 pub(crate) mod epoll;
+pub(crate) mod fanotify;
 pub(crate) mod helper;
 pub(crate) mod poll;
 pub(crate) mod process;
