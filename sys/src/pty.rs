@@ -18,10 +18,21 @@
 //! poll(2) and epoll(7) report [`Ready::HUP`](crate::Ready::HUP) whatever is asked for, so that a level-triggered
 //! loop would spin: hold a terminal open yourself, stop watching, or watch by edges. Before the first opening there
 //! is no hang-up, and a read would block. Writing works at any time; what nobody reads waits.
+//!
+//! # What else surprises
+//!
+//! - The path of the terminal is one in the devpts that the controller came from; elsewhere, as outside of the
+//!   container, it is missing or another's. [`Controller::open_terminal`] needs none.
+//! - A controller that was made elsewhere may be locked still: its terminal then cannot be opened (`EIO`).
+//! - A `Command` keeps its copies of the terminal until it is dropped, and as long there is no end to read.
+//!   [`Controller::spawn`] drops it.
+//! - A status of packet mode overtakes the data that was written before it.
 
 use crate::SetupError;
 use crate::fd::{byte_stream, owned_fd, unless_blocked};
 use crate::ffi::pty as ffi;
+use crate::process::Child;
+use crate::signal::Signal;
 use crate::tty::{self, Tty, WindowSize};
 use bitflags::bitflags;
 use rustix::fs::{Mode, OFlags};
@@ -32,6 +43,7 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Opens a pair: the controller, and its terminal, both close-on-exec and non-blocking.
 ///
@@ -192,11 +204,60 @@ impl Controller {
     pub fn try_read_packet(&self, buf: &mut [u8]) -> io::Result<Option<Packet>> {
         let mut first = [0];
         let got = retry_on_intr(|| readv(&self.fd, &mut [IoSliceMut::new(&mut first), IoSliceMut::new(buf)]));
-        Ok(end_for_eio(unless_blocked(got), 0)?.map(|n| match (n, first[0]) {
-            (0, _) => Packet::End,
-            (n, 0) => Packet::Data(n - 1),
-            (_, bits) => Packet::Status(Status::from_bits_retain(bits)),
-        }))
+        Ok(end_for_eio(unless_blocked(got), 0)?.map(|n| Packet::from_parts(n, first[0])))
+    }
+
+    /// Starts `command` in a session of its own with the terminal for its standard input, output and error, and for its
+    /// controlling terminal: Ctrl-C written to the controller interrupts it, and dropping the controller sends it
+    /// `SIGHUP`. Standard streams that were set before are replaced. No signal is blocked in it.
+    ///
+    /// Once it and what it started are gone, the controller reads the end.
+    ///
+    /// # Errors
+    /// Step `TIOCGPTPEER` as [`open_terminal`](Self::open_terminal); otherwise as [`Child::spawn`].
+    ///
+    /// ```
+    /// use becket_sys::{Ready, pty::Controller};
+    /// use std::io::Read;
+    /// use std::process::Command;
+    ///
+    /// let controller = Controller::open()?;
+    /// let child = controller.spawn(Command::new("tty"))?;
+    /// assert!(child.wait(None)?.unwrap().success());
+    /// let mut said = String::new();
+    /// (&controller).read_to_string(&mut said)?;
+    /// assert_eq!(said.trim_end(), controller.terminal_path()?.to_str().unwrap());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "forkpty")]
+    #[doc(alias = "login_tty")]
+    #[doc(alias = "TIOCSCTTY")]
+    pub fn spawn(&self, mut command: Command) -> Result<Child, SetupError> {
+        let open = || self.open_terminal_for_child().map_err(|e| SetupError::new("TIOCGPTPEER", "/dev/ptmx", e));
+        let (input, output, error) = (open()?, open()?, open()?);
+        command.stdin(input).stdout(output).stderr(error);
+        ffi::lead_session_on_stdin(&mut command);
+        Child::spawn(&mut command)
+        // With the command, its copies of the terminal are closed.
+    }
+
+    /// The process group in the terminal's foreground; see [`Tty::foreground_group`]. The caller may be of any session.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where no group is in the foreground, or the terminal is nobody's.
+    #[doc(alias = "tcgetpgrp")]
+    pub fn foreground_group(&self) -> io::Result<u32> {
+        tty::foreground_group(self.fd.as_fd())
+    }
+
+    /// Sends a signal to the process group in the terminal's foreground, whatever the terminal's settings: `INT`,
+    /// `QUIT` or `TSTP`. What waits in the queues is dropped.
+    ///
+    /// # Errors
+    /// `EINVAL` for other signals.
+    #[doc(alias = "TIOCSIG")]
+    pub fn signal_foreground(&self, signal: Signal) -> io::Result<()> {
+        Ok(ffi::signal_foreground(self.fd.as_fd(), signal.as_raw())?)
     }
 
     /// The size of the terminal's window; see [`Tty::window_size`].
@@ -255,6 +316,32 @@ pub enum Packet {
     Status(Status),
     /// Nobody has the terminal open any more.
     End,
+}
+
+impl Packet {
+    /// What one read of a controller in packet mode brought, by whatever way, and the data in it. No bytes are the
+    /// end.
+    ///
+    /// ```
+    /// use becket_sys::pty::{Packet, Status};
+    ///
+    /// assert_eq!(Packet::parse(b"\0data"), (Packet::Data(4), &b"data"[..]));
+    /// assert_eq!(Packet::parse(b"\x04"), (Packet::Status(Status::STOP), &b""[..]));
+    /// assert_eq!(Packet::parse(b""), (Packet::End, &b""[..]));
+    /// ```
+    pub fn parse(bytes: &[u8]) -> (Packet, &[u8]) {
+        let packet = Packet::from_parts(bytes.len(), bytes.first().copied().unwrap_or(0));
+        (packet, if let Packet::Data(_) = packet { &bytes[1..] } else { &[] })
+    }
+
+    /// Of a read of `n` bytes, the first of which is the kernel's.
+    fn from_parts(n: usize, first: u8) -> Packet {
+        match (n, first) {
+            (0, _) => Packet::End,
+            (n, 0) => Packet::Data(n - 1),
+            (_, bits) => Packet::Status(Status::from_bits_retain(bits)),
+        }
+    }
 }
 
 bitflags! {

@@ -6,18 +6,49 @@
 //!
 //! `O_NONBLOCK` belongs to the open file description, which a shell, its other jobs and our standard input, output
 //! and error share: setting it on descriptor 0 makes the writes of unrelated programs fail. A [`Tty`] never does so.
-//! To read the keyboard without blocking, open the terminal anew with [`Tty::controlling`].
+//! To read the keyboard without blocking, open the terminal anew with [`Tty::controlling`] or [`Tty::reopen`].
+//!
+//! # When the window changes
+//!
+//! The kernel sends `SIGWINCH` to the foreground process group of the terminal, and nothing to read. Read it by a
+//! [`Signals`](crate::signal::Signals), and ask for the size then:
+//!
+//! ```
+//! use becket_sys::signal::{Signal, Signals, raise};
+//! use becket_sys::{pty, tty::WindowSize};
+//!
+//! let (controller, terminal) = pty::pair()?;
+//! let changes = Signals::new(Signal::WINCH)?;
+//! controller.set_window_size(WindowSize { rows: 40, columns: 100, ..WindowSize::default() })?;
+//! raise(Signal::WINCH)?; // the kernel does, where this is the terminal of our session
+//! if changes.try_read()?.is_some() {
+//!     assert_eq!(terminal.window_size()?.columns, 100);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # What surprises
+//!
+//! - A background process that writes its settings, or reads, is stopped: `SIGTTOU`, `SIGTTIN`. An orphaned one gets
+//!   `EIO` instead.
+//! - A hang-up makes all calls but reading fail with `EIO`; reading gives 0 bytes, for good.
+//! - Settings are the terminal's, shared by all who have it open, and outlive every one of them.
+//! - With line editing on, poll(2) calls the terminal readable at the end of a line only, and at most 4095 bytes of a
+//!   line count.
+
+mod raw;
+
+pub use raw::RawMode;
 
 use crate::SetupError;
 use crate::fd::{byte_stream, unless_blocked};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, retry_on_intr, write};
-use rustix::termios::{
-    OptionalActions, SpecialCodeIndex, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
-};
+use rustix::process::{Pid, ioctl_tiocsctty};
+use rustix::termios::{LocalModes, QueueSelector, SpecialCodeIndex, Winsize, isatty, tcgetattr, tcgetpgrp, tcgetsid};
+use rustix::termios::{tcflush, tcgetwinsize, tcsetpgrp, tcsetwinsize};
 use std::ffi::OsString;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -75,6 +106,29 @@ impl Tty {
     /// As [`open`](Self::open); `ENXIO` where the process has no controlling terminal.
     pub fn controlling() -> Result<Tty, SetupError> {
         Tty::open("/dev/tty")
+    }
+
+    /// Opens the terminal of `fd` anew, with a description of its own: for example that of standard input, which need
+    /// not be the controlling terminal. Close-on-exec and non-blocking.
+    ///
+    /// ```
+    /// use becket_sys::{pty, tty::Tty};
+    ///
+    /// let controller = pty::Controller::open()?;
+    /// let inherited = controller.open_terminal_for_child()?; // blocking
+    /// let ours = Tty::reopen(&inherited)?;
+    /// assert_eq!(ours.try_read(&mut [0; 8])?, None); // not blocking, and that one still is
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). `EACCES` where the terminal belongs to another user, as after su(1). `ENOENT` where
+    /// `/proc` is not mounted. `EIO` after a hang-up.
+    pub fn reopen(fd: impl AsFd) -> Result<Tty, SetupError> {
+        let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+        // Any other kind of file would be opened as well, with what that entails.
+        tcgetattr(fd).map_err(|e| SetupError::new("isatty", &*path, e))?;
+        Tty::open(path)
     }
 
     pub(crate) fn from_terminal_fd(fd: OwnedFd) -> Tty {
@@ -159,14 +213,101 @@ impl<Fd: AsFd> Tty<Fd> {
     #[doc(alias = "cfmakeraw")]
     #[doc(alias = "tcsetattr")]
     pub fn raw_mode(&self) -> io::Result<RawMode<'_>> {
-        let fd = self.fd.as_fd();
-        let saved = tcgetattr(fd)?;
-        let mut raw = saved.clone();
-        raw.make_raw();
-        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
-        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
-        retry_on_intr(|| tcsetattr(fd, OptionalActions::Now, &raw))?;
-        Ok(RawMode { fd, saved })
+        RawMode::enter(self.fd.as_fd(), |modes| {
+            modes.make_raw();
+            modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+            modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        })
+    }
+
+    /// As [`raw_mode`](Self::raw_mode), and leaves more to the kernel: Ctrl-C and its kin make signals, and the ends of
+    /// written lines are translated. For programs that react to single keys.
+    ///
+    /// # Errors
+    /// As [`raw_mode`](Self::raw_mode).
+    #[doc(alias = "cbreak")]
+    pub fn key_mode(&self) -> io::Result<RawMode<'_>> {
+        RawMode::enter(self.fd.as_fd(), |modes| {
+            modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN);
+            modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+            modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        })
+    }
+
+    /// Switches the echo off until the guard is dropped, save that of the line's end. For passwords: the line can still
+    /// be edited. What was typed ahead stays, and was seen.
+    ///
+    /// # Errors
+    /// As [`raw_mode`](Self::raw_mode).
+    #[doc(alias = "ECHO")]
+    #[doc(alias = "getpass")]
+    pub fn no_echo(&self) -> io::Result<RawMode<'_>> {
+        RawMode::enter(self.fd.as_fd(), |modes| {
+            modes.local_modes.remove(LocalModes::ECHO);
+            modes.local_modes.insert(LocalModes::ECHONL);
+        })
+    }
+
+    /// The process group in the foreground: the one that may read the terminal and gets its signals.
+    ///
+    /// # Errors
+    /// `ENOTTY` where this is not the controlling terminal of the calling process; `EOPNOTSUPP` where no group is in
+    /// the foreground.
+    #[doc(alias = "tcgetpgrp")]
+    pub fn foreground_group(&self) -> io::Result<u32> {
+        foreground_group(self.fd.as_fd())
+    }
+
+    /// Puts a process group of our session into the foreground. A caller that is not there itself, such as a shell
+    /// whose job has ended, gets `SIGTTOU`, and is stopped by it unless it ignores or blocks that.
+    ///
+    /// # Errors
+    /// `ENOTTY` where this is not the controlling terminal of the calling process; `EPERM` for a group of another
+    /// session; `ESRCH` for none; `EINVAL` for what cannot be one; `EIO` for a caller in the background that `SIGTTOU`
+    /// cannot stop because it is an orphan.
+    #[doc(alias = "tcsetpgrp")]
+    pub fn set_foreground_group(&self, group: u32) -> io::Result<()> {
+        let group = i32::try_from(group).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        Ok(retry_on_intr(|| tcsetpgrp(&self.fd, group))?)
+    }
+
+    /// The session that has this for its controlling terminal, by the number of its leader.
+    ///
+    /// # Errors
+    /// `ENOTTY` where this is not the controlling terminal of the calling process.
+    #[doc(alias = "tcgetsid")]
+    pub fn session(&self) -> io::Result<u32> {
+        Ok(tcgetsid(&self.fd)?.as_raw_nonzero().get().cast_unsigned())
+    }
+
+    /// Makes this the controlling terminal of the calling process, which leads a session without one: setsid(2).
+    ///
+    /// # Errors
+    /// `EPERM` where the caller leads no session, has another controlling terminal, or where the terminal is another
+    /// session's.
+    #[doc(alias = "TIOCSCTTY")]
+    pub fn make_controlling(&self) -> io::Result<()> {
+        Ok(ioctl_tiocsctty(&self.fd)?)
+    }
+
+    /// Drops what was typed and not yet read.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "tcflush")]
+    #[doc(alias = "TCIFLUSH")]
+    pub fn discard_input(&self) -> io::Result<()> {
+        Ok(tcflush(&self.fd, QueueSelector::IFlush)?)
+    }
+
+    /// Drops what was written and is not yet sent. Of a pseudoterminal nothing is: its controller can read it already.
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    #[doc(alias = "tcflush")]
+    #[doc(alias = "TCOFLUSH")]
+    pub fn discard_output(&self) -> io::Result<()> {
+        Ok(tcflush(&self.fd, QueueSelector::OFlush)?)
     }
 
     /// The size of the terminal's window, all zero where nobody has told it; see ioctl_tty(2). `SIGWINCH` says that
@@ -215,52 +356,6 @@ impl From<Tty> for OwnedFd {
     }
 }
 
-/// Keeps a terminal in raw mode; dropping it restores the settings that were there before, also while a panic
-/// unwinds. A terminal that hung up meanwhile has nothing to restore.
-///
-/// A program that is built with `panic = "abort"`, or ends by `process::exit` or a signal, drops nothing: the
-/// terminal then stays raw until somebody runs `stty sane`.
-///
-/// ```
-/// use becket_sys::{Ready, pty};
-///
-/// let (controller, terminal) = pty::pair()?;
-/// terminal.raw_mode()?.restore()?;
-/// controller.try_write(b"line\n")?; // cooked again: the terminal echoes
-/// controller.wait_ready(Ready::READ, None)?; // in its own time
-/// let mut echo = [0; 16];
-/// assert_eq!(controller.try_read(&mut echo)?, Some(6));
-/// assert_eq!(&echo[..6], b"line\r\n");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "raw mode ends when the guard is dropped"]
-pub struct RawMode<'tty> {
-    fd: BorrowedFd<'tty>,
-    saved: Termios,
-}
-
-impl RawMode<'_> {
-    /// Restores the settings now, and says whether that worked.
-    ///
-    /// # Errors
-    /// `EIO` after a hang-up.
-    pub fn restore(self) -> io::Result<()> {
-        ManuallyDrop::new(self).put_back()
-    }
-
-    fn put_back(&self) -> io::Result<()> {
-        // Not `Drain`, which would wait for output that a stopped terminal never takes.
-        Ok(retry_on_intr(|| tcsetattr(self.fd, OptionalActions::Now, &self.saved))?)
-    }
-}
-
-impl Drop for RawMode<'_> {
-    fn drop(&mut self) {
-        let _ = self.put_back();
-    }
-}
-
 /// The size of a terminal's window. Zero means "not known".
 ///
 /// ```
@@ -287,6 +382,10 @@ pub struct WindowSize {
     /// Height in pixels; mostly zero.
     #[doc(alias = "ws_ypixel")]
     pub y_pixels: u16,
+}
+
+pub(crate) fn foreground_group(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(tcgetpgrp(fd)?.as_raw_nonzero().get().cast_unsigned())
 }
 
 pub(crate) fn window_size(fd: BorrowedFd<'_>) -> io::Result<WindowSize> {

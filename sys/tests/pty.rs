@@ -5,7 +5,6 @@ use becket_sys::{Ready, wait};
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn soon() -> Option<Instant> {
@@ -114,34 +113,30 @@ fn a_full_pair_would_block_and_is_writable_again_when_read() {
 }
 
 #[test]
-fn a_child_gets_a_blocking_terminal_and_its_end_is_seen() {
-    let controller = Controller::open().unwrap();
-    let terminal = controller.open_terminal_for_child().unwrap();
-    assert!(!rustix::fs::fcntl_getfl(&terminal).unwrap().contains(OFlags::NONBLOCK));
-    let output = terminal.try_clone().unwrap();
-    let mut command = Command::new("sh");
-    command.args(["-c", "test -t 0 && test -t 1 && read line && echo got $line"]);
-    let mut child = command.stdin(Stdio::from(terminal)).stdout(Stdio::from(output)).spawn().unwrap();
-    drop(command); // it holds copies of the terminal, too
-
-    (&controller).write_all(b"word\n").unwrap();
-    let (mut text, mut buf) = (Vec::new(), [0; 64]);
-    loop {
-        wait(&controller, Ready::READ, soon()).unwrap().expect("the child answers");
-        match controller.try_read(&mut buf).unwrap() {
-            Some(0) => break,
-            n => text.extend_from_slice(&buf[..n.unwrap_or(0)]),
-        }
-    }
-    assert!(child.wait().unwrap().success());
-    assert_eq!(String::from_utf8(text).unwrap(), "word\r\ngot word\r\n"); // the echo, then the answer
-}
-
-#[test]
 fn both_ends_are_close_on_exec_and_non_blocking() {
     let (controller, terminal) = pty::pair().unwrap();
     for fd in [rustix::fd::AsFd::as_fd(&controller), rustix::fd::AsFd::as_fd(&terminal)] {
         assert!(rustix::io::fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
         assert!(rustix::fs::fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK));
+    }
+}
+
+#[test]
+fn packets_parse_apart_from_the_read() {
+    let (controller, terminal) = pty::pair().unwrap();
+    controller.set_packet_mode(true).unwrap();
+    terminal.try_write(b"data").unwrap();
+    let mut buf = [0; 16];
+    let n = controller.try_read(&mut buf).unwrap().unwrap(); // any read, by io_uring too
+    assert_eq!(Packet::parse(&buf[..n]), (Packet::Data(4), &b"data"[..]));
+    // Written before, and overtaken by the status.
+    terminal.try_write(b"later").unwrap();
+    rustix::termios::tcflow(&terminal, rustix::termios::Action::OOff).unwrap();
+    let n = controller.try_read(&mut buf).unwrap().unwrap();
+    assert_eq!(Packet::parse(&buf[..n]), (Packet::Status(Status::STOP), &b""[..]));
+    assert_eq!(controller.try_read_packet(&mut buf).unwrap(), Some(Packet::Data(5)));
+    assert_eq!(Packet::parse(&[0xff, 1]), (Packet::Status(Status::from_bits_retain(0xff)), &b""[..]));
+    for first in 0..=255 {
+        assert!(Packet::parse(&[first]).1.is_empty());
     }
 }

@@ -9,13 +9,11 @@ use becket_sys::tty::Tty;
 use becket_sys::{Ready, wait};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::termios::{ControlModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn soon() -> Option<Instant> {
@@ -126,7 +124,8 @@ fn what_cannot_be_opened_is_told_with_step_and_path() {
     fs::create_dir_all(&dir).unwrap();
     let (file, fifo) = (dir.join("file"), dir.join("fifo"));
     fs::write(&file, "").unwrap();
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     assert_eq!(told(&dir.join("none")), ("open", Some(libc::ENOENT)));
     assert_eq!(told(&file), ("isatty", Some(libc::ENOTTY)));
     assert_eq!(told(&fifo), ("isatty", Some(libc::ENOTTY)));
@@ -154,30 +153,6 @@ fn another_program_that_locks_the_device_is_heeded() {
     let e = Port::open(&path, 9600).unwrap_err();
     assert_eq!((e.step(), e.raw_os_error()), ("lock", Some(libc::EBUSY)));
     Port::builder(&path, 9600).exclusive(false).open().unwrap();
-}
-
-#[test]
-fn users_without_privilege_cannot_open_a_port_in_exclusive_use() {
-    if !rustix::process::geteuid().is_root() {
-        println!(
-            "SKIP: users_without_privilege_cannot_open_a_port_in_exclusive_use: only root can act for another user"
-        );
-        return;
-    }
-    let (_controller, path) = device();
-    fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
-    let nobody_opens = || {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec 3<>\"$0\""]).arg(&path).uid(65534).gid(65534);
-        shell.output().unwrap().status.success()
-    };
-    assert!(nobody_opens());
-    let port = Port::open(&path, 9600).unwrap();
-    assert!(!nobody_opens());
-    drop(port);
-    assert!(nobody_opens(), "the mark outlived the port");
-    drop(OwnedFd::from(Port::open(&path, 9600).unwrap()));
-    assert!(!nobody_opens(), "given away, the descriptor keeps its mark");
 }
 
 #[test]

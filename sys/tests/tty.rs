@@ -2,12 +2,14 @@
 
 use becket_sys::pty;
 use becket_sys::tty::{Tty, WindowSize, is_terminal};
+use becket_sys::{Ready, wait};
 use rustix::fs::OFlags;
 use rustix::termios::{LocalModes, tcgetattr};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn cooked(fd: impl AsFd) -> bool {
     tcgetattr(fd).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
@@ -103,4 +105,80 @@ fn both_ends_see_one_window_size() {
     terminal.set_window_size(size).unwrap();
     assert_eq!(controller.window_size().unwrap(), size);
     assert_eq!(terminal.window_size().unwrap(), size);
+}
+
+#[test]
+fn the_panic_hook_knows_the_guards_that_live_and_no_others() {
+    let (_controller, terminal) = pty::pair().unwrap();
+    let (_other_controller, other) = pty::pair().unwrap();
+    let hooked = terminal.raw_mode().unwrap().restore_on_panic().unwrap();
+    let plain = other.raw_mode().unwrap();
+    let inner = terminal.raw_mode().unwrap().restore_on_panic().unwrap();
+    assert!(catch_unwind(|| panic!("expected: part of a test")).is_err());
+    assert!(cooked(&terminal) && !cooked(&other));
+    hooked.reenter().unwrap();
+    assert!(!cooked(&terminal));
+    drop((inner, hooked, plain));
+    assert!(cooked(&terminal));
+
+    let raw = terminal.raw_mode().unwrap(); // not for the hook
+    assert!(catch_unwind(|| panic!("expected: part of a test")).is_err());
+    assert!(!cooked(&terminal));
+    raw.restore().unwrap();
+    terminal.raw_mode().unwrap().restore_on_panic().unwrap().restore().unwrap();
+    assert!(cooked(&terminal));
+}
+
+#[test]
+fn keys_come_singly_with_signals_left_on_and_passwords_unseen() {
+    let (controller, terminal) = pty::pair().unwrap();
+    let modes = || tcgetattr(&terminal).unwrap().local_modes;
+    let keys = terminal.key_mode().unwrap();
+    assert!(modes().contains(LocalModes::ISIG) && !modes().intersects(LocalModes::ICANON | LocalModes::ECHO));
+    controller.try_write(b"k").unwrap();
+    let deadline = Some(Instant::now() + Duration::from_secs(10));
+    assert!(wait(&terminal, Ready::READ, deadline).unwrap().is_some());
+    assert_eq!(terminal.try_read(&mut [0; 8]).unwrap(), Some(1));
+    terminal.try_write(b"\n").unwrap();
+    let mut buf = [0; 16];
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(2), "no echo, and a line end that is translated");
+    drop(keys);
+
+    let hidden = terminal.no_echo().unwrap();
+    controller.try_write(b"secret\n").unwrap();
+    assert!(wait(&terminal, Ready::READ, deadline).unwrap().is_some());
+    assert_eq!(terminal.try_read(&mut buf).unwrap(), Some(7));
+    assert_eq!(controller.try_read(&mut buf).unwrap(), Some(2));
+    assert_eq!(&buf[..2], b"\r\n");
+    hidden.restore().unwrap();
+    assert!(modes().contains(LocalModes::ECHO) && cooked(&terminal));
+}
+
+#[test]
+fn a_terminal_opened_anew_has_a_blocking_mode_of_its_own() {
+    let controller = pty::Controller::open().unwrap();
+    let inherited = controller.open_terminal_for_child().unwrap();
+    let ours = Tty::reopen(&inherited).unwrap();
+    assert_eq!(ours.path().unwrap(), controller.terminal_path().unwrap());
+    assert!(rustix::fs::fcntl_getfl(&ours).unwrap().contains(OFlags::NONBLOCK));
+    assert!(!rustix::fs::fcntl_getfl(&inherited).unwrap().contains(OFlags::NONBLOCK));
+    let e = Tty::reopen(std::fs::File::open("/dev/null").unwrap()).unwrap_err();
+    assert_eq!((e.step(), e.raw_os_error()), ("isatty", Some(libc::ENOTTY)));
+    drop(controller);
+    assert_eq!(Tty::reopen(&inherited).unwrap_err().raw_os_error(), Some(libc::EIO));
+}
+
+#[test]
+fn what_waits_can_be_discarded() {
+    let (controller, terminal) = pty::pair().unwrap();
+    let _raw = terminal.raw_mode().unwrap();
+    controller.try_write(b"typed").unwrap();
+    let deadline = Some(Instant::now() + Duration::from_secs(10));
+    assert!(wait(&terminal, Ready::READ, deadline).unwrap().is_some());
+    terminal.discard_input().unwrap();
+    assert_eq!(terminal.try_read(&mut [0; 8]).unwrap(), None);
+    terminal.try_write(b"shown").unwrap();
+    assert!(wait(&controller, Ready::READ, deadline).unwrap().is_some());
+    terminal.discard_output().unwrap();
+    assert_eq!(controller.try_read(&mut [0; 8]).unwrap(), Some(5), "it had arrived");
 }
