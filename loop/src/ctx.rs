@@ -29,6 +29,8 @@ pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
 pub(crate) struct Entry<S> {
     pub(crate) name: Option<Box<str>>,
     pub(crate) calls: u64,
+    /// The timer that will enable it again, where its callback asked for a pause.
+    pause: Option<Key>,
     pub(crate) kind: Kind<S>,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Io<S> {
     pub(crate) registered: Option<(Ready, Mode)>,
     /// A one-shot registration that fired: the backend has it, and reports nothing of it.
     pub(crate) spent: bool,
+    /// Whether an edge may have been dropped: it was disabled. Told of a change, the backend reports it again.
+    pub(crate) missed: bool,
     /// Whether it stands in the list of changes for the backend.
     pub(crate) dirty: bool,
     /// What it is ready for and was not yet told, and whether it stands in the queue for that.
@@ -68,6 +72,7 @@ impl<S> Io<S> {
             enabled: true,
             registered: None,
             spent: false,
+            missed: false,
             dirty: false,
             pending: Ready::empty(),
             queued: false,
@@ -187,7 +192,7 @@ pub struct Ctx<S> {
     /// Posts that were taken out of the mailbox.
     pub(crate) posts: VecDeque<crate::remote::Post<S>>,
     /// Registrations whose interest the backend does not know yet.
-    dirty: Vec<Key>,
+    dirty: VecDeque<Key>,
     hooks: [Vec<Key>; 4],
     pub(crate) bell: Arc<Bell>,
     pub(crate) mailbox: Arc<Mailbox<S>>,
@@ -196,6 +201,8 @@ pub struct Ctx<S> {
     pub(crate) outer: Option<Outer>,
     pub(crate) in_turn: bool,
     pub(crate) exit: Option<i32>,
+    /// Whether the exit hooks were called for the end that `run` is to tell of.
+    pub(crate) ended: bool,
     on_error: Option<ErrorCall<S>>,
     /// Failures that no error hook took.
     pub(crate) faults: VecDeque<Fault>,
@@ -224,7 +231,7 @@ impl<S: 'static> Ctx<S> {
             done: VecDeque::new(),
             deferred: VecDeque::new(),
             posts: VecDeque::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             hooks: Default::default(),
             mailbox: Arc::new(Mailbox::new(Arc::clone(&bell))),
             nudges: Arc::new(Nudges::new(Arc::clone(&bell))),
@@ -233,6 +240,7 @@ impl<S: 'static> Ctx<S> {
             outer: None,
             in_turn: false,
             exit: None,
+            ended: false,
             on_error: None,
             faults: VecDeque::new(),
             stats: Stats::default(),
@@ -348,7 +356,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn insert(&mut self, kind: Kind<S>) -> Key {
-        self.slots.insert(Entry { name: None, calls: 0, kind })
+        self.slots.insert(Entry { name: None, calls: 0, pause: None, kind })
     }
 
     pub(crate) fn entry_mut(&mut self, key: Key) -> Option<&mut Entry<S>> {
@@ -394,9 +402,16 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Takes an entry out of the table and of everything that knows it. Not for operations.
+    /// Takes an entry out of the table and of everything that knows it. An operation stays: it leaves by its end.
     pub(crate) fn take_out(&mut self, key: Key) -> Option<Entry<S>> {
+        // Asked for where a callback exchanged this loop's content for another's: the system works on what it owns.
+        if matches!(self.slots.get(key)?.kind, Kind::Op(_)) {
+            return None;
+        }
         let mut entry = self.slots.remove(key)?;
+        if let Some(pause) = entry.pause.take() {
+            self.take_out(pause);
+        }
         match &mut entry.kind {
             Kind::Io(io) => {
                 if io.registered.take().is_some() {
@@ -415,7 +430,7 @@ impl<S: 'static> Ctx<S> {
                     self.take_out(watch);
                 }
             }
-            Kind::Op(_) => unreachable!("operations leave by their end"),
+            Kind::Op(_) => {}
         }
         Some(entry)
     }
@@ -445,6 +460,9 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn enable_key(&mut self, key: Key, on: bool) -> bool {
+        if let Some(pause) = self.slots.get_mut(key).and_then(|entry| entry.pause.take()) {
+            self.take_out(pause); // whoever enables or disables it says what holds from now on
+        }
         let now = self.backend.now();
         match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
             Some(Kind::Io(io)) => {
@@ -455,6 +473,7 @@ impl<S: 'static> Ctx<S> {
                 }
                 io.enabled = on;
                 if !on {
+                    io.missed |= io.mode == Mode::Edge;
                     io.pending = Ready::empty(); // what it was ready for, nobody is to be told any more
                 }
                 self.note_change(key);
@@ -484,14 +503,17 @@ impl<S: 'static> Ctx<S> {
         if let Some(io) = self.io_mut(key)
             && !std::mem::replace(&mut io.dirty, true)
         {
-            self.dirty.push(key);
+            self.dirty.push_back(key);
             self.settle_outer();
         }
     }
 
     /// Tells the backend of the changes since the last wait.
     pub(crate) fn flush(&mut self, s: &mut S) {
-        while let Some(key) = self.dirty.pop() {
+        // A snapshot: what an error hook changes has its turn in the next turn, lest a failure that comes again and
+        // again keeps us here.
+        for _ in 0..self.dirty.len() {
+            let Some(key) = self.dirty.pop_front() else { return };
             let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { continue };
             io.dirty = false;
             let asked = io.enabled.then_some((io.want, io.mode));
@@ -499,14 +521,18 @@ impl<S: 'static> Ctx<S> {
             let result = match (io.registered, asked) {
                 (None, Some((want, mode))) => self.backend.add(fd, key, want, mode),
                 (Some(_), None) if io.spent => continue, // silent already
-                (Some(_), None) => self.backend.remove(fd, key),
-                (Some(old), Some((want, mode))) if old != (want, mode) || io.spent => {
+                (Some(_), None) => {
+                    // Fails only where somebody else took it out, or closed it: then nothing is left to remove.
+                    let _ = self.backend.remove(fd, key);
+                    Ok(())
+                }
+                (Some(old), Some((want, mode))) if old != (want, mode) || io.spent || io.missed => {
                     self.backend.change(fd, key, want, mode)
                 }
                 _ => continue,
             };
             match result {
-                Ok(()) => (io.registered, io.spent) = (asked, false),
+                Ok(()) => (io.registered, io.spent, io.missed) = (asked, false, false),
                 Err(e) => {
                     self.fault(s, Some(key), e.into());
                 }
@@ -686,6 +712,27 @@ impl<S: 'static> Ctx<S> {
         self.settle_outer();
     }
 
+    /// The code that [`exit`](Self::exit) was asked for with, until [`run`](crate::Loop::run) has returned it.
+    ///
+    /// For those who make turns by hand, or step the loop inside another one: from then on no turn waits, and it is
+    /// theirs to stop.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop: Loop<()> = Loop::new()?;
+    /// event_loop.after(Duration::from_millis(1), |_, ctx| Ok(ctx.exit(3)));
+    /// while event_loop.exit_code().is_none() {
+    ///     event_loop.turn(&mut (), None)?;
+    /// }
+    /// assert_eq!(event_loop.run(&mut ())?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exit_code(&self) -> Option<i32> {
+        self.exit
+    }
+
     /// A handle by which other threads reach this loop.
     pub fn remote(&self) -> Remote<S> {
         Remote::new(&self.mailbox)
@@ -757,10 +804,13 @@ impl<S: 'static> Ctx<S> {
             },
             Ok(Next::Pause(time)) => {
                 self.enable_key(key, false);
-                self.after(time, move |_, ctx| {
-                    ctx.enable_key(key, true);
-                    Ok(())
-                });
+                if self.slots.get(key).is_some() {
+                    let pause = self.after(time, move |_, ctx| {
+                        ctx.enable_key(key, true);
+                        Ok(())
+                    });
+                    self.slots.get_mut(key).into_iter().for_each(|entry| entry.pause = Some(pause.key));
+                }
             }
             Ok(Next::Disable) => {
                 self.enable_key(key, false);

@@ -87,15 +87,19 @@ impl<S: 'static> Loop<S> {
     /// and returns 0. The exit hooks are called before it returns either way. It may be run again.
     ///
     /// # Errors
-    /// As [`turn`](Self::turn). Running it again goes on.
+    /// As [`turn`](Self::turn). Running it again goes on: where an exit hook failed, it returns the code.
     pub fn run(&mut self, s: &mut S) -> Result<i32, RunError> {
         while self.ctx.exit.is_none() && self.ctx.is_alive() {
             self.turn(s, None)?;
         }
-        let code = self.ctx.exit.take().unwrap_or(0);
-        self.ctx.run_hooks(s, HookPoint::Exit);
+        // The code stays until it is returned, and the hooks are not called twice for one end.
+        if !self.ctx.ended {
+            self.ctx.run_hooks(s, HookPoint::Exit);
+            self.ctx.ended = true;
+        }
         self.ctx.take_fault()?;
-        Ok(code)
+        self.ctx.ended = false;
+        Ok(self.ctx.exit.take().unwrap_or(0))
     }
 
     /// Makes one turn: waits until there is something to do, or for `max` (`None`: without limit; zero: looks and does
@@ -122,17 +126,19 @@ impl<S: 'static> Loop<S> {
     /// As [`turn`](Self::turn).
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
         let mut ctx = InTurn::begin(&mut self.ctx);
+        ctx.ended = false;
         ctx.run_hooks(s, HookPoint::Prepare);
         ctx.step_nudged(s);
         ctx.flush(s);
         let mut again = false;
-        if !ctx.has_work() {
+        if !ctx.has_work() && !ctx.has_changes() {
             again = ctx.run_hooks(s, HookPoint::Idle);
             ctx.step_nudged(s);
             ctx.flush(s);
         }
         // What came before may have taken away the last thing that could end a wait.
-        let now = (again || ctx.has_work() || !ctx.is_alive()).then(|| ctx.now());
+        let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
+        let now = at_once.then(|| ctx.now());
         Ok(now.or(ctx.heap.next()))
     }
 

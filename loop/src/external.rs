@@ -6,6 +6,7 @@ use crate::remote::Nudges;
 use crate::{Ctx, Id, Mode, Next, Ready, Result};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -350,7 +351,17 @@ impl<S: 'static> Ctx<S> {
             match told {
                 Ok(Next::Remove) => drop(self.take_out(key)),
                 Ok(_) => {}
-                Err(e) => self.fault(s, Some(key), e),
+                Err(e) => {
+                    // The library is out of its place: a panic of the error hook must not lose it.
+                    let told = catch_unwind(AssertUnwindSafe(|| self.fault(s, Some(key), e)));
+                    if let Err(panic) = told {
+                        if let Some(entry) = self.external(key) {
+                            entry.joined = Some(joined);
+                            self.nudges.push(key); // for the events that it still has
+                        }
+                        resume_unwind(panic);
+                    }
+                }
             }
             if self.external(key).is_none() {
                 return; // removed in its own closure: dropped here

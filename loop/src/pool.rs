@@ -67,8 +67,8 @@ impl Pool {
         let refused = state.queue.remove(at);
         state.done.push((key, Err(error)));
         drop(state);
-        drop(refused); // it may own what is the user's to destroy: not under the lock
         self.shared.bell.ring();
+        drop(refused); // it may own what is the user's to destroy, and that may panic: not under the lock, and last
     }
 
     /// Ends an operation that has not begun; one that has ends by itself.
@@ -81,24 +81,25 @@ impl Pool {
         into.extend(self.shared.lock().done.drain(..));
     }
 
-    /// Cancels what has not begun and waits for the rest: afterwards no operation is under way.
-    pub(crate) fn close(&mut self) {
+    /// Cancels what has not begun and waits for the rest: afterwards no operation is under way. Returns what was
+    /// cancelled, to be dropped: it may own what is the user's to destroy.
+    pub(crate) fn close(&mut self) -> VecDeque<(Key, RawOp)> {
         let mut state = self.shared.lock();
         state.closed = true;
         let cancelled = std::mem::take(&mut state.queue);
         state.done.extend(cancelled.iter().map(|(key, _)| (*key, Err(rustix::io::Errno::CANCELED.into()))));
         drop(state);
-        drop(cancelled); // as in `refuse`
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
             thread.join().expect("helper threads catch panics");
         }
+        cancelled
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.close();
+        drop(self.close());
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::backend::Key;
 use crate::ctx::{Entry, Kind};
 use crate::op::{Op, Operation, RawOp};
-use crate::{Ctx, Id, Result};
+use crate::{AnyId, Ctx, Fault, Id, Result};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the end of a raw operation calls: a function and a word.
 ///
@@ -122,27 +123,27 @@ impl<S: 'static> Ctx<S> {
 
     /// Hands an operation's result to whom it belongs.
     pub(crate) fn complete(&mut self, s: &mut S, key: Key, result: io::Result<usize>) {
-        let Some(entry) = self.take_op(key) else { return };
+        let Some((name, op)) = self.take_op(key) else { return };
         self.stats.completions += 1;
-        match entry {
+        match op {
             OpEntry::Plain(plain) => self.protected(s, key, |s, ctx| (plain.call)(s, ctx, plain.data, result)),
             OpEntry::Typed(typed) => {
                 // SAFETY: the result came from the backend or the pool, for this operation, which ended.
                 let told = self.protected(s, key, |s, ctx| unsafe { typed.end(Some((s, ctx)), result) });
-                if let Err(e) = told {
-                    self.fault(s, None, e);
+                if let Err(error) = told {
+                    self.report(s, Fault { id: Some(AnyId { key }), name, error });
                 }
             }
         }
     }
 
-    fn take_op(&mut self, key: Key) -> Option<OpEntry<S>> {
+    fn take_op(&mut self, key: Key) -> Option<(Option<Box<str>>, OpEntry<S>)> {
         if !matches!(self.slots.get(key), Some(Entry { kind: Kind::Op(_), .. })) {
             return None;
         }
         self.ops -= 1;
-        match self.slots.remove(key)?.kind {
-            Kind::Op(op) => Some(op),
+        match self.slots.remove(key)? {
+            Entry { name, kind: Kind::Op(op), .. } => Some((name, op)),
             _ => None,
         }
     }
@@ -151,14 +152,19 @@ impl<S: 'static> Ctx<S> {
 impl<S> Drop for Ctx<S> {
     /// No operation outlives the loop: what it works on may be gone after this.
     fn drop(&mut self) {
-        drop(self.mailbox.close());
-        self.pool.close();
+        // First of all, and no destructor of the user's before: one that panics has the table dropped, and with it what
+        // the system works on.
+        let unheard = (self.mailbox.close(), self.pool.close());
         self.pool.collect(&mut self.done);
         for (key, result) in std::mem::take(&mut self.done) {
             if let Some(Entry { kind: Kind::Op(OpEntry::Typed(typed)), .. }) = self.slots.remove(key) {
-                // SAFETY: as in `complete`. The output, which may own a new descriptor, is dropped.
-                let _ = unsafe { typed.end(None, result) };
+                // The panic of a helper thread, which nobody is left to be told of, ends here.
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    // SAFETY: as in `complete`. The output, which may own a new descriptor, is dropped.
+                    unsafe { typed.end(None, result) }
+                }));
             }
         }
+        drop(unheard);
     }
 }

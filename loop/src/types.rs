@@ -306,7 +306,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// What failed; `None` for work that was posted or deferred.
+    /// What failed; `None` for work that was posted or deferred. A timer of one call and an operation are gone by then.
     pub fn id(&self) -> Option<AnyId> {
         self.id
     }

@@ -51,3 +51,41 @@ fn a_borrowed_descriptor_is_watched_until_it_is_cancelled() {
     event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
     assert_eq!(n, 5);
 }
+
+/// What the system no longer knows needs no removal: a change for it fails once, and the loop goes on.
+#[test]
+fn a_descriptor_that_was_taken_out_elsewhere_can_be_disabled() {
+    fn never(n: &mut u64, _: &mut Ctx<u64>, _: u64, _: Ready) -> Next {
+        *n += 1;
+        Next::Keep
+    }
+    let event = Event::new().unwrap();
+    let mut event_loop: Loop<u64> = Loop::new().unwrap();
+    let fd = std::os::fd::AsFd::as_fd(&event);
+    // SAFETY: `event` outlives the loop.
+    let add = |ctx: &mut Loop<u64>| unsafe {
+        ctx.add_borrowed(fd, Ready::READ, Mode::Level, Plain { call: never, data: 0 }).unwrap()
+    };
+    let mut n = 0;
+    for change in [false, true] {
+        let id = add(&mut event_loop);
+        event_loop.detach().unwrap().delete(fd);
+        if change {
+            event_loop.set(id, Ready::WRITE, Mode::Level);
+            let failed = event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap_err();
+            assert!(failed.to_string().contains("os error 2"), "{failed}");
+        } else {
+            event_loop.enable(id, false);
+        }
+        event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+        assert!(!event_loop.sources().next().unwrap().enabled);
+        // Whoever enables it adds it anew.
+        event_loop.enable(id, true);
+        event.add(1).unwrap();
+        event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+        event.try_read().unwrap();
+        assert!(event_loop.cancel(id));
+    }
+    assert_eq!((n, event_loop.stats().faults), (2, 1));
+    drop(event_loop);
+}

@@ -5,6 +5,7 @@ use becket_loop::{Cause, External, Mode, Next, Nudge, Wishes};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Log = Vec<String>;
 type Step = Box<dyn FnMut(&mut VecDeque<String>, &mut Wishes<'_>, Cause)>;
@@ -117,10 +118,33 @@ on_every_backend! {
             });
         }
         let mut log = Log::new();
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.event_loop.run(&mut log)));
+        let run = catch_unwind(AssertUnwindSafe(|| world.event_loop.run(&mut log)));
         assert!(run.is_err());
         world.event_loop.run(&mut log).unwrap();
         assert_eq!(log, ["good Joined"]);
+    }
+
+    fn a_panic_of_the_error_hook_costs_no_library(world: World<Log>) {
+        let token = Rc::new(());
+        let held = Rc::clone(&token);
+        world.event_loop.join(library(move |events, wishes, cause| {
+            let _ = &held;
+            if cause == Cause::Joined {
+                events.extend(["one".into(), "two".into()]);
+                wishes.leave();
+            }
+        }), |log: &mut Log, _, event| {
+            log.push(event);
+            Err("broken".into())
+        });
+        let mut log = Log::new();
+        for _ in 0..2 {
+            world.event_loop.on_error(|_, _, _| panic!("on purpose"));
+            assert!(catch_unwind(AssertUnwindSafe(|| world.event_loop.run(&mut log))).is_err());
+        }
+        assert_eq!(world.event_loop.run(&mut log).unwrap(), 0);
+        assert_eq!(log, ["one", "two"]);
+        assert_eq!((Rc::strong_count(&token), world.event_loop.sources().count()), (1, 0));
     }
 
     fn it_is_cancelled_in_its_own_closure(world: World<Log>) {

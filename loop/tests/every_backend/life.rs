@@ -2,6 +2,7 @@
 
 use super::*;
 use becket_loop::{HookPoint, Mode, Next};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 on_every_backend! {
@@ -33,6 +34,59 @@ on_every_backend! {
         assert_eq!(log, ["the rest of the turn", "exit"]);
         world.event_loop.defer(|_, ctx| Ok(ctx.exit(4)));
         assert_eq!(world.event_loop.run(&mut log).unwrap(), 4, "it can be run again");
+    }
+
+    fn an_exit_hook_that_fails_costs_no_code(world: World<Vec<&'static str>>) {
+        world.event_loop.hook(HookPoint::Exit, |_, _| Err("broken".into()));
+        world.event_loop.hook(HookPoint::Exit, |log: &mut Vec<_>, _| {
+            log.push("exit");
+            Ok(Next::Keep)
+        });
+        world.event_loop.exit(3);
+        let mut log = Vec::new();
+        assert_eq!(world.event_loop.run(&mut log).unwrap_err().to_string(), "#0.0: broken");
+        assert_eq!(world.event_loop.run(&mut log).unwrap(), 3);
+        assert_eq!(log, ["exit"], "called once for one exit");
+        assert_eq!(world.event_loop.run(&mut log).unwrap(), 0, "what failed is disabled");
+        assert_eq!(log.len(), 2);
+    }
+
+    fn an_exit_hook_that_panics_costs_no_code(world: World<Vec<&'static str>>) {
+        world.event_loop.hook(HookPoint::Exit, |_, _| panic!("on purpose"));
+        world.event_loop.hook(HookPoint::Exit, |log: &mut Vec<_>, _| {
+            log.push("exit");
+            Ok(Next::Keep)
+        });
+        world.event_loop.exit(3);
+        let mut log = Vec::new();
+        assert!(catch_unwind(AssertUnwindSafe(|| world.event_loop.run(&mut log))).is_err());
+        assert_eq!(world.event_loop.run(&mut log).unwrap(), 3);
+        assert_eq!(log, ["exit"]);
+    }
+
+    fn the_last_to_ask_says_the_code_exit_hooks_included(world: World<()>) {
+        let id = world.event_loop.hook(HookPoint::Exit, |_, ctx| {
+            assert_eq!(ctx.exit_code(), Some(3));
+            ctx.exit(9);
+            Ok(Next::Keep)
+        });
+        world.event_loop.exit(3);
+        assert_eq!(world.event_loop.run(&mut ()).unwrap(), 9);
+        world.event_loop.cancel(id);
+        assert_eq!(world.event_loop.exit_code(), None);
+        assert_eq!(world.event_loop.run(&mut ()).unwrap(), 0, "the next run has nothing of it");
+    }
+
+    fn whoever_makes_turns_sees_that_exit_was_asked_for(world: World<()>) {
+        world.event_loop.every(Duration::from_millis(1), |_, ctx, _| {
+            ctx.exit(4);
+            Ok(Next::Keep)
+        });
+        while world.event_loop.exit_code().is_none() {
+            world.event_loop.turn(&mut (), None).unwrap();
+        }
+        assert_eq!(world.event_loop.run(&mut ()).unwrap(), 4);
+        assert_eq!(world.event_loop.exit_code(), None);
     }
 
     fn posts_of_other_threads_keep_their_order(world: World<Vec<u32>>) {

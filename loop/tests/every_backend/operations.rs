@@ -2,9 +2,65 @@
 
 use super::*;
 use becket_loop::op::{Call, Open, Read, Sync, Write};
+use becket_loop::{Mode, Next};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{ErrorKind, pipe};
-use std::sync::mpsc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+/// Notes, when it is dropped, whether something had ended by then.
+struct Witness {
+    ended: Arc<AtomicBool>,
+    seen: Rc<Cell<Option<bool>>>,
+}
+
+impl Witness {
+    fn of(ended: &Arc<AtomicBool>) -> Witness {
+        Witness { ended: Arc::clone(ended), seen: Rc::default() }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.seen.set(Some(self.ended.load(Ordering::SeqCst)));
+    }
+}
+
+/// Panics when it is dropped in the loop's thread.
+struct Bad;
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        if std::thread::current().name() != Some("becket-helper") && !std::thread::panicking() {
+            panic!("on purpose");
+        }
+    }
+}
+
+/// Keeps all helper threads of a loop busy until it is dropped.
+struct Busy {
+    _release: mpsc::Sender<()>,
+}
+
+impl Busy {
+    fn new<S: 'static>(event_loop: &mut Loop<S>) -> Busy {
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let (started, starts) = mpsc::channel();
+        for _ in 0..4 {
+            let (gate, started) = (gate.clone(), started.clone());
+            let call = Call::new(move || {
+                started.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+            });
+            event_loop.submit(call, |_, _, _| Ok(()));
+        }
+        (0..4).for_each(|_| starts.recv().unwrap());
+        Busy { _release: release }
+    }
+}
 
 on_every_backend! {
     fn a_file_is_written_synced_and_read(world: World<Vec<u8>>) {
@@ -74,6 +130,96 @@ on_every_backend! {
         drop(world);
         closer.join().unwrap();
         assert_eq!(Rc::strong_count(&token), 1);
+    }
+
+    fn a_destructor_that_panics_frees_nothing_under_way(world: World<()>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let witness = Witness::of(&ended);
+        let (started, start) = mpsc::channel();
+        let call = Call::new({
+            let ended = Arc::clone(&ended);
+            move || {
+                started.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                ended.store(true, Ordering::SeqCst);
+            }
+        });
+        let seen = Rc::clone(&witness.seen);
+        // It has the operation's place: where it is dropped, the operation's buffers are.
+        world.event_loop.submit(call, move |_, _, _| Ok(drop(witness)));
+        start.recv().unwrap();
+        let bad = Bad;
+        world.event_loop.remote().post(move |_, _| Ok(drop(bad)));
+        for _ in 0..10 {
+            let bad = Bad;
+            world.event_loop.submit(Call::new(move || drop(bad)), |_, _, _| Ok(()));
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(world)));
+        assert_eq!(seen.get(), Some(true), "dropped, and not before its end");
+    }
+
+    fn a_panic_on_a_helper_does_not_come_out_of_the_drop(world: World<()>) {
+        let (started, start) = mpsc::channel();
+        let call = Call::new(move || {
+            started.send(()).unwrap();
+            panic!("on purpose");
+        });
+        world.event_loop.submit(call, |_, _, end: std::io::Result<()>| Ok(end?));
+        start.recv().unwrap();
+        drop(world);
+    }
+
+    fn cancelled_work_that_panics_as_it_is_dropped_is_told_of(world: World<Vec<String>>) {
+        let busy = Busy::new(&mut world.event_loop);
+        let bad = Bad;
+        let waiting = world.event_loop.submit(Call::new(move || drop(bad)), |log: &mut Vec<String>, _, end| {
+            Ok(log.push(end.unwrap_err().to_string()))
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| world.event_loop.cancel(waiting))).is_err());
+        let mut log = Vec::new();
+        world.event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+        assert_eq!(log, ["Operation canceled (os error 125)"]);
+        drop(busy);
+    }
+
+    /// Safe code can exchange what two loops hold: no answer of a callback may then free what is under way.
+    fn loops_exchanged_in_a_callback_lose_no_operation(world: World<bool>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let witness = Witness::of(&ended);
+        let seen = Rc::clone(&witness.seen);
+        let (release, gate) = mpsc::channel();
+        let mut other = Loop::new().unwrap();
+        other.submit(Call::new(move || {
+            gate.recv().unwrap();
+            ended.store(true, Ordering::SeqCst);
+        }), move |done, _, _| {
+            drop(witness);
+            Ok(*done = true)
+        });
+        let probe = world.probe();
+        world.event_loop.add(probe.source(), Ready::READ, Mode::Level, move |_, ctx, _, _| {
+            std::mem::swap(ctx, &mut *other);
+            Ok(Next::Remove)
+        }).unwrap();
+        probe.raise();
+        let mut done = false;
+        world.event_loop.turn(&mut done, Some(LONG)).unwrap();
+        assert_eq!(seen.get(), None, "it is still under way");
+        release.send(()).unwrap();
+        world.event_loop.run(&mut done).unwrap();
+        assert_eq!((done, seen.get()), (true, Some(true)));
+    }
+
+    fn a_failure_names_its_operation(world: World<String>) {
+        let id = world.event_loop.submit(Open::read("/does/not/exist").unwrap(), |_, _, file| Ok(drop(file?)));
+        world.event_loop.set_name(id, "settings");
+        world.event_loop.on_error(move |log, _, fault| {
+            assert_eq!(fault.id(), Some(id.into()));
+            *log = fault.to_string();
+        });
+        let mut log = String::new();
+        world.event_loop.run(&mut log).unwrap();
+        assert_eq!(log, "settings: No such file or directory (os error 2)");
     }
 
     fn an_error_is_the_operations_own(world: World<Vec<ErrorKind>>) {

@@ -1,7 +1,7 @@
 //! Descriptors: modes, interest, removal, what is lent and what comes back.
 
 use super::*;
-use becket_loop::{Ctx, Id, Mode, Next, Plain, SourceKind};
+use becket_loop::{Ctx, HookPoint, Id, Mode, Next, Plain, SourceKind};
 use rustix::process::{Resource, Rlimit};
 
 type Log = Vec<&'static str>;
@@ -223,6 +223,65 @@ on_every_backend! {
         assert!(world.event_loop.stats().waits < 6, "it did not spin: {:?}", world.event_loop.stats());
     }
 
+    fn a_pause_undoes_nothing_that_is_asked_for_meanwhile(world: World<u32>) {
+        let probe = world.probe();
+        let id = world.event_loop.add(probe.source(), Ready::READ, Mode::Level, |n, _, _, _| {
+            *n += 1;
+            Ok(Next::Pause(if *n == 1 { Duration::from_millis(10) } else { LONG * 100 }))
+        }).unwrap();
+        probe.raise();
+        let mut n = 0;
+        world.event_loop.turn(&mut n, Some(LONG)).unwrap();
+        world.event_loop.enable(id, false);
+        assert_eq!(world.event_loop.run(&mut n).unwrap(), 0, "nothing is left, the pause included");
+        assert_eq!(n, 1);
+        for expected in 2..4 {
+            world.event_loop.enable(id, true);
+            world.event_loop.turn(&mut n, Some(LONG)).unwrap();
+            assert_eq!(n, expected, "enabled before the pause is over");
+        }
+        assert!(world.event_loop.remove(id).is_some());
+        assert_eq!(world.event_loop.run(&mut n).unwrap(), 0);
+        assert_eq!(world.event_loop.sources().count(), 0, "the pause went with its source");
+    }
+
+    fn a_pause_of_what_was_removed_keeps_nothing_alive(world: World<u32>) {
+        let probe = world.probe();
+        let own: Rc<std::cell::Cell<Option<Id<Rc<Event>>>>> = Rc::default();
+        let inner = Rc::clone(&own);
+        let id = world.event_loop.add(probe.source(), Ready::READ, Mode::Level, move |n, ctx, _, _| {
+            *n += 1;
+            assert!(ctx.cancel(inner.get().unwrap()));
+            Ok(Next::Pause(LONG * 100))
+        }).unwrap();
+        own.set(Some(id));
+        probe.raise();
+        let mut n = 0;
+        assert_eq!(world.event_loop.run(&mut n).unwrap(), 0);
+        assert_eq!((n, world.event_loop.sources().count()), (1, 0));
+    }
+
+    fn an_edge_survives_that_its_source_is_disabled_and_enabled(world: World<u32>) {
+        let probe = world.probe();
+        let mode = if world.event_loop.caps().edge { Mode::Edge } else { Mode::OneShot };
+        let id = world.event_loop.add(probe.source(), Ready::READ, mode, |n, _, _, _| {
+            *n += 1;
+            Ok(Next::Remove)
+        }).unwrap();
+        // Between the wait that took the edge and the callback that would tell of it.
+        world.event_loop.hook(HookPoint::Check, move |_, ctx| {
+            ctx.enable(id, false);
+            ctx.enable(id, true);
+            Ok(Next::Remove)
+        });
+        probe.raise();
+        let mut n = 0;
+        for _ in 0..2 {
+            world.event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(n, 1);
+    }
+
     fn a_refused_source_comes_back(world: World<()>) {
         let probe = world.probe();
         world.event_loop.add(probe.source(), Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap();
@@ -311,4 +370,29 @@ fn the_raw_mask_reaches_the_callback() {
     let mut seen = Vec::new();
     world.event_loop.run(&mut seen).unwrap();
     assert_eq!(seen, [Ready::PRI | Ready::ERR]);
+}
+
+/// A failure of the backend that comes again whenever the error hook asks again: one a turn, and the turns go on.
+#[test]
+fn an_error_hook_that_enables_what_fails_does_not_hang_the_loop() {
+    let mut world: World<u32> = World::real(Poll::new().unwrap());
+    let probe = world.probe();
+    let id = world.event_loop.add(probe.source(), Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap();
+    world.event_loop.on_error(move |n, ctx, fault| {
+        assert_eq!(fault.id(), Some(id.into()));
+        *n += 1;
+        assert!(*n < 1000, "the turn does not end");
+        ctx.enable(id, true);
+    });
+    world.event_loop.set(id, Ready::READ, Mode::Edge); // which poll(2) has not
+    let mut n = 0;
+    for _ in 0..4 {
+        world.event_loop.turn(&mut n, Some(LONG)).unwrap();
+    }
+    assert!((1..=4).contains(&n), "{n}");
+    world.event_loop.set(id, Ready::READ, Mode::Level);
+    world.event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    let told = n;
+    world.event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, told);
 }
