@@ -54,7 +54,8 @@ bitflags! {
         #[doc(alias = "FAN_REPORT_FID")]
         const FID = libc::FAN_REPORT_FID;
         /// The handle of the directory that it is in ([`Record::Directory`](super::Record::Directory)) instead of an
-        /// open file: since Linux 5.9.
+        /// open file: since Linux 5.9. Better beside [`NAME`](Self::NAME) or [`FID`](Self::FID): alone, it comes as
+        /// [`Record::Object`](super::Record::Object) where a file in the directory is used.
         #[doc(alias = "FAN_REPORT_DIR_FID")]
         const DIR_FID = libc::FAN_REPORT_DIR_FID;
         /// Beside [`DIR_FID`](Self::DIR_FID), the name in the directory ([`Record::Entry`](super::Record::Entry)).

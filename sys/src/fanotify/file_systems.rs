@@ -126,7 +126,7 @@ impl FileId<'static> {
     /// That of the file at `path` now, a symbolic link not followed: name_to_handle_at(2).
     ///
     /// # Errors
-    /// `EOPNOTSUPP` where the file system has no handles, as /proc; those of open(2).
+    /// `EOPNOTSUPP` where the file system has no handles, such as /proc before Linux 6.5; those of open(2).
     #[doc(alias = "name_to_handle_at")]
     pub fn of(path: impl AsRef<Path>) -> io::Result<FileId<'static>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
