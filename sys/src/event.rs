@@ -1,4 +1,13 @@
 //! A counter to wake a waiter with: eventfd(2).
+//!
+//! # What surprises
+//!
+//! - Nothing tells how often something was added: three times one and once three read the same. A semaphore keeps count
+//!   by giving one a read.
+//! - Of several waiters all are woken by one addition, and all but the first find nothing: `None`.
+//! - Each addition is an edge (`EPOLLET`), also where the counter was not zero before. So a loop that watches by edges
+//!   need not read to be woken again.
+//! - Whoever has a duplicate can add and take, a child that inherited it too.
 
 use crate::fd::{owned_fd, unless_blocked};
 use rustix::event::{EventfdFlags, eventfd};
@@ -51,6 +60,14 @@ impl Event {
     #[doc(alias = "EFD_SEMAPHORE")]
     pub fn semaphore(initial: u32) -> io::Result<Event> {
         Self::create(initial, EventfdFlags::SEMAPHORE)
+    }
+
+    /// Creates a counter at `initial`, as if that had been added.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_count(initial: u32) -> io::Result<Event> {
+        Self::create(initial, EventfdFlags::empty())
     }
 
     fn create(initial: u32, flags: EventfdFlags) -> io::Result<Event> {

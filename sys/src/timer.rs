@@ -1,4 +1,16 @@
 //! Timers on any of the kernel's clocks: timerfd_create(2).
+//!
+//! # What surprises
+//!
+//! - **Setting a real-time clock** moves the expiry of [`When::At`] and not that of [`When::After`]. Only a timer that
+//!   was set by [`Timer::set_cancel_on_set`] tells of it, once for each timer, and a resumption from suspension counts
+//!   as a setting of the clock as well. Slewing, by which NTP mostly corrects, is none.
+//! - **A change may be told by the next setting** instead of a read, and the timer is armed all the same: [`Armed`].
+//! - **A monotonic timer stands still** while the machine is suspended; one of boot time goes on, and expires when the
+//!   machine wakes. Only the alarm clocks wake it.
+//! - **An interval is kept in phase:** a late read does not move the later expirations, it gets a higher count.
+//! - **A zero would disarm** the kernel's timer; here it means "at once", and [`Timer::disarm`] disarms.
+//! - Duplicates, those in other processes too, share one timer: whoever reads first gets the expirations.
 
 use crate::fd::{owned_fd, unless_blocked};
 use crate::ffi;

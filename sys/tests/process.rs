@@ -158,7 +158,7 @@ fn a_descriptor_can_be_fetched_from_a_process() {
     let me = PidFd::open(std::process::id()).unwrap();
     let twin = match me.get_fd(read.as_raw_fd()) {
         Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
-            println!("SKIP: this process may not look into itself ({e})");
+            println!("SKIP: a_descriptor_can_be_fetched_from_a_process: this process may not look into itself ({e})");
             return;
         }
         twin => twin.unwrap(),

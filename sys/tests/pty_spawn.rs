@@ -1,5 +1,5 @@
-//! Programs on pseudoterminals. Apart from the other tests, whose descriptors a program that is being started would hold
-//! open for a moment.
+//! Programs on pseudoterminals. Apart from the other tests, whose descriptors a program that is being started would
+//! hold open for a moment.
 
 use becket_sys::process::Child;
 use becket_sys::pty::Controller;

@@ -21,7 +21,7 @@ fn touch_the_clock() -> bool {
     match clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec }) {
         Ok(()) => true,
         Err(e) => {
-            println!("SKIP: the clock cannot be set ({e}); CAP_SYS_TIME is needed");
+            println!("SKIP: a_change_of_the_clock_is_a_value_and_the_timer_stays_armed: no CAP_SYS_TIME ({e})");
             false
         }
     }
@@ -33,7 +33,7 @@ fn every_clock_expires_and_never_early() {
         let timer = match Timer::new(clock) {
             Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
                 assert!(matches!(clock, Clock::BoottimeAlarm | Clock::RealtimeAlarm), "{clock:?}");
-                println!("SKIP: {clock:?} needs CAP_WAKE_ALARM");
+                println!("SKIP: every_clock_expires_and_never_early: {clock:?} needs CAP_WAKE_ALARM");
                 continue;
             }
             timer => timer.unwrap(),
@@ -154,7 +154,7 @@ fn ticks_can_be_restored() {
     let timer = Timer::new(Clock::Monotonic).unwrap();
     match timer.set_ticks(7) {
         Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => {
-            println!("SKIP: this kernel has no CONFIG_CHECKPOINT_RESTORE");
+            println!("SKIP: ticks_can_be_restored: this kernel has no CONFIG_CHECKPOINT_RESTORE");
             return;
         }
         set => assert!(set.unwrap()),
@@ -172,4 +172,44 @@ fn handles_share_the_timer() {
     timer.set(When::After(Duration::ZERO), None).unwrap();
     assert_eq!(next(&third), Some(Event::Expired(1)));
     assert_eq!(timer.try_read().unwrap(), None);
+}
+
+#[test]
+fn an_interval_keeps_its_phase_whoever_reads_late() {
+    let timer = Timer::new(Clock::Monotonic).unwrap();
+    let period = Duration::from_millis(20);
+    let start = Clock::Monotonic.now();
+    timer.set(When::At(start + period), Some(period)).unwrap();
+    let mut count = 0;
+    for pause in [25, 1, 33, 7] {
+        std::thread::sleep(Duration::from_millis(pause));
+        let Some(Event::Expired(n)) = next(&timer) else { panic!("no expiry") };
+        count += n;
+        let elapsed = Clock::Monotonic.now() - start;
+        assert!(u128::from(count) <= elapsed.as_nanos() / period.as_nanos(), "{count} expirations in {elapsed:?}");
+        let left = timer.get().unwrap().remaining.unwrap();
+        assert!(left <= period, "{left:?}");
+    }
+    assert!(count >= 4);
+}
+
+#[test]
+fn reading_less_than_a_count_is_invalid_and_loses_nothing() {
+    let timer = Timer::new(Clock::Monotonic).unwrap();
+    timer.set(When::After(Duration::ZERO), None).unwrap();
+    assert!(wait(&timer, Ready::READ, Some(Instant::now() + MINUTE)).unwrap().is_some());
+    assert_eq!(rustix::io::read(&timer, &mut [0; 7]), Err(rustix::io::Errno::INVAL));
+    assert_eq!(timer.try_read().unwrap(), Some(Event::Expired(1)));
+}
+
+/// The kernel's own rule, which `set` keeps callers from.
+#[test]
+fn a_value_of_zero_disarms_even_with_an_interval() {
+    use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+    let timer = Timer::new(Clock::Monotonic).unwrap();
+    timer.set(When::After(MINUTE), Some(MINUTE)).unwrap();
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let raw = Itimerspec { it_interval: second, it_value: Timespec { tv_sec: 0, tv_nsec: 0 } };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &raw).unwrap();
+    assert_eq!(timer.get().unwrap().remaining, None);
 }
