@@ -1,0 +1,56 @@
+//! For each event format of the kernel: parse bytes and check what must hold of the result, whatever the bytes. Both the
+//! fuzz targets and the ordinary tests (`tests/fuzz_replay.rs`) call these.
+
+#![allow(dead_code, reason = "each fuzz target uses one of them")]
+
+use becket_sys::{fanotify, inotify, signal};
+
+/// Every format, by the name of its target and of its folder in `corpus`.
+pub(crate) const KINDS: &[(&str, fn(&[u8]))] = &[("fanotify", fanotify), ("inotify", inotify), ("signalfd", signalfd)];
+
+pub(crate) fn inotify(bytes: &[u8]) {
+    let mut events = inotify::Events::parse(bytes);
+    let mut before = bytes.len();
+    while let Some(event) = events.next() {
+        let left = events.remainder().len();
+        assert!(left + 16 <= before, "each event takes at least its head");
+        if let inotify::Event::Change(change) = &event {
+            let name = change.name.map_or(0, |name| name.len());
+            assert!(name + 16 + left <= before, "a name lies in its event");
+        }
+        let _ = format!("{:?}", event.into_owned());
+        before = left;
+    }
+    assert!(bytes.ends_with(events.remainder()));
+    assert_eq!(events.next(), None, "the end stays the end");
+}
+
+pub(crate) fn signalfd(bytes: &[u8]) {
+    let infos = signal::parse(bytes);
+    assert_eq!(infos.len(), bytes.len() / 128);
+    for (info, record) in infos.zip(bytes.chunks(128)) {
+        assert_eq!(info.as_bytes(), record);
+        let _ = (format!("{info:?} {}", info.signal()), info.uid(), info.pointer());
+    }
+}
+
+pub(crate) fn fanotify(bytes: &[u8]) {
+    let mut events = fanotify::parse(bytes);
+    let mut before = bytes.len();
+    while let Some(event) = events.next() {
+        let left = events.remainder().len();
+        assert!(left + 24 <= before, "each event takes at least its head");
+        let mut records = event.records();
+        let mut record_bytes = records.remainder().len();
+        assert!(24 + record_bytes + left <= before, "records lie in their event");
+        while let Some(record) = records.next() {
+            assert!(records.remainder().len() + 4 <= record_bytes, "each record takes at least its head");
+            record_bytes = records.remainder().len();
+            let _ = format!("{record:?}");
+        }
+        assert_eq!(records.next(), None);
+        before = left;
+    }
+    assert!(bytes.ends_with(events.remainder()));
+    assert!(events.next().is_none(), "the end stays the end");
+}
