@@ -179,6 +179,7 @@ pub(crate) struct HookEntry<S> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Ctx<S> {
+    /// Before the table, and so dropped before it: it may work on what operations own.
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) slots: Slab<Entry<S>>,
     pub(crate) heap: TimerHeap,

@@ -1,11 +1,10 @@
 //! The loop as a source of another loop.
 
-use crate::backend::{Backend, Fd, Key};
+use crate::backend::{AsFd, Backend, Fd, Key, OwnedFd};
 use crate::{Ctx, Mode, Ready};
 use becket_sys::event::Event;
 use becket_sys::timer::{Clock, Timer, When};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 

@@ -4,10 +4,11 @@
 //! An operation owns its buffer and hands it back at its end. Which one serves them is visible in
 //! [`Caps::completions`](crate::backend::Caps::completions): the backend, or helper threads.
 
+use crate::backend::{AsFd, Fd, FdNumber, OwnedFd, number};
 use std::ffi::{CString, c_char};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,7 @@ pub enum RawOp {
     /// pread(2) at `at`, or read(2) at the file's own position.
     Read {
         /// From where.
-        fd: RawFd,
+        fd: FdNumber,
         /// To where.
         buf: *mut u8,
         /// At most how many bytes.
@@ -46,7 +47,7 @@ pub enum RawOp {
     /// pwrite(2) at `at`, or write(2) at the file's own position.
     Write {
         /// To where.
-        fd: RawFd,
+        fd: FdNumber,
         /// From where.
         buf: *const u8,
         /// At most how many bytes.
@@ -57,7 +58,7 @@ pub enum RawOp {
     /// fsync(2), or fdatasync(2).
     Sync {
         /// Of what.
-        fd: RawFd,
+        fd: FdNumber,
         /// Whether metadata that reading does not need may be left out.
         data_only: bool,
     },
@@ -102,7 +103,7 @@ impl RawOp {
     pub unsafe fn perform(self) -> io::Result<usize> {
         use rustix::{fs, io as rio};
         // SAFETY: the caller promises that the descriptor is open for the time of the call.
-        let lend = |fd| unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+        let lend = |fd| unsafe { Fd::borrow_raw(fd) };
         match self {
             RawOp::Read { fd, buf, len, at } => {
                 // SAFETY: the caller promises `len` bytes at `buf`, for the time of the call and for us alone.
@@ -133,7 +134,7 @@ impl RawOp {
                 let flags = fs::OFlags::from_bits_retain(flags) | fs::OFlags::CLOEXEC;
                 let mode = fs::Mode::from_bits_retain(mode as _);
                 let fd = rio::retry_on_intr(|| fs::open(path, flags, mode))?;
-                Ok(std::os::fd::IntoRawFd::into_raw_fd(fd) as usize)
+                Ok(fd.into_raw_fd() as usize)
             }
             RawOp::Call(call) => call(),
         }
@@ -226,7 +227,7 @@ unsafe impl<F: AsFd + 'static> Operation for Read<F> {
     type Output = Transfer<F>;
 
     fn raw(&mut self) -> RawOp {
-        let fd = self.file.as_fd().as_raw_fd();
+        let fd = number(&self.file);
         RawOp::Read { fd, buf: self.buf.as_mut_ptr(), len: self.buf.len(), at: self.at }
     }
 
@@ -267,7 +268,7 @@ unsafe impl<F: AsFd + 'static> Operation for Write<F> {
     type Output = Transfer<F>;
 
     fn raw(&mut self) -> RawOp {
-        let fd = self.file.as_fd().as_raw_fd();
+        let fd = number(&self.file);
         RawOp::Write { fd, buf: self.buf.as_ptr(), len: self.buf.len(), at: self.at }
     }
 
@@ -317,7 +318,7 @@ unsafe impl<F: AsFd + 'static> Operation for Sync<F> {
     type Output = (io::Result<()>, F);
 
     fn raw(&mut self) -> RawOp {
-        RawOp::Sync { fd: self.file.as_fd().as_raw_fd(), data_only: self.data_only }
+        RawOp::Sync { fd: number(&self.file), data_only: self.data_only }
     }
 
     unsafe fn finish(self, result: io::Result<usize>) -> Self::Output {
@@ -384,11 +385,16 @@ unsafe impl Operation for Open {
 
     unsafe fn finish(self, result: io::Result<usize>) -> Self::Output {
         // SAFETY: the caller promises that this is what openat(2) returned: a new descriptor that nobody else knows.
-        result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+        result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as FdNumber) })
     }
 }
 
-/// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback.
+/// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback; when the
+/// loop is dropped first, nobody hears of it.
+///
+/// A loop has four helper threads at most, for files too: calls that block for long keep others waiting, and those that
+/// wait for each other may wait for ever. The threads block all signals, and a process that is started in one inherits
+/// that: see [`reset_sigmask`](becket_sys::signal::CommandSignalExt::reset_sigmask).
 ///
 /// ```
 /// use becket_loop::{Loop, op::Call};

@@ -49,7 +49,9 @@ fn trigger(mode: Mode) -> Trigger {
     }
 }
 
-impl Backend for Epoll {
+// SAFETY: it takes no operation, and pushes the end of none.
+#[allow(unsafe_code, reason = "a promise about operations, of which it has none")]
+unsafe impl Backend for Epoll {
     fn caps(&self) -> Caps {
         Caps { name: "epoll", edge: true, embed: true, regular_files: false, completions: Completions::HelperThreads }
     }

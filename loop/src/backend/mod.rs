@@ -16,6 +16,7 @@ pub use scripted::{Script, Scripted};
 use crate::{Mode, Ready, op::RawOp};
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +25,17 @@ pub use std::os::fd::BorrowedFd as Fd;
 
 /// What can lend a descriptor.
 pub use std::os::fd::AsFd;
+
+/// A descriptor, owned: what an operation that opens a file ends with.
+pub use std::os::fd::OwnedFd;
+
+/// A descriptor's number: how an operation names it to the system.
+pub use std::os::fd::RawFd as FdNumber;
+
+/// The number of a descriptor that is lent.
+pub(crate) fn number(fd: &impl AsFd) -> FdNumber {
+    fd.as_fd().as_raw_fd()
+}
 
 /// Names a registration to a backend: a slot of the loop's table and the generation of its content, so that an event
 /// which comes late is told from one of the slot's next owner.
@@ -260,6 +272,17 @@ impl fmt::Debug for Detach {
 /// The loop calls it from one thread, removes a descriptor before it closes it, and adds none twice. Events of
 /// removed registrations may still come: their keys are stale, and the loop drops them.
 ///
+/// # Safety
+/// At the end of an operation the loop frees what it works on, and takes its result for the system's answer: for a new
+/// descriptor, say. So an implementation promises
+///
+/// - to push [`Event::Done`] only for an operation that [`submit`](Self::submit) took, once, when the system no longer
+///   works on it, with what it returned;
+/// - to hand back from `submit` the very operation that it was given, or none;
+/// - to be dropped only when no operation is under way: its destructor waits for them.
+///
+/// One that leaves `submit` as it is and pushes only [`Event::Ready`] keeps all of that, whatever else it does.
+///
 /// ```
 /// use becket_loop::{Mode, Ready, backend::{Backend, Batch, Epoll, Event, Key}};
 /// use becket_sys::event;
@@ -274,7 +297,8 @@ impl fmt::Debug for Detach {
 /// assert!(matches!(batch.drain().next(), Some(Event::Ready { key, .. }) if key.slot() == 1));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub trait Backend {
+#[allow(unsafe_code, reason = "to implement it is to promise how operations end")]
+pub unsafe trait Backend {
     /// What this backend can do.
     fn caps(&self) -> Caps;
 

@@ -60,7 +60,9 @@ fn refuse_edges(mode: Mode) -> io::Result<()> {
     }
 }
 
-impl Backend for Poll {
+// SAFETY: it takes no operation, and pushes the end of none.
+#[allow(unsafe_code, reason = "a promise about operations, of which it has none")]
+unsafe impl Backend for Poll {
     fn caps(&self) -> Caps {
         Caps { name: "poll", edge: false, embed: false, regular_files: true, completions: Completions::HelperThreads }
     }
