@@ -5,8 +5,11 @@
 
 use becket_sys::{fanotify, inotify, signal};
 
+/// Parses bytes, and panics where what must hold does not.
+pub(crate) type Check = fn(&[u8]);
+
 /// Every format, by the name of its target and of its folder in `corpus`.
-pub(crate) const KINDS: &[(&str, fn(&[u8]))] = &[("fanotify", fanotify), ("inotify", inotify), ("signalfd", signalfd)];
+pub(crate) const KINDS: &[(&str, Check)] = &[("fanotify", fanotify), ("inotify", inotify), ("signalfd", signalfd)];
 
 pub(crate) fn inotify(bytes: &[u8]) {
     let mut events = inotify::Events::parse(bytes);
