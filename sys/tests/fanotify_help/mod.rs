@@ -1,5 +1,5 @@
 //! What the tests of fanotify share.
-#![allow(dead_code, reason = "each of them uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each of them uses a part of it")]
 
 use becket_sys::fanotify::{Builder, Event, Fanotify, Notice, Permission};
 use becket_sys::process::PidFd;
@@ -113,7 +113,10 @@ impl Helper {
     }
 
     /// Whether it still runs after some time.
-    pub fn stays(&self, time: Duration) -> bool {
+    pub fn stays(&mut self, time: Duration) -> bool {
+        if self.0.try_wait().unwrap().is_some() {
+            return false;
+        }
         let process = PidFd::of_child(&self.0).unwrap();
         process.wait_ready(Ready::READ, Some(Instant::now() + time)).unwrap().is_none()
     }
@@ -136,7 +139,7 @@ impl Helper {
     /// Its end, within bounds.
     pub fn end(&mut self) -> ExitStatus {
         drop(self.0.stdin.take());
-        readable(PidFd::of_child(&self.0).unwrap());
+        assert!(!self.stays(Duration::from_secs(20)), "it does not end");
         self.0.wait().unwrap()
     }
 

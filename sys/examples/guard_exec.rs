@@ -1,0 +1,46 @@
+//! Decides which programs may start: fanotify(7) with permission events. It guards two copies of `true`, lets a shell
+//! start both, and refuses one. Needs CAP_SYS_ADMIN.
+
+use becket_sys::fanotify::{Class, Event, Fanotify, Mask, Options, Scope, path_of};
+use becket_sys::{EventBuf, Ready};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, process};
+
+pub(crate) fn main() -> io::Result<()> {
+    let group = match Fanotify::builder().class(Class::Content).open() {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            println!("SKIP: guard_exec: needs CAP_SYS_ADMIN");
+            return Ok(());
+        }
+        group => group?,
+    };
+    let dir = env::temp_dir().join(format!("becket-guard-exec-{}", process::id()));
+    fs::create_dir(&dir)?;
+    for program in ["trusted", "other"].map(|name| dir.join(name)) {
+        fs::copy("/bin/true", &program)?;
+        group.add(Scope::Inode, &program, Mask::OPEN_EXEC_PERM, Options::empty())?;
+    }
+
+    // Who starts a guarded program waits for the answer. It must not be the thread that gives it: so a shell does.
+    let script = r#"cd "$0"; ./trusted; echo trusted $?; ./other 2> /dev/null; echo other $?"#;
+    let shell = Command::new("sh").args(["-c", script]).arg(&dir).stdout(Stdio::piped()).spawn()?;
+
+    let mut buf = EventBuf::new();
+    let mut asked = 0;
+    while asked < 2 {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        group.wait_ready(Ready::READ, Some(deadline))?.ok_or(io::ErrorKind::TimedOut)?;
+        for event in group.read_events(&mut buf)?.into_iter().flatten() {
+            let Event::Permission(permission) = event else { continue };
+            asked += 1;
+            let path = path_of(permission.file())?.unwrap_or_default();
+            let allowed = path.ends_with("trusted");
+            println!("process {:?} starts {}: {allowed}", permission.pid, path.display());
+            if allowed { permission.allow()? } else { permission.deny()? }
+        }
+    }
+    let output = shell.wait_with_output()?;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "trusted 0\nother 126\n");
+    fs::remove_dir_all(&dir)
+}
