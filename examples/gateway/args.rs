@@ -14,8 +14,8 @@ usage: gateway [OPTIONS]
 
 Publishes what serial devices say to an MQTT broker, and hands them the commands that come back.
 Each field of a line `temp=21.53 hum=40` of a device goes to becket/DEVICE/FIELD at QoS 1; messages on
-becket/DEVICE/set are written to the device as a line. A line without any field answers a command: it is no
-reading. DEVICE is the last part of the path.
+becket/DEVICE/set are written to the device as a line; they have 4096 bytes at most. A line without any field
+answers a command: it is no reading. DEVICE is the last part of the path.
 
   --serial PATH[:BAUD]     a serial device, at 115200 baud unless said; repeatable; default: a simulated one
   --broker mqtt://HOST[:PORT] | unix:PATH | embedded[:PORT] | mosquitto
@@ -25,7 +25,8 @@ reading. DEVICE is the last part of the path.
                            (the default); repeatable
   --for DURATION           end by itself after that time, such as 10s, 500ms or 2m
   --keepalive SECONDS      how often the broker must hear from us, 5 to 65535; default 30
-  --queue READINGS         how many readings wait for the broker before new ones are dropped; default 1000
+  --queue READINGS         how many readings of a device wait for the broker before its new ones are dropped;
+                           default 1000
   --help                   print this
 
 SIGINT and SIGTERM end it after what waits has gone out, at most 5 s; a second one ends it at once. SIGUSR1
@@ -50,7 +51,7 @@ pub struct Options {
     /// `None`: until a signal comes.
     pub run_for: Option<Duration>,
     pub keepalive: Duration,
-    /// How many readings wait for the broker.
+    /// How many readings of each device wait for the broker.
     pub queue: usize,
 }
 
@@ -91,7 +92,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
         match arg {
             Long("serial") => options.serial.push(serial(value(&mut parser)?)?),
             Long("broker") => options.broker = broker(&value(&mut parser)?.to_string_lossy())?,
-            Long("gpio-sysfs") => options.gpio.push(text(&mut parser, "--gpio-sysfs", gpio)?),
+            Long("gpio-sysfs") => {
+                let line = text(&mut parser, "--gpio-sysfs", gpio)?;
+                // A line has one edge that it waits for, whoever asks.
+                if options.gpio.iter().any(|other| other.number == line.number) {
+                    return Err(format!("--gpio-sysfs {}: the line is there twice", line.number));
+                }
+                options.gpio.push(line);
+            }
             Long("for") => options.run_for = Some(text(&mut parser, "--for", duration)?),
             Long("keepalive") => options.keepalive = text(&mut parser, "--keepalive", keepalive)?,
             Long("queue") => options.queue = text(&mut parser, "--queue", queue)?,
@@ -241,6 +249,7 @@ mod tests {
         assert_eq!(given, [both, GpioLine { number: 512, edge: Edge::Falling }]);
         assert!(error("--gpio-sysfs 7:up").contains("\"up\" is neither"));
         assert!(error("--gpio-sysfs x").contains("the line \"x\""));
+        assert_eq!(error("--gpio-sysfs 7:rising --gpio-sysfs 7"), "--gpio-sysfs 7: the line is there twice");
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use crate::args::SerialPort;
 use crate::line::{self, Lines};
-use crate::log::log;
+use crate::log::{Limited, log};
 use crate::report::{Pending, Report, count};
 use becket_fiber::serial::Port;
 use becket_fiber::sync::{Receiver, Sender, TrySendError};
-use becket_fiber::{is_cancelled, scope, sleep, timeout};
+use becket_fiber::{Builder, is_cancelled, scope, shield, sleep, timeout, yield_now};
 use becket_sys::SetupError;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -16,15 +16,17 @@ use std::time::Duration;
 /// How long to wait before a device is opened again: at first, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How long a device may take to accept a command.
+/// How long a device may take to begin to accept a command.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long what it has accepted may take to go out before the port is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A line of a device, on its way to the broker.
 #[derive(Debug)]
 pub struct Reading {
-    pub device: Rc<str>,
-    /// Names and values.
-    pub fields: Vec<(String, String)>,
+    /// With one field at least; taken apart no sooner than it is published, since it is smaller so.
+    pub line: String,
     /// What becomes of it is counted by this.
     pub pending: Pending,
 }
@@ -37,6 +39,7 @@ pub struct Device {
     readings: Sender<Reading>,
     commands: Receiver<String>,
     report: Rc<Report>,
+    chatter: Limited,
 }
 
 impl Device {
@@ -47,7 +50,8 @@ impl Device {
         commands: Receiver<String>,
         report: Rc<Report>,
     ) -> Device {
-        Device { name, path: port.path.clone(), baud: port.baud, readings, commands, report }
+        let chatter = Limited::new(&*name);
+        Device { name, path: port.path.clone(), baud: port.baud, readings, commands, report, chatter }
     }
 
     pub fn open(&self) -> Result<Port, SetupError> {
@@ -57,7 +61,9 @@ impl Device {
     /// Serves the open device, and opens it again whenever it hangs up, until this fiber is cancelled.
     pub fn run(&self, mut port: Port) -> io::Result<()> {
         loop {
-            match self.serve(&port) {
+            let served = self.serve(&port);
+            close(port);
+            match served {
                 Err(e) if is_cancelled(&e) => return Err(e),
                 Ok(()) => log!("{}: hung up", self.name),
                 Err(e) => log!("{}: {e}", self.name),
@@ -70,7 +76,8 @@ impl Device {
     /// Reads until the device hangs up; another fiber writes meanwhile.
     fn serve(&self, port: &Port) -> io::Result<()> {
         scope(|s| {
-            let writer = s.spawn(|| self.write_commands(port))?;
+            let name = Builder::new().name(format!("{} commands", self.name));
+            let writer = s.spawn_with(name, || self.write_commands(port))?;
             let read = self.read_lines(port);
             writer.cancel();
             read
@@ -81,31 +88,38 @@ impl Device {
         let mut lines = Lines::default();
         let mut bytes = [0; 1024];
         loop {
-            match port.read(&mut bytes)? {
-                0 => return Ok(()),
-                n => lines.feed(&bytes[..n], |line| self.take_in(line)),
+            let n = port.read(&mut bytes)?;
+            if n == 0 {
+                return Ok(());
+            }
+            lines.feed(&bytes[..n], |line| self.take_in(line));
+            if n == bytes.len() {
+                // A device that says much gives the others their turn.
+                yield_now();
             }
         }
     }
 
     fn take_in(&self, line: &str) {
         count(&self.report.lines);
-        let fields: Vec<_> = line::fields(line).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        if fields.is_empty() {
-            return log!("{}: {}", self.name, line.escape_debug());
+        if line::fields(line).next().is_none() {
+            return self.chatter.log(format_args!("{}", line.escape_debug()));
         }
-        let reading = Reading { device: self.name.clone(), fields, pending: Pending::new(&self.report) };
+        let reading = Reading { line: line.to_owned(), pending: Pending::new(&self.report) };
         if let Err(TrySendError::Full(_)) = self.readings.try_send(reading) {
-            log!("{}: a reading dropped, the queue is full", self.name);
+            self.chatter.log(format_args!("a reading dropped, the queue is full"));
         }
     }
 
     fn write_commands(&self, mut port: &Port) -> io::Result<()> {
         while let Some(command) = self.commands.recv()? {
-            match timeout(WRITE_TIMEOUT, || port.write_all(format!("{command}\n").as_bytes())) {
+            let text = format!("{command}\n");
+            // One that has begun goes on for as long as it takes: the next one would be taken for the rest of a piece.
+            let begun = timeout(WRITE_TIMEOUT, || port.write(text.as_bytes()));
+            match begun.and_then(|n| port.write_all(&text.as_bytes()[n..])) {
                 Ok(()) => count(&self.report.commands),
                 Err(e) => {
-                    log!("{}: the command {command:?} is lost: {e}", self.name);
+                    self.chatter.log(format_args!("the command {command:?} is lost: {e}"));
                     // The next ones wait until the device is open again.
                     if e.kind() != io::ErrorKind::TimedOut {
                         return Err(e);
@@ -129,4 +143,18 @@ impl Device {
             wait = (2 * wait).min(most);
         }
     }
+}
+
+/// Closes a port. Closing waits for what was not sent yet, up to half a minute, and all else with it: so wait here,
+/// where others go on, and not as long.
+fn close(port: Port) {
+    let sent = || -> io::Result<()> {
+        while port.output_queued()? > 0 {
+            sleep(Duration::from_millis(10))?;
+        }
+        Ok(())
+    };
+    // Both fail where the device is gone.
+    let _ = shield(|| timeout(CLOSE_TIMEOUT, sent));
+    let _ = port.discard_output();
 }

@@ -1,20 +1,26 @@
 //! What a device says: lines of fields.
 
-/// A line longer than this is given up, up to its end: a device at the wrong rate sends no line ends at all.
+/// A line longer than this is given up, up to its end: a device at the wrong rate sends no line ends at all. What
+/// devices and commands may hold in memory follows from it.
 pub const MAX_LINE: usize = 4096;
 
 /// The fields of a line, `name=value` separated by blanks; what is not of that form is passed over.
 ///
-/// A name becomes the last level of a topic, so it must be one: not empty, without `/`, `+`, `#` and control
-/// characters, and not `set`, which is the topic of the commands to the device.
+/// A name becomes the last level of a topic, so it must be one, and not `set`, which is the topic of the commands to
+/// the device.
 pub fn fields(line: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
     pairs.filter(|(name, _)| is_level(name) && *name != "set")
 }
 
-/// Whether `name` can be one level of a topic.
+/// Whether `name` can be one level of a topic: not empty, and without what cannot stand there.
 pub fn is_level(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| "/+#".contains(c) || c.is_control())
+    !name.is_empty() && !name.contains(is_forbidden)
+}
+
+/// Whether no level of a topic can hold the character: separators, wildcards, controls, and Unicode's noncharacters.
+pub fn is_forbidden(c: char) -> bool {
+    "/+#".contains(c) || c.is_control() || matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// Cuts a stream of bytes into lines.
@@ -64,6 +70,7 @@ mod tests {
         assert_eq!(of("a==b c= d"), [("a", "=b"), ("c", "")]);
         assert_eq!(of("ok"), []);
         assert_eq!(of("set=1 a/b=1 +=1 #=1 =1 x\u{7}=1"), []);
+        assert_eq!(of("\u{fdd0}=1 \u{1fffe}=1 \u{ffff}=1 \u{fffd}=1"), [("\u{fffd}", "1")]);
     }
 
     #[test]

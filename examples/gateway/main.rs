@@ -71,7 +71,7 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
 fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
-    let Setup { signals, broker, devices, commands, readings, gpio, simulator } = setup;
+    let Setup { signals, broker, devices, commands, gpio, simulator } = setup;
     let broker = Rc::new(broker);
     log!("broker at {}", broker.address);
     let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, commands, report.clone())?;
@@ -94,8 +94,6 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         ended
     })?;
     let m = mqtt.clone();
-    let publisher = spawn_named("publisher", move || uplink::publish(&readings, &m, &under_way))?;
-    let m = mqtt.clone();
     let confirmer = spawn_named("confirmer", move || {
         let _drained = drained;
         uplink::confirm(&unconfirmed, &m)
@@ -106,9 +104,14 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         let m = mqtt.clone();
         inputs.push(spawn_named(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m))?);
     }
-    for (device, port) in devices {
+    let mut publishers = Vec::new();
+    for (device, port, readings) in devices {
+        let (m, u, name) = (mqtt.clone(), under_way.clone(), device.name.clone());
+        let of_device = format!("{name} readings");
+        publishers.push(spawn_named(of_device, move || uplink::publish(&name, &readings, &m, &u))?);
         inputs.push(spawn_named(&*device.name.clone(), move || device.run(port))?);
     }
+    drop(under_way);
     if let Some(simulator) = simulator {
         inputs.push(spawn_named("simulator", move || simulator.run())?);
     }
@@ -126,12 +129,14 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         // Cancelled, or failed before and said so.
         let _ = input.join();
     }
-    // The devices were the last to hold the queue's other end: the publisher ends when it has emptied it, and the
-    // confirmer after it.
+    // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,
+    // and the confirmer after them.
     let _ = timeout(DRAIN, || all_drained.recv());
-    publisher.cancel();
-    confirmer.cancel();
-    let _ = (publisher.join(), confirmer.join());
+    publishers.push(confirmer);
+    publishers.iter().for_each(|outward| outward.cancel());
+    for outward in publishers {
+        let _ = outward.join();
+    }
     mqtt.close();
     let ended = events.join()?;
     let stats = with_ctx(|ctx| ctx.stats())?;

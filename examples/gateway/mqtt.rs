@@ -1,6 +1,7 @@
 //! The way to the broker and back.
 
-use crate::log::log;
+use crate::line::MAX_LINE;
+use crate::log::{Limited, log};
 use crate::report::{Report, count};
 use becket_fiber::sync::{Sender, TrySendError};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
@@ -28,6 +29,8 @@ pub struct Mqtt {
     events: Events,
     /// The way to each device's fiber, by the device's name.
     commands: HashMap<Rc<str>, Sender<String>>,
+    /// What becomes of commands, by whoever sends them.
+    refusals: Limited,
     report: Rc<Report>,
     connections: Cell<u64>,
     /// What the client has accepted and not answered yet.
@@ -53,7 +56,15 @@ impl Mqtt {
             let filter = format!("becket/{device}/set");
             client.handle().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
         }
-        Ok(Mqtt { client, events, commands, report, connections: Cell::new(0), unanswered: RefCell::default() })
+        Ok(Mqtt {
+            client,
+            events,
+            commands,
+            refusals: Limited::new("commands"),
+            report,
+            connections: Cell::new(0),
+            unanswered: RefCell::default(),
+        })
     }
 
     /// Handles what the client tells, until it is closed or gives up: then that is the error.
@@ -103,16 +114,18 @@ impl Mqtt {
     fn command(&self, message: &Message) {
         let device = message.topic.strip_prefix("becket/").and_then(|rest| rest.strip_suffix("/set"));
         let Some((device, commands)) = device.and_then(|device| self.commands.get_key_value(device)) else {
-            return log!("a message on {} is for no device", message.topic.escape_debug());
+            return self.refusals.log(format_args!("a message on {:?} is for no device", message.topic));
         };
         let Some(line) = line(&message.payload) else {
-            return log!("{device}: a command that is not one line of text is refused");
+            let refused = format_args!("{device}: one that is not one line of text, or too long, is refused");
+            return self.refusals.log(refused);
         };
-        match commands.try_send(line.to_owned()) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => log!("{device}: the command {line:?} is lost, too many wait"),
-            Err(TrySendError::Closed(_)) => log!("{device}: the command {line:?} is lost, the device is closed"),
-        }
+        let why = match commands.try_send(line.to_owned()) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => "too many wait",
+            Err(TrySendError::Closed(_)) => "the device is closed",
+        };
+        self.refusals.log(format_args!("{device}: {line:?} is lost: {why}"));
     }
 
     /// Publishes at QoS 1; waits for room where the client has none.
@@ -155,12 +168,12 @@ fn is_packet(event: &Event) -> bool {
 /// The one line of text that a command is, without its line end.
 fn line(payload: &[u8]) -> Option<&str> {
     let line = str::from_utf8(payload).ok()?.trim_end_matches(['\r', '\n']);
-    (!line.contains(char::is_control)).then_some(line)
+    (line.len() <= MAX_LINE && !line.contains(char::is_control)).then_some(line)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{MAX_LINE, line};
 
     #[test]
     fn a_command_is_one_line() {
@@ -169,5 +182,7 @@ mod tests {
         assert_eq!(line(b"blink\nblink"), None);
         assert_eq!(line(b"\0"), None);
         assert_eq!(line(b"\xff"), None);
+        assert!(line(&[b'x'; MAX_LINE]).is_some());
+        assert_eq!(line(&[b'x'; MAX_LINE + 1]), None);
     }
 }

@@ -23,10 +23,10 @@ const COMMANDS: usize = 16;
 pub struct Setup {
     pub signals: Signals,
     pub broker: Running,
-    pub devices: Vec<(Device, Port)>,
+    /// Each with what it reads.
+    pub devices: Vec<(Device, Port, Receiver<Reading>)>,
     /// The way to each device, by its name.
     pub commands: HashMap<Rc<str>, Sender<String>>,
-    pub readings: Receiver<Reading>,
     pub gpio: Vec<(Line, Edge)>,
     pub simulator: Option<Simulator>,
 }
@@ -43,7 +43,6 @@ impl Setup {
         };
         let simulated = simulator.as_ref().map(|s| SerialPort { path: s.path(), baud: 115_200 });
 
-        let (to_publish, readings) = channel(options.queue);
         let mut names = Names::default();
         let mut devices = Vec::new();
         let mut commands = HashMap::new();
@@ -51,9 +50,10 @@ impl Setup {
             let name = if simulator.is_some() { names.unique("simulated") } else { names.of_path(&port.path) };
             let (sender, receiver) = channel(COMMANDS);
             commands.insert(name.clone(), sender);
-            let device = Device::new(name, port, to_publish.clone(), receiver, report.clone());
+            let (to_publish, readings) = channel(options.queue);
+            let device = Device::new(name, port, to_publish, receiver, report.clone());
             let open = device.open().map_err(|e| e.to_string())?;
-            devices.push((device, open));
+            devices.push((device, open, readings));
         }
 
         let mut lines = Vec::new();
@@ -61,7 +61,7 @@ impl Setup {
             lines.push((gpio::open(*wanted).map_err(|e| e.to_string())?, wanted.edge));
         }
         let broker = broker::start(&options.broker)?;
-        Ok(Setup { signals, broker, devices, commands, readings, gpio: lines, simulator })
+        Ok(Setup { signals, broker, devices, commands, gpio: lines, simulator })
     }
 }
 
@@ -79,8 +79,7 @@ impl Names {
     /// After the last part of the path.
     fn of_path(&mut self, path: &Path) -> Rc<str> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let level: String =
-            name.chars().map(|c| if line::is_level(c.encode_utf8(&mut [0; 4])) { c } else { '_' }).collect();
+        let level: String = name.chars().map(|c| if line::is_forbidden(c) { '_' } else { c }).collect();
         self.unique(&level)
     }
 
@@ -104,7 +103,7 @@ mod tests {
         let mut of = |path: &str| names.of_path(Path::new(path)).to_string();
         assert_eq!(of("/dev/ttyUSB0"), "ttyUSB0");
         assert_eq!(of("/dev/other/ttyUSB0"), "ttyUSB0-2");
-        assert_eq!(of("/tmp/a+b#"), "a_b_");
+        assert_eq!(of("/tmp/a+b#\u{fdd0}\n"), "a_b___");
         assert_eq!(of("/tmp/gateway"), "gateway-2");
         assert_eq!(of("/"), "_");
     }

@@ -1,6 +1,7 @@
-//! Readings on their way out: from the queue to the client, and from there to their acknowledgement.
+//! Readings on their way out: from a device's queue to the client, and from there to their acknowledgement.
 
 use crate::device::Reading;
+use crate::line;
 use crate::log::log;
 use crate::mqtt::Mqtt;
 use crate::report::Pending;
@@ -16,21 +17,21 @@ pub struct UnderWay {
 }
 
 /// Publishes the fields of each reading to becket/DEVICE/FIELD, in order, until the queue is closed and empty. Waits
-/// while the client has no room, and lets the queue fill up meanwhile.
-pub fn publish(readings: &Receiver<Reading>, mqtt: &Mqtt, under_way: &Sender<UnderWay>) -> io::Result<()> {
-    while let Some(Reading { device, fields, pending }) = readings.recv()? {
-        let mut deliveries = Vec::with_capacity(fields.len());
-        for (name, value) in fields {
-            match mqtt.publish(format!("becket/{device}/{name}"), &value) {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(e) if is_cancelled(&e) => return Err(e),
-                Err(e) => {
-                    log!("{device}: a reading dropped: {e}");
-                    break;
-                }
-            }
+/// while the client has no room, and lets the queue fill up meanwhile. Devices take turns for the room, message by
+/// message: one that says much does not keep the others waiting.
+pub fn publish(
+    device: &str,
+    readings: &Receiver<Reading>,
+    mqtt: &Mqtt,
+    under_way: &Sender<UnderWay>,
+) -> io::Result<()> {
+    while let Some(Reading { line, pending }) = readings.recv()? {
+        let publish = |(name, value)| mqtt.publish(format!("becket/{device}/{name}"), value);
+        match line::fields(&line).map(publish).collect() {
+            Ok(deliveries) => under_way.send(UnderWay { pending, deliveries })?,
+            Err(e) if is_cancelled(&e) => return Err(e),
+            Err(e) => log!("{device}: a reading dropped: {e}"),
         }
-        under_way.send(UnderWay { pending, deliveries })?;
     }
     Ok(())
 }

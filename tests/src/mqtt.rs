@@ -112,8 +112,10 @@ impl Client {
     }
 
     fn send(&mut self, kind: u8, body: &[u8]) {
-        assert!(body.len() < 128, "one byte of length is enough for tests");
-        let packet = [&[kind, body.len() as u8], body].concat();
+        assert!(body.len() < 1 << 14, "two bytes of length are enough for tests");
+        let (low, high) = (body.len() as u8 & 0x7f, (body.len() >> 7) as u8);
+        let length: &[u8] = if high == 0 { &[low] } else { &[low | 0x80, high] };
+        let packet = [&[kind], length, body].concat();
         self.stream.write_all(&packet).expect("write to the broker");
     }
 

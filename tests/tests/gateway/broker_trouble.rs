@@ -1,7 +1,8 @@
 //! The broker dies, or freezes: readings wait, go out when it is back, and none is counted twice.
 
 use crate::{MARGIN, Sums, start};
-use becket_tests::broker::Broker;
+use becket_tests::broker::{self, Broker};
+use rustix::process::Signal;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -66,4 +67,31 @@ fn what_does_not_fit_the_queue_is_counted() {
     assert!(sums.acknowledged > 0 && sums.dropped > 5, "{sums:?}");
     assert_eq!(sums.reconnects, 0, "{sums:?}");
     sums.assert_no_delivery_twice(7);
+}
+
+#[test]
+fn a_broker_that_comes_late_gets_everything() {
+    let mut broker = Broker::start();
+    broker.kill();
+    let gateway = start(&["--for", "8s", "--broker", &broker.url()]);
+    gateway.expect_stderr("connection lost: Connection refused", MARGIN);
+    sleep(2 * SECOND);
+    broker.restart();
+    let sums = Sums::of(&gateway.finish(8 * SECOND + MARGIN));
+    assert!((30..=42).contains(&sums.readings), "{sums:?}");
+    assert_eq!((sums.acknowledged, sums.reconnects), (sums.readings, 0), "{sums:?}");
+}
+
+#[test]
+fn without_a_broker_signals_are_answered_and_what_waits_is_dropped() {
+    let gateway = start(&["--broker", &format!("mqtt://127.0.0.1:{}", broker::free_port())]);
+    gateway.expect_stderr("connection lost", MARGIN);
+    gateway.signal(Signal::USR1);
+    gateway.expect_stderr("heartbeat", MARGIN);
+    sleep(SECOND);
+    gateway.signal(Signal::TERM);
+    let asked = Instant::now();
+    let sums = Sums::of(&gateway.finish(MARGIN));
+    assert!(sums.readings >= 3 && sums.dropped == sums.readings, "{sums:?}");
+    assert!(asked.elapsed() < 15 * SECOND, "it went on for {:?}", asked.elapsed());
 }

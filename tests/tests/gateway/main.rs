@@ -4,7 +4,8 @@ mod bad_input;
 mod broker_trouble;
 mod default_run;
 mod devices;
-mod gpio;
+mod hardware;
+mod limits;
 mod signals;
 mod system_calls;
 

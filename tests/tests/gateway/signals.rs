@@ -55,7 +55,17 @@ fn sigusr1_prints_every_source_and_fiber_and_nothing_else_happens() {
     let gateway = start(&["--for", "4s"]);
     gateway.expect_stderr("connected", MARGIN);
     gateway.signal(Signal::USR1);
-    for part in ["fibers:", "signals", "simulator", "simulated", "heartbeat", "sources:", "mosquitto"] {
+    for part in [
+        "fibers:",
+        "signals",
+        "simulator",
+        "simulated",
+        "simulated commands",
+        "simulated readings",
+        "heartbeat",
+        "sources:",
+        "mosquitto",
+    ] {
         gateway.expect_stderr(part, MARGIN);
     }
     let sums = Sums::of(&gateway.finish(MARGIN));

@@ -1,11 +1,14 @@
-//! Edges of a GPIO line, on the simulated chip of the virtual machine that scripts/test-vm starts.
+//! GPIO lines and UARTs as kernels drive them, in the virtual machine that scripts/test-vm starts.
 
 use crate::{MARGIN, Sums, start};
+use becket_sys::serial::Port;
+use becket_sys::{Ready, wait};
 use becket_tests::broker::Broker;
-use becket_tests::mqtt::Client;
+use becket_tests::mqtt::{Client, Message};
 use becket_tests::program::Program;
 use rustix::process::Signal;
 use std::path::PathBuf;
+use std::time::Instant;
 use std::{env, fs};
 
 const PULLS: usize = 100;
@@ -98,4 +101,39 @@ fn lines_are_told_apart_and_only_the_edges_asked_for_are_heard_of() {
     }
     gateway.signal(Signal::INT);
     Sums::of(&gateway.finish(MARGIN));
+}
+
+#[test]
+fn a_uart_is_read_and_commanded_and_has_sent_everything_at_the_end() {
+    let Some(pair) = env::var_os("SERIAL_PAIR") else {
+        return println!("SKIP: no connected UARTs here; scripts/test-vm has two");
+    };
+    let (near, far) = pair.to_str().unwrap().split_once(':').unwrap();
+    let far = Port::open(far, 115_200).unwrap();
+    let broker = Broker::start();
+    let mut client = Client::connect(broker.port(), "observer");
+    client.subscribe("becket/ttyS1/+");
+    let gateway = start(&["--serial", near, "--broker", &broker.url()]);
+    gateway.expect_stderr("subscribed", MARGIN);
+    assert_eq!(far.try_write(b"temp=21.5 hum=40\r\n").unwrap(), Some(18));
+    for (field, value) in [("temp", "21.5"), ("hum", "40")] {
+        let message = Message { topic: format!("becket/ttyS1/{field}"), payload: value.into() };
+        assert_eq!(client.next(MARGIN), message);
+    }
+    let command = "blink".repeat(800);
+    client.publish("becket/ttyS1/set", &command);
+    let mut heard = hear(&far);
+    gateway.signal(Signal::TERM);
+    while !heard.ends_with(b"\n") {
+        heard.extend(hear(&far));
+    }
+    assert!(heard.strip_suffix(b"\n") == Some(command.as_bytes()), "{}", String::from_utf8_lossy(&heard));
+    assert_eq!(Sums::of(&gateway.finish(MARGIN)).commands, 1);
+}
+
+fn hear(port: &Port) -> Vec<u8> {
+    wait(port, Ready::READ, Some(Instant::now() + MARGIN)).unwrap().expect("more of the command");
+    let mut bytes = [0; 256];
+    let n = port.try_read(&mut bytes).unwrap().unwrap_or(0);
+    bytes[..n].to_vec()
 }
