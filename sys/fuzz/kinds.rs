@@ -3,13 +3,14 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use becket_sys::{fanotify, inotify, signal};
+use becket_sys::{fanotify, gpio, inotify, input, signal};
 
 /// Parses bytes, and panics where what must hold does not.
 pub(crate) type Check = fn(&[u8]);
 
 /// Every format, by the name of its target and of its folder in `corpus`.
-pub(crate) const KINDS: &[(&str, Check)] = &[("fanotify", fanotify), ("inotify", inotify), ("signalfd", signalfd)];
+pub(crate) const KINDS: &[(&str, Check)] =
+    &[("fanotify", fanotify), ("gpio", gpio), ("inotify", inotify), ("input", input), ("signalfd", signalfd)];
 
 pub(crate) fn inotify(bytes: &[u8]) {
     let mut events = inotify::Events::parse(bytes);
@@ -56,4 +57,48 @@ pub(crate) fn fanotify(bytes: &[u8]) {
     }
     assert!(bytes.ends_with(events.remainder()));
     assert!(events.next().is_none(), "the end stays the end");
+}
+
+/// Both formats: which of them bytes are is known from where they come.
+pub(crate) fn gpio(bytes: &[u8]) {
+    let mut edges = gpio::EdgeEvents::parse(bytes);
+    assert_eq!(edges.len(), bytes.len() / 48);
+    let mut sequence = gpio::Sequence::new();
+    for event in edges.by_ref() {
+        sequence.lost_before(&event);
+        assert_eq!(sequence.lost_before(&event), 0, "nothing is lost between an event and itself");
+    }
+    assert_eq!(edges.remainder(), &bytes[bytes.len() / 48 * 48..]);
+
+    let mut changes = gpio::InfoChanges::parse(bytes);
+    for change in changes.by_ref() {
+        let line = &change.line;
+        assert!(line.name.len() <= 32 && line.consumer.len() <= 32);
+        let _ = format!("{change:?} {:?} {:?} {:?}", line.edge(), line.bias(), line.drive());
+    }
+    assert_eq!(changes.remainder(), &bytes[bytes.len() / 288 * 288..]);
+}
+
+/// The events of each layout, through the tracker of losses.
+pub(crate) fn input(bytes: &[u8]) {
+    for layout in [input::Layout::Long64, input::Layout::Long32, input::Layout::Sparc64] {
+        let record = layout.record();
+        let mut events = input::Events::parse_as(layout, bytes);
+        assert_eq!(events.len(), bytes.len() / record);
+        let mut tracker = input::Tracker::default();
+        for event in events.by_ref() {
+            let _ = format!("{event} {event:?}");
+            if let input::Fed::Resync(time) = tracker.feed(event) {
+                let mut now = input::State::default();
+                now.apply(&event);
+                let before = tracker.state().clone();
+                let made = tracker.resync(now.clone(), time);
+                assert!(made.last().is_some_and(input::Event::is_report));
+                let mut led = before;
+                made.iter().for_each(|event| led.apply(event));
+                assert_eq!((led.keys(), led.leds(), led.switches()), (now.keys(), now.leds(), now.switches()));
+            }
+        }
+        assert_eq!(events.remainder(), &bytes[bytes.len() / record * record..]);
+    }
 }

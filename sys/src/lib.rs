@@ -41,6 +41,7 @@ pub mod event;
 pub mod fanotify;
 pub mod gpio;
 pub mod inotify;
+pub mod input;
 pub mod pipe;
 pub mod poll;
 pub mod pri;

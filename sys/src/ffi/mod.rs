@@ -2,7 +2,9 @@
 
 pub(crate) mod epoll;
 pub(crate) mod fanotify;
+pub(crate) mod gpio;
 pub(crate) mod helper;
+pub(crate) mod input;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod pty;

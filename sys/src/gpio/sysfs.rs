@@ -42,5 +42,6 @@
 mod class;
 mod line;
 
+pub use super::{Direction, Edge};
 pub use class::{Chip, Class, Export};
-pub use line::{Direction, Edge, Level, Line};
+pub use line::{Level, Line};

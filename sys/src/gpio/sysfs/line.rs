@@ -1,6 +1,7 @@
 use super::class::{Export, Unexport};
 use crate::SetupError;
 use crate::fd::owned_fd;
+use crate::gpio::{Direction, Edge};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr, write};
 use std::io;
@@ -223,15 +224,6 @@ impl From<Value> for OwnedFd {
     }
 }
 
-/// Whether a line is driven by us or by the other side; see [`Level`] for an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// An input.
-    In,
-    /// An output.
-    Out,
-}
-
 /// The voltage on the wire.
 ///
 /// ```no_run
@@ -248,17 +240,4 @@ pub enum Level {
     Low,
     /// High.
     High,
-}
-
-/// Which changes make a line ready; see [`Line`] for an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Edge {
-    /// None: the line is never ready, but for once before the first read.
-    None,
-    /// From inactive to active.
-    Rising,
-    /// From active to inactive.
-    Falling,
-    /// Either.
-    Both,
 }

@@ -1,51 +1,33 @@
-//! GPIO lines of a real kernel, moved by its simulator: what no folder can play. Runs in the virtual machine that
-//! scripts/test-vm starts.
+//! By the files of sysfs.
 
+use crate::{LONG, MOMENT, Sim};
 use becket_sys::epoll::{Epoll, Events, Trigger};
 use becket_sys::gpio::sysfs::{Class, Direction, Edge, Export, Level, Line};
 use becket_sys::{Ready, wait};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{env, fs, thread};
 
-/// More than anything takes that will happen.
-const LONG: Duration = Duration::from_secs(10);
-/// How long to look for what must not happen.
-const MOMENT: Duration = Duration::from_millis(200);
-
 struct Chip {
-    device: PathBuf,
+    sim: Sim,
     base: u32,
     class: Class,
 }
 
 impl Chip {
     fn new() -> Option<Chip> {
-        let Some(device) = env::var_os("GPIO_SIM_DEV") else {
-            eprintln!("SKIP: no simulated GPIO chip here; scripts/test-vm has one");
-            return None;
-        };
+        let sim = Sim::new()?;
         let class = Class::new();
-        let base = class.find(&env::var("GPIO_SIM_LABEL").unwrap(), 0).unwrap();
+        let base = class.find(&sim.label, 0).unwrap();
         assert_eq!(base.to_string(), env::var("GPIO_SIM_BASE").unwrap());
-        Some(Chip { device: device.into(), base, class })
+        Some(Chip { sim, base, class })
     }
 
     fn line(&self, offset: u32) -> Line {
         let line = self.class.export(self.base + offset, None).unwrap();
         assert_eq!(line.export(), Export::Exported);
-        self.pull(offset, false);
+        line.set_input().unwrap(); // it is as its last user left it
+        self.sim.pull(offset, false);
         line
-    }
-
-    fn pull(&self, offset: u32, up: bool) {
-        let text = if up { "pull-up" } else { "pull-down" };
-        fs::write(self.device.join(format!("sim_gpio{offset}/pull")), text).unwrap();
-    }
-
-    /// The voltage on the wire.
-    fn high(&self, offset: u32) -> bool {
-        fs::read_to_string(self.device.join(format!("sim_gpio{offset}/value"))).unwrap().trim_end() == "1"
     }
 }
 
@@ -72,7 +54,7 @@ fn a_line_is_ready_once_before_the_first_read_even_without_an_edge() {
     assert_eq!(now(&line), EDGE);
     assert!(!line.value().unwrap());
     assert_eq!(now(&line), None);
-    chip.pull(0, true);
+    chip.sim.pull(0, true);
     assert_eq!(never(&line), None); // no edge is set
     assert!(line.value().unwrap());
 }
@@ -89,11 +71,11 @@ fn only_the_edges_asked_for_make_a_line_ready() {
     ] {
         assert!(!line.watch(edge).unwrap());
         for (up, seen) in [(true, rising), (false, falling)] {
-            chip.pull(1, up);
+            chip.sim.pull(1, up);
             assert_eq!(if seen { soon(&line) } else { never(&line) }, if seen { EDGE } else { None }, "{edge:?}");
             assert_eq!(line.value().unwrap(), up);
             assert_eq!(now(&line), None);
-            chip.pull(1, up); // the same again is no edge
+            chip.sim.pull(1, up); // the same again is no edge
             assert_eq!(never(&line), None);
         }
     }
@@ -109,12 +91,12 @@ fn edges_that_are_not_read_are_one_and_wake_an_edge_triggered_watcher_again() {
     let mut events = Events::with_capacity(4);
     let mut woken = |within| epoll.wait(&mut events, Some(Instant::now() + within)).unwrap();
     for _ in 0..10 {
-        chip.pull(2, true);
-        chip.pull(2, false);
+        chip.sim.pull(2, true);
+        chip.sim.pull(2, false);
     }
     thread::sleep(MOMENT); // until the last of them has arrived
     assert_eq!((woken(LONG), woken(MOMENT)), (1, 0));
-    chip.pull(2, true);
+    chip.sim.pull(2, true);
     assert_eq!((woken(LONG), woken(MOMENT)), (1, 0)); // without a read in between
     assert_eq!(now(&line), EDGE);
     assert!(line.value().unwrap());
@@ -129,19 +111,19 @@ fn active_low_turns_values_and_edges_round_but_not_the_level_of_an_output() {
     line.set_active_low(true).unwrap(); // after the edge: the kernel keeps the two together
     assert!(line.active_low().unwrap());
     assert!(line.value().unwrap()); // low
-    chip.pull(3, true);
+    chip.sim.pull(3, true);
     assert_eq!(never(&line), None);
     assert!(!line.value().unwrap());
-    chip.pull(3, false);
+    chip.sim.pull(3, false);
     assert_eq!(soon(&line), EDGE);
     assert!(line.value().unwrap());
 
     line.set_edge(Edge::None).unwrap();
     line.set_output(Level::High).unwrap();
-    assert!(chip.high(3));
+    assert!(chip.sim.high(3));
     assert_eq!((line.direction().unwrap(), line.value().unwrap()), (Direction::Out, false));
     line.set_value(true).unwrap();
-    assert!(!chip.high(3));
+    assert!(!chip.sim.high(3));
     line.set_active_low(false).unwrap();
     line.set_input().unwrap();
 }
@@ -189,4 +171,29 @@ fn there_is_no_line_beyond_the_last() {
     let Some(chip) = Chip::new() else { return };
     let e = chip.class.export(chip.base + 100_000, None).unwrap_err();
     assert_eq!((e.step(), e.raw_os_error()), ("export", Some(libc::EINVAL)));
+}
+
+/// Waits for each edge before the next is made: every one must be seen.
+#[test]
+fn two_hundred_edges_are_two_hundred() {
+    let Some(chip) = Chip::new() else { return };
+    let line = chip.line(7);
+    for (edge, expected) in [(Edge::Rising, 200), (Edge::Falling, 200), (Edge::Both, 400), (Edge::None, 0)] {
+        line.watch(edge).unwrap();
+        let mut seen = 0;
+        for n in 0..400 {
+            let up = n % 2 == 0;
+            chip.sim.pull(7, up);
+            let comes = edge == Edge::Both || edge == if up { Edge::Rising } else { Edge::Falling };
+            let within = if comes { LONG } else { std::time::Duration::ZERO };
+            if wait(&line, Ready::PRI, Some(Instant::now() + within)).unwrap() == EDGE {
+                seen += 1;
+            }
+            assert_eq!(line.value().unwrap(), up);
+        }
+        thread::sleep(MOMENT); // for what should not come
+        seen += usize::from(now(&line).is_some());
+        println!("{edge:?}: {seen} of {expected}");
+        assert_eq!(seen, expected);
+    }
 }
