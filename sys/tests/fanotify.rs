@@ -3,11 +3,12 @@
 mod fanotify_help;
 
 use becket_sys::fanotify::{
-    Class, Event, Fanotify, FileId, FileSystems, FsId, Mask, Notice, OpenFlags, Options, Record, Report, Scope, path_of,
+    Class, Event, Fanotify, FileHandle, FileId, FileSystems, FsId, Mask, Notice, OpenFlags, Options, Record, Report,
+    Scope, parse, path_of,
 };
 use becket_sys::signal::Signal;
 use becket_sys::{EventBuf, Ready, wait};
-use fanotify_help::{Dir, Helper, notices, privileged, readable};
+use fanotify_help::{Dir, Helper, keep, notices, privileged, readable};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -244,8 +245,9 @@ fn an_overflow_is_an_event_and_the_last() {
         last = next;
     }
     let mut buf = EventBuf::with_capacity(1 << 16);
-    let (mut count, mut overflows) = (0, 0);
+    let (mut count, mut overflows, mut last_bytes) = (0, 0, None);
     while let Some(events) = group.read_events(&mut buf).unwrap() {
+        last_bytes = events.remainder().last_chunk::<24>().copied();
         for event in events {
             assert_eq!(overflows, 0, "the last");
             match event {
@@ -255,6 +257,9 @@ fn an_overflow_is_an_event_and_the_last() {
         }
     }
     assert_eq!((count, overflows), (limit, 1));
+    // A head alone, with no descriptor.
+    let raw = parse(&last_bytes.unwrap()).next().map(|event| (event.mask, event.fd, event.records().count()));
+    assert_eq!(raw, Some((Mask::OVERFLOW, libc::FAN_NOFD, 0)));
 
     // It goes on afterwards.
     fs::rename(&last, dir.at("b")).unwrap();
@@ -498,7 +503,9 @@ fn a_damaged_file_system_is_told_with_its_error() {
     group.add(Scope::Filesystem, &seen, Mask::FS_ERROR, Options::empty()).unwrap();
     writeln!(helper.0.stdin.as_ref().unwrap()).unwrap();
     assert_eq!(helper.line(), "aborted");
-    let [notice] = notices(&group).try_into().unwrap();
+    let mut buf = EventBuf::new();
+    let events: Vec<_> = group.read_events(&mut buf).unwrap().unwrap().collect();
+    let [Event::Notice(notice)] = &events[..] else { panic!() };
     assert_eq!(notice.mask, Mask::FS_ERROR);
     let (mut invalid, mut error) = (false, None);
     for record in notice.records() {
@@ -510,6 +517,8 @@ fn a_damaged_file_system_is_told_with_its_error() {
     }
     assert!(invalid, "it is in no file");
     assert_eq!(error, Some((libc::ESHUTDOWN, 1)));
+    drop(events);
+    keep("error", buf.as_bytes());
 }
 
 #[test]
@@ -567,7 +576,6 @@ fn handles_lead_to_files_and_paths_until_they_are_gone() {
 
 #[test]
 fn odd_handles_and_names_are_errors() {
-    use becket_sys::fanotify::{FileHandle, parse};
     if privileged("odd_handles", &Fanotify::builder()).is_none() {
         return;
     }
@@ -643,6 +651,17 @@ fn only_a_group_is_taken_for_one() {
         let Some(group) = privileged("only_a_group_is_taken_for_one", &builder) else { return };
         assert!(Fanotify::try_from(OwnedFd::from(group)).is_ok());
     }
+}
+
+#[test]
+#[allow(unsafe_code, reason = "the constructor that does not look")]
+fn who_knows_need_not_ask() {
+    let dir = Dir::new("unchecked");
+    // SAFETY: it was a group a moment ago.
+    let group = unsafe { Fanotify::from_owned_fd_unchecked(group(Report::FID).into()) };
+    group.add(Scope::Inode, &dir.0, Mask::CREATE, Options::empty()).unwrap();
+    dir.file("a", "");
+    assert_eq!(masks(&group), [Mask::CREATE]);
 }
 
 #[test]

@@ -69,6 +69,13 @@ pub fn notices(group: &Fanotify) -> Vec<Notice<'static>> {
     all
 }
 
+/// Keeps the bytes of real events where BECKET_FANOTIFY_CORPUS names a folder: the fuzzer's corpus is from there.
+pub fn keep(name: &str, bytes: &[u8]) {
+    if let Some(folder) = std::env::var_os("BECKET_FANOTIFY_CORPUS") {
+        fs::write(Path::new(&folder).join(name), bytes).unwrap();
+    }
+}
+
 pub fn soon() -> Option<Instant> {
     Some(Instant::now() + Duration::from_secs(20))
 }
