@@ -1,7 +1,7 @@
 //! pidfd_open(2) and waitid(2) as they behave at their edges.
 
-use becket_sys::process::{Child, PidFd};
-use becket_sys::signal::Signal;
+use becket_sys::process::{Change, Child, CommandProcessExt, Namespace, PidFd, Scope, WaitFor};
+use becket_sys::signal::{MaskGuard, Signal, SignalSet};
 use becket_sys::{Ready, wait};
 use rustix::fs::{OFlags, fcntl_getfl};
 use std::io::{Read, Write};
@@ -182,4 +182,225 @@ fn the_descriptor_outlives_the_object() {
 
     let file = PidFd::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
     assert_eq!(file.try_wait().unwrap_err().raw_os_error(), Some(libc::EBADF));
+}
+
+/// Stops and continuations do not make the descriptor ready, so this looks now and then.
+fn next_change(process: &PidFd, what: WaitFor) -> Change {
+    let deadline = soon().unwrap();
+    loop {
+        if let Some(change) = process.try_wait_for(what).unwrap() {
+            return change;
+        }
+        assert!(Instant::now() < deadline, "nothing happens");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn stops_continuations_and_the_end_are_told_apart() {
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap().kill_on_drop(true);
+    let process = child.pid_fd();
+    assert_eq!(process.try_wait_for(WaitFor::all()).unwrap(), None);
+    process.send_signal(Signal::STOP).unwrap();
+    let stopped = Change::Stopped(Signal::STOP);
+    assert_eq!(next_change(process, WaitFor::STOPPED), stopped);
+    assert_eq!(process.try_wait_for(WaitFor::STOPPED).unwrap(), None, "taken");
+    assert_eq!(wait(process, Ready::READ, Some(Instant::now())).unwrap(), None, "a stop is no readiness");
+    process.send_signal(Signal::CONT).unwrap();
+    assert_eq!(next_change(process, WaitFor::CONTINUED), Change::Continued);
+    process.send_signal(Signal::TERM).unwrap();
+    wait(process, Ready::READ, soon()).unwrap().unwrap();
+    let Some(Change::Ended(status)) = process.peek_for(WaitFor::all()).unwrap() else { panic!() };
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+    assert_eq!(process.try_wait_for(WaitFor::STOPPED).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+    assert_eq!(next_change(process, WaitFor::ENDED), Change::Ended(status));
+    assert_eq!(process.try_wait_for(WaitFor::all()).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+    assert_eq!(process.try_wait_for(WaitFor::empty()).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+}
+
+#[test]
+fn the_kernel_knows_number_parent_users_and_status() {
+    let mut child = Child::spawn(shell("read line; exit 6").stdin(Stdio::piped())).unwrap();
+    let process = child.pid_fd().try_clone().unwrap();
+    assert_eq!(process.pid().unwrap(), Some(child.id()));
+    assert!(!process.has_ended().unwrap());
+    let info = match process.info() {
+        Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => {
+            println!("SKIP: the_kernel_knows_number_parent_users_and_status: PIDFD_GET_INFO needs Linux 6.13");
+            return;
+        }
+        info => info.unwrap(),
+    };
+    assert_eq!((info.pid(), info.thread()), (Some(child.id()), Some(child.id())));
+    assert_eq!(info.parent(), Some(std::process::id()));
+    let me = rustix::process::getuid().as_raw();
+    let user = info.user().unwrap();
+    assert_eq!([user.real, user.effective, user.saved, user.file_system], [me; 4]);
+    assert_eq!(info.group().unwrap().real, rustix::process::getgid().as_raw());
+    assert!(info.cgroup().is_none_or(|id| id > 0));
+    assert_eq!(info.exit_status(), None);
+    assert!(info.dumped_core().is_none_or(|dumped| !dumped));
+
+    drop(child.stdin.take());
+    let status = child.wait(soon()).unwrap().unwrap();
+    assert_eq!(process.pid().unwrap(), None);
+    assert!(process.has_ended().unwrap());
+    match process.info() {
+        Ok(info) => {
+            assert_eq!(info.exit_status(), Some(status));
+            assert_eq!((info.pid(), info.parent()), (None, None));
+            assert!(info.dumped_core().is_none_or(|dumped| !dumped));
+        }
+        Err(e) => assert_eq!(e.raw_os_error(), Some(libc::ESRCH), "before Linux 6.15"),
+    }
+    let pipe = PidFd::from(OwnedFd::from(std::io::pipe().unwrap().0));
+    assert_eq!(pipe.info().unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+    assert_eq!(pipe.pid().unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn threads_have_descriptors_too() {
+    let (number, told) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        number.send(rustix::thread::gettid().as_raw_nonzero().get() as u32).unwrap();
+        let _ = ends.recv();
+    });
+    let tid = told.recv().unwrap();
+    let fd = match PidFd::open_thread(tid) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            println!("SKIP: threads_have_descriptors_too: PIDFD_THREAD needs Linux 6.9");
+            return;
+        }
+        fd => fd.unwrap(),
+    };
+    assert!(!fd.has_ended().unwrap());
+    if let Ok(info) = fd.info() {
+        assert_eq!((info.thread(), info.pid()), (Some(tid), Some(std::process::id())));
+    }
+    assert!(fd.try_wait().is_err());
+    drop(end);
+    thread.join().unwrap();
+    wait(&fd, Ready::READ, soon()).unwrap().unwrap();
+    for wrong in [0, u32::MAX] {
+        assert_eq!(PidFd::open_thread(wrong).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+}
+
+#[test]
+fn namespaces_are_those_that_proc_shows() {
+    use std::os::unix::fs::MetadataExt;
+    let me = PidFd::open(std::process::id()).unwrap();
+    let kinds = [
+        (Namespace::Cgroup, "cgroup"),
+        (Namespace::Ipc, "ipc"),
+        (Namespace::Mount, "mnt"),
+        (Namespace::Net, "net"),
+        (Namespace::Pid, "pid"),
+        (Namespace::PidForChildren, "pid_for_children"),
+        (Namespace::Time, "time"),
+        (Namespace::TimeForChildren, "time_for_children"),
+        (Namespace::User, "user"),
+        (Namespace::Uts, "uts"),
+    ];
+    let mut seen = 0;
+    for (kind, name) in kinds {
+        match (me.namespace(kind), std::fs::metadata(format!("/proc/self/ns/{name}"))) {
+            (Ok(fd), Ok(same)) => {
+                assert!(rustix::io::fcntl_getfd(&fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+                assert_eq!(std::fs::File::from(fd).metadata().unwrap().ino(), same.ino(), "{name}");
+                seen += 1;
+            }
+            (Err(e), _) if e.raw_os_error() == Some(libc::ENOTTY) => {
+                println!("SKIP: namespaces_are_those_that_proc_shows: it needs Linux 6.11");
+                return;
+            }
+            (fd, proc) => assert!(fd.is_err() && proc.is_err(), "{name}: {fd:?} {proc:?}"),
+        }
+    }
+    assert!(seen > 4, "{seen}");
+    let pipe = PidFd::from(OwnedFd::from(std::io::pipe().unwrap().0));
+    assert_eq!(pipe.namespace(Namespace::Net).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+}
+
+#[test]
+fn signals_go_to_whom_they_are_for() {
+    use std::os::unix::process::CommandExt;
+    // A shell that leads a group, with a child in it.
+    let mut command = shell("sleep 30 & echo $!; wait");
+    let mut child = Child::spawn(command.stdout(Stdio::piped()).process_group(0)).unwrap().kill_on_drop(true);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    let grandchild = PidFd::open(line.trim().parse().unwrap()).unwrap();
+    match child.pid_fd().send_signal_to(Scope::Group, Signal::TERM) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            println!("SKIP: signals_go_to_whom_they_are_for: scopes need Linux 6.9");
+            grandchild.send_signal(Signal::TERM).unwrap();
+            return;
+        }
+        sent => sent.unwrap(),
+    }
+    wait(&grandchild, Ready::READ, soon()).unwrap().unwrap();
+    assert_eq!(child.wait(soon()).unwrap().unwrap().signal(), Some(libc::SIGTERM));
+
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap();
+    let e = child.pid_fd().send_signal_to(Scope::Group, Signal::KILL).unwrap_err();
+    assert_eq!(e.raw_os_error(), Some(libc::ESRCH), "it leads no group");
+    child.pid_fd().send_signal_to(Scope::Process, Signal::KILL).unwrap();
+    assert_eq!(child.wait(soon()).unwrap().unwrap().signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_child_can_be_made_to_end_with_its_object_or_its_parent() {
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap().kill_on_drop(true);
+    let process = child.pid_fd().try_clone().unwrap();
+    drop(child);
+    assert!(process.has_ended().unwrap());
+    assert_eq!(process.try_wait().unwrap_err().raw_os_error(), Some(libc::ECHILD), "no zombie");
+
+    // Given away, the descriptor kills nobody.
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap().kill_on_drop(true);
+    let process = PidFd::from(OwnedFd::from(child));
+    assert!(!process.has_ended().unwrap());
+    process.send_signal(Signal::KILL).unwrap();
+    process.wait_ready(Ready::READ, soon()).unwrap();
+    process.try_wait().unwrap().unwrap();
+
+    // The parent is a thread: this one ends at once.
+    let child = std::thread::spawn(|| {
+        let mut command = Command::new("sleep");
+        Child::spawn(command.arg("30").signal_on_parents_end(Signal::KILL)).unwrap()
+    });
+    let child = child.join().unwrap();
+    assert_eq!(child.wait(soon()).unwrap().unwrap().signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_session_of_its_own_has_no_terminal() {
+    let mut command = shell("test $(cut -d' ' -f6 /proc/$$/stat) = $$ && ! sh -c ': < /dev/tty' 2>/dev/null");
+    assert!(Child::spawn(command.new_session()).unwrap().wait(soon()).unwrap().unwrap().success());
+}
+
+#[test]
+fn a_value_comes_along_with_a_signal() {
+    let signal = Signal::real_time(6).unwrap();
+    // Blocked in this thread, and to it the signal goes: the harness's other threads do not see it.
+    let _blocked = MaskGuard::block(signal);
+    let me = match PidFd::open_thread(rustix::thread::gettid().as_raw_nonzero().get() as u32) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            println!("SKIP: a_value_comes_along_with_a_signal: PIDFD_THREAD needs Linux 6.9");
+            return;
+        }
+        me => me.unwrap(),
+    };
+    let signals = becket_sys::signal::Signals::new(signal).unwrap();
+    for value in [7, -1, i32::MIN] {
+        me.queue_signal(signal, value).unwrap();
+    }
+    for value in [7, -1, i32::MIN] {
+        let info = signals.try_read().unwrap().unwrap();
+        assert_eq!((info.signal(), info.value(), info.code()), (signal, Some(value), libc::SI_QUEUE));
+        assert_eq!(info.pid(), Some(std::process::id()));
+    }
+    assert!(!SignalSet::pending().contains(signal));
 }

@@ -3,9 +3,10 @@ use crate::fd::owned_fd;
 use crate::signal::Signal;
 use crate::{Ready, SetupError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A child process with its [`PidFd`].
 ///
@@ -13,7 +14,7 @@ use std::time::Instant;
 /// reference; a signal never hits a process that got the child's number later.
 ///
 /// Dropping it closes its descriptors, its ends of the pipes among them. The child goes on; when it ends, it stays a
-/// zombie until this process ends too: wait for what you start.
+/// zombie until this process ends too: wait for what you start, or ask for [`kill_on_drop`](Self::kill_on_drop).
 ///
 /// ```
 /// use becket_sys::process::Child;
@@ -32,7 +33,7 @@ use std::time::Instant;
 /// ```
 #[derive(Debug)]
 pub struct Child {
-    fd: PidFd,
+    fd: Held,
     id: u32,
     /// Once the status was taken from the kernel, which gives it only once.
     status: Mutex<Option<ExitStatus>>,
@@ -74,7 +75,7 @@ impl Child {
         let id = child.id();
         match PidFd::open_child(id) {
             Ok(fd) => Ok(Child {
-                fd,
+                fd: Held { fd: Some(fd), kill: false },
                 id,
                 status: Mutex::new(None),
                 stdin: child.stdin.take(),
@@ -101,7 +102,26 @@ impl Child {
     /// The child's descriptor, for [`PidFd`]'s other methods. A status taken by [`PidFd::try_wait`] is lost to this
     /// object.
     pub fn pid_fd(&self) -> &PidFd {
-        &self.fd
+        self.fd.get()
+    }
+
+    /// Whether dropping this object ends the child by `SIGKILL` and waits for that, so that no zombie stays; false where
+    /// nobody asked. What the child has started goes on. A child that even `SIGKILL` does not end within a second, as
+    /// one that waits for a broken disk, is left to itself. Turned into a bare descriptor, it kills nobody.
+    ///
+    /// ```
+    /// use becket_sys::process::{Child, PidFd};
+    /// use std::process::Command;
+    ///
+    /// let child = Child::spawn(Command::new("sleep").arg("1000"))?.kill_on_drop(true);
+    /// let process = child.pid_fd().try_clone()?;
+    /// drop(child);
+    /// assert!(process.has_ended()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn kill_on_drop(mut self, kill: bool) -> Child {
+        self.fd.kill = kill;
+        self
     }
 
     /// The status of the child if it has ended, as often as asked; `None` while it runs. The first time, this ends
@@ -113,7 +133,7 @@ impl Child {
         // A panic cannot leave the status half written.
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if status.is_none() {
-            *status = self.fd.try_wait()?;
+            *status = self.fd.get().try_wait()?;
         }
         Ok(*status)
     }
@@ -143,12 +163,51 @@ impl Child {
     /// `ESRCH` where it has ended and its status was taken; `EPERM` where it has become another user's (a set-user-ID
     /// program).
     pub fn send_signal(&self, signal: Signal) -> io::Result<()> {
-        self.fd.send_signal(signal)
+        self.fd.get().send_signal(signal)
     }
 }
 
 impl AsRef<PidFd> for Child {
     fn as_ref(&self) -> &PidFd {
-        &self.fd
+        self.fd.get()
+    }
+}
+
+/// The descriptor, and whether to kill by it.
+#[derive(Debug)]
+struct Held {
+    /// `None` only once this was turned into an `OwnedFd`.
+    fd: Option<PidFd>,
+    kill: bool,
+}
+
+impl Held {
+    fn get(&self) -> &PidFd {
+        // Taken only by value, in the conversion below.
+        self.fd.as_ref().expect("the descriptor is there until it is given away")
+    }
+}
+
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get().as_fd()
+    }
+}
+
+impl From<Held> for OwnedFd {
+    fn from(mut held: Held) -> OwnedFd {
+        held.kill = false;
+        held.fd.take().expect("the descriptor is there until it is given away").into()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (Some(fd), true) = (&self.fd, self.kill) else { return };
+        // One whose status was taken is spared by its descriptor (ESRCH).
+        if fd.send_signal(Signal::KILL).is_ok() {
+            let _ = fd.wait_ready(Ready::READ, Some(Instant::now() + Duration::from_secs(1)));
+            let _ = fd.try_wait();
+        }
     }
 }

@@ -1,13 +1,18 @@
+use super::Info;
+use crate::Ready;
 use crate::fd::owned_fd;
 use crate::ffi;
 use crate::signal::Signal;
+use bitflags::bitflags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 use rustix::process::{pidfd_getfd, pidfd_open, waitid};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Instant;
 
 /// A process, whatever becomes of its number: pidfd_open(2).
 ///
@@ -62,6 +67,27 @@ impl PidFd {
         Ok(PidFd { fd: pidfd_open(pid, PidfdFlags::NONBLOCK)? })
     }
 
+    /// The thread that has the number `tid` now, of this or another process: gettid(2). The descriptor is readable once
+    /// that thread has ended; waiting by it fails with `ECHILD` unless it leads a child.
+    ///
+    /// # Errors
+    /// `EINVAL` from kernels before 6.9; otherwise as [`open`](Self::open).
+    ///
+    /// ```
+    /// use becket_sys::process::PidFd;
+    ///
+    /// let me = PidFd::open_thread(std::process::id())?; // the main thread's number is the process's
+    /// assert!(!me.has_ended()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "PIDFD_THREAD")]
+    pub fn open_thread(tid: u32) -> io::Result<PidFd> {
+        let tid = i32::try_from(tid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        // PIDFD_THREAD, which rustix does not have.
+        let thread = PidfdFlags::from_bits_retain(rustix::fs::OFlags::EXCL.bits());
+        Ok(PidFd { fd: pidfd_open(tid, PidfdFlags::NONBLOCK | thread)? })
+    }
+
     /// A child that the standard library started and that nobody has waited for.
     ///
     /// Its status can be taken once: by [`try_wait`](Self::try_wait) or by the methods of `child`; the other then
@@ -101,12 +127,95 @@ impl PidFd {
     }
 
     fn status(&self, options: WaitIdOptions) -> io::Result<Option<ExitStatus>> {
-        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(self.fd.as_fd()), options))?;
-        Ok(status.map(exit_status))
+        let options = options | WaitIdOptions::EXITED;
+        Ok(self.waitid(options)?.map(exit_status))
     }
 
-    /// Sends `signal` to the process: pidfd_send_signal(2).
+    /// Takes the next of what happened to a child that `what` asks for; `None` where nothing did. Of several stops and
+    /// continuations only the last is told.
+    ///
+    /// **The descriptor tells of the end only:** of a stop or continuation `SIGCHLD` tells, if anything.
+    ///
+    /// # Errors
+    /// As [`try_wait`](Self::try_wait); `EINVAL` where `what` is empty.
+    ///
+    /// ```
+    /// use becket_sys::process::{Change, PidFd, WaitFor};
+    /// use becket_sys::signal::Signal;
+    /// use becket_sys::Ready;
+    ///
+    /// let child = std::process::Command::new("sleep").arg("30").spawn()?;
+    /// let process = PidFd::of_child(&child)?;
+    /// process.send_signal(Signal::KILL)?;
+    /// process.wait_ready(Ready::READ, None)?;
+    /// let Some(Change::Ended(status)) = process.try_wait_for(WaitFor::all())? else { panic!() };
+    /// assert!(!status.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "waitid")]
+    pub fn try_wait_for(&self, what: WaitFor) -> io::Result<Option<Change>> {
+        Ok(self.waitid(what.options())?.and_then(change))
+    }
+
+    /// As [`try_wait_for`](Self::try_wait_for), and leaves it to be taken.
+    ///
+    /// # Errors
+    /// As [`try_wait_for`](Self::try_wait_for).
+    #[doc(alias = "WNOWAIT")]
+    pub fn peek_for(&self, what: WaitFor) -> io::Result<Option<Change>> {
+        Ok(self.waitid(what.options() | WaitIdOptions::NOWAIT)?.and_then(change))
+    }
+
+    fn waitid(&self, options: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {
+        let options = options | WaitIdOptions::NOHANG;
+        Ok(rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(self.fd.as_fd()), options))?)
+    }
+
+    /// Whether the process has ended, a child's status taken or not; of one that was opened by
+    /// [`open_thread`](Self::open_thread), whether that thread has.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn has_ended(&self) -> io::Result<bool> {
+        Ok(self.wait_ready(Ready::READ, Some(Instant::now()))?.is_some())
+    }
+
+    /// The number of the process, as this process sees it. `None` once its status was taken, and for a process outside
+    /// of our pid namespace. Works on every kernel that has pidfds; see [`info`](Self::info) for more.
+    ///
+    /// # Errors
+    /// `ENOENT` where `/proc` is not mounted; `InvalidData` where the descriptor is no pidfd.
+    pub fn pid(&self) -> io::Result<Option<u32>> {
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
+        let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i64>().ok());
+        // Gone is -1, and invisible is 0.
+        Ok(u32::try_from(number.ok_or(io::ErrorKind::InvalidData)?).ok().filter(|pid| *pid != 0))
+    }
+
+    /// What the kernel says of the process: numbers, users, control group, and how it ended.
+    ///
+    /// # Errors
+    /// `ENOTTY` from kernels before 6.13, and where the descriptor is no pidfd; `ESRCH` where the process has ended and
+    /// its status was taken, unless the kernel (6.15) has kept the status.
+    #[doc(alias = "PIDFD_GET_INFO")]
+    pub fn info(&self) -> io::Result<Info> {
+        Info::get(self.fd.as_fd())
+    }
+
+    /// A namespace that the process is in, as a descriptor for setns(2) or to compare; see namespaces(7).
+    ///
+    /// # Errors
+    /// `ENOTTY` from kernels before 6.13, and where the descriptor is no pidfd; `EOPNOTSUPP` where the kernel was built
+    /// without this kind; `EPERM` or `EACCES` where the caller may not look into the process (PTRACE_MODE_READ);
+    /// `ESRCH` where it has ended; `EMFILE` where no descriptor is left.
+    #[doc(alias = "PIDFD_GET_MNT_NAMESPACE")]
+    #[doc(alias = "setns")]
+    pub fn namespace(&self, which: Namespace) -> io::Result<OwnedFd> {
+        Ok(ffi::process::namespace(self.fd.as_fd(), which as u8)?)
+    }
+
+    /// Sends `signal` to the process: pidfd_send_signal(2). To one that was opened by
+    /// [`open_thread`](Self::open_thread), to that thread.
     ///
     /// Nothing happens, and it is no error, while the process has ended and its status is not yet taken.
     ///
@@ -116,7 +225,28 @@ impl PidFd {
     #[doc(alias = "pidfd_send_signal")]
     #[doc(alias = "kill")]
     pub fn send_signal(&self, signal: Signal) -> io::Result<()> {
-        ffi::process::send_signal(&self.fd, signal.as_raw())
+        ffi::process::send_signal(&self.fd, signal.as_raw(), None, 0)
+    }
+
+    /// Sends `signal` to the thread, the process, or its process group, however the descriptor was opened.
+    ///
+    /// # Errors
+    /// `EINVAL` from kernels before 6.9; otherwise as [`send_signal`](Self::send_signal).
+    #[doc(alias = "PIDFD_SIGNAL_PROCESS_GROUP")]
+    #[doc(alias = "killpg")]
+    pub fn send_signal_to(&self, scope: Scope, signal: Signal) -> io::Result<()> {
+        ffi::process::send_signal(&self.fd, signal.as_raw(), None, scope as u32)
+    }
+
+    /// Sends `signal` with an integer, which [`SigInfo::value`](crate::signal::SigInfo::value) reads. Real-time signals
+    /// queue with their values; of a standard one that is pending already, the first value stays.
+    ///
+    /// # Errors
+    /// As [`send_signal`](Self::send_signal).
+    #[doc(alias = "sigqueue")]
+    #[doc(alias = "pidfd_send_signal")]
+    pub fn queue_signal(&self, signal: Signal, value: i32) -> io::Result<()> {
+        ffi::process::send_signal(&self.fd, signal.as_raw(), Some(value), 0)
     }
 
     /// A duplicate of the descriptor that has the number `number` in that process: pidfd_getfd(2).
@@ -149,6 +279,132 @@ impl From<OwnedFd> for PidFd {
     fn from(fd: OwnedFd) -> Self {
         PidFd { fd }
     }
+}
+
+bitflags! {
+    /// What to wait for: waitid(2).
+    ///
+    /// ```
+    /// use becket_sys::process::WaitFor;
+    ///
+    /// assert!(WaitFor::all().contains(WaitFor::ENDED | WaitFor::STOPPED | WaitFor::CONTINUED));
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct WaitFor: u32 {
+        /// The child ended.
+        #[doc(alias = "WEXITED")]
+        const ENDED = WaitIdOptions::EXITED.bits();
+        /// A signal stopped the child.
+        #[doc(alias = "WSTOPPED")]
+        const STOPPED = WaitIdOptions::STOPPED.bits();
+        /// `SIGCONT` made it go on.
+        #[doc(alias = "WCONTINUED")]
+        const CONTINUED = WaitIdOptions::CONTINUED.bits();
+    }
+}
+
+impl WaitFor {
+    fn options(self) -> WaitIdOptions {
+        WaitIdOptions::from_bits_retain(self.bits())
+    }
+}
+
+/// What happened to a child.
+///
+/// ```
+/// use becket_sys::process::Change;
+/// use becket_sys::signal::Signal;
+///
+/// assert_ne!(Change::Stopped(Signal::TSTP), Change::Continued);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It ended.
+    #[doc(alias = "CLD_EXITED")]
+    Ended(ExitStatus),
+    /// This signal stopped it.
+    #[doc(alias = "CLD_STOPPED")]
+    Stopped(Signal),
+    /// It is traced by the caller, and stopped by this signal.
+    #[doc(alias = "CLD_TRAPPED")]
+    Trapped(Signal),
+    /// It goes on.
+    #[doc(alias = "CLD_CONTINUED")]
+    Continued,
+}
+
+fn change(status: WaitIdStatus) -> Option<Change> {
+    let signal = |raw: Option<i32>| Signal::from_kernel(raw.unwrap_or(0).cast_unsigned());
+    Some(match status.raw_code() {
+        libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED => Change::Ended(exit_status(status)),
+        libc::CLD_STOPPED => Change::Stopped(signal(status.stopping_signal())),
+        libc::CLD_TRAPPED => Change::Trapped(signal(status.trapping_signal())),
+        libc::CLD_CONTINUED => Change::Continued,
+        _ => return None,
+    })
+}
+
+/// Whom a signal is for.
+///
+/// ```
+/// use becket_sys::process::{PidFd, Scope};
+/// use becket_sys::signal::Signal;
+///
+/// let me = PidFd::open(std::process::id())?;
+/// me.send_signal_to(Scope::Process, Signal::CHLD)?; // ignored by default
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Scope {
+    /// The thread that the descriptor refers to; of one opened for a process, its first thread.
+    #[doc(alias = "PIDFD_SIGNAL_THREAD")]
+    Thread = 1,
+    /// The process: any of its threads.
+    #[doc(alias = "PIDFD_SIGNAL_THREAD_GROUP")]
+    Process = 2,
+    /// Every process of the group that the process leads. `ESRCH` where it leads none.
+    #[doc(alias = "PIDFD_SIGNAL_PROCESS_GROUP")]
+    Group = 4,
+}
+
+/// A kind of namespace: namespaces(7).
+///
+/// ```
+/// use becket_sys::process::{Namespace, PidFd};
+///
+/// let me = PidFd::open(std::process::id())?;
+/// match me.namespace(Namespace::User) {
+///     Ok(fd) => assert!(std::fs::File::from(fd).metadata()?.is_file()),
+///     Err(e) => assert!(matches!(e.raw_os_error(), Some(25 | 95))), // an older kernel, or one without them
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Namespace {
+    /// Control groups.
+    Cgroup = 1,
+    /// System V's and POSIX's message queues.
+    Ipc = 2,
+    /// Mounts.
+    Mount = 3,
+    /// The network.
+    Net = 4,
+    /// Numbers of processes: its own.
+    Pid = 5,
+    /// Numbers of processes: that of its future children.
+    PidForChildren = 6,
+    /// Monotonic and boot time: its own.
+    Time = 7,
+    /// Monotonic and boot time: that of its future children.
+    TimeForChildren = 8,
+    /// Users and rights.
+    User = 9,
+    /// The names of the host.
+    Uts = 10,
 }
 
 /// From the form of waitid(2) into that of wait(2), which the standard library takes.

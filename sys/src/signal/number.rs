@@ -109,7 +109,7 @@ impl Signal {
     }
 
     /// What the kernel reported, whatever it is.
-    pub(super) fn from_kernel(raw: u32) -> Signal {
+    pub(crate) fn from_kernel(raw: u32) -> Signal {
         Signal(raw as i32)
     }
 
