@@ -1,13 +1,12 @@
 //! Descriptors of this crate under async-io: in an `Async`. Byte streams read and write by `&Async<T>`.
 //!
-//! async-io has no interest in priority alone. An [`Epoll`] of this crate around the descriptor has, and is itself a
-//! descriptor to wait for.
+//! async-io has no interest in priority alone: an [`Adapter`] around such a descriptor is readable when that is urgent.
 
 mod things;
 
 use async_io::{Async, block_on};
-use becket_sys::epoll::{Epoll, Trigger};
-use becket_sys::{Ready, timer::Timer};
+use becket_sys::pri::Adapter;
+use becket_sys::timer::Timer;
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::AsFd;
@@ -27,9 +26,8 @@ pub(crate) fn main() -> io::Result<()> {
         next("event", &Async::new_nonblocking(&things.event)?, |event| event.try_read()).await?;
         next("child", &Async::new_nonblocking(&things.child)?, |child| child.try_wait()).await?;
 
-        let urgent = Epoll::new()?;
-        urgent.add(&things.urgent, 0, Ready::PRI, Trigger::empty())?;
-        next("urgent", &Async::new_nonblocking(urgent)?, |_| things.urgent.try_recv_urgent()).await
+        let urgent = Async::new_nonblocking(Adapter::new(&things.urgent)?)?;
+        next("urgent", &urgent, |adapter| adapter.get_ref().try_recv_urgent()).await
     })
 }
 

@@ -1,12 +1,11 @@
 //! Descriptors of this crate under calloop: each in a `Generic`, which owns it and lends it to its callback.
 //!
-//! calloop has no interest in priority alone. An [`Epoll`] of this crate around the descriptor has, and is itself a
-//! descriptor to wait for.
+//! calloop has no interest in priority alone: an [`Adapter`] around such a descriptor is readable when that is urgent.
 
 mod things;
 
-use becket_sys::epoll::{Epoll, Trigger};
-use becket_sys::{Ready, timer::Timer};
+use becket_sys::pri::Adapter;
+use becket_sys::timer::Timer;
 use calloop::generic::Generic;
 use calloop::{EventLoop, Interest, Mode, PostAction};
 use std::io;
@@ -24,20 +23,22 @@ pub(crate) fn main() -> io::Result<()> {
 
     // The source owns what it waits for; the callback borrows it.
     let timer = Generic::new(things.timer.try_clone()?, Interest::READ, Mode::Level);
-    handle
-        .insert_source(timer, move |_, timer, left| next(said("timer", Timer::try_read(timer))?, left))
-        .map_err(|refused| refused.error)?;
+    let insert = handle.insert_source(timer, move |_, timer, left| next(said("timer", Timer::try_read(timer))?, left));
+    insert.map_err(|refused| refused.error)?;
 
-    // What others use too is lent out, or shared by a reference count.
-    for place in 1..things.all().len() {
-        let (fd, want) = things.all()[place];
-        let set = Epoll::new()?;
-        set.add(fd, 0, if want == Ready::PRI { want } else { Ready::READ }, Trigger::empty())?;
+    let urgent = Generic::new(Adapter::new(things.urgent.try_clone()?)?, Interest::READ, Mode::Level);
+    let insert = handle.insert_source(urgent, move |_, urgent, left| {
+        next(said("urgent", Adapter::get_ref(urgent).try_recv_urgent())?, left)
+    });
+    insert.map_err(|refused| refused.error)?;
+
+    // What others use too is shared: here, all of it.
+    for place in 1..5 {
+        let fd = things.all()[place].0.as_fd().try_clone_to_owned()?;
         let things = things.clone();
-        let source = Generic::new(set, Interest::READ, Mode::Level);
-        handle
-            .insert_source(source, move |_, _, left| next(things.take(place)?, left))
-            .map_err(|refused| refused.error)?;
+        let source = Generic::new(fd, Interest::READ, Mode::Level);
+        let insert = handle.insert_source(source, move |_, _, left| next(things.take(place)?, left));
+        insert.map_err(|refused| refused.error)?;
     }
 
     things.stir()?;

@@ -67,6 +67,32 @@ impl EventBuf {
     }
 }
 
+/// What comes before the first NUL: the kernel pads names. Looks at eight bytes at a time.
+pub(crate) fn until_nul(padded: &[u8]) -> &[u8] {
+    let (words, rest) = padded.as_chunks::<8>();
+    let in_words = words.iter().enumerate().find_map(|(i, word)| {
+        // A zero byte, and none below it, borrows from its own highest bit.
+        let word = u64::from_le_bytes(*word);
+        let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+        (zeros != 0).then(|| i * 8 + zeros.trailing_zeros() as usize / 8)
+    });
+    let in_rest = || rest.iter().position(|byte| *byte == 0).map(|i| words.len() * 8 + i);
+    &padded[..in_words.or_else(in_rest).unwrap_or(padded.len())]
+}
+
+#[test]
+fn names_end_at_the_first_nul() {
+    for len in 0..40 {
+        for nul in 0..=len {
+            let mut bytes = vec![0xffu8; len];
+            for (i, byte) in bytes.iter_mut().enumerate().skip(nul) {
+                *byte = [0, 1, 0x80, 0][(i - nul) % 4];
+            }
+            assert_eq!(until_nul(&bytes).len(), nul, "{bytes:?}");
+        }
+    }
+}
+
 impl Default for EventBuf {
     fn default() -> Self {
         Self::new()

@@ -80,6 +80,7 @@ impl Event {
     ///
     /// # Errors
     /// `EINVAL` for `u64::MAX`, which the kernel reserves.
+    #[inline]
     pub fn add(&self, count: u64) -> io::Result<bool> {
         Ok(unless_blocked(write(&self.fd, &count.to_ne_bytes()))?.is_some())
     }

@@ -304,6 +304,7 @@ impl Timer {
     ///
     /// # Errors
     /// None is known for a descriptor that is a timerfd.
+    #[inline]
     pub fn try_read(&self) -> io::Result<Option<Event>> {
         let mut count = [0; 8];
         match unless_blocked(read(&self.fd, &mut count)) {

@@ -9,7 +9,7 @@ mod the_example;
 use async_io::{Async, Timer, block_on};
 use becket_sys::Ready;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use interop::{ByNestedEpoll, Case, Descriptor, Under};
+use interop::{Case, Descriptor, Under, WithAdapters};
 use std::io;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn main() {
     let _blocked = interop::block_signals();
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&AsyncIo)),
-        ("priority_kinds", || interop::priority_kinds(&ByNestedEpoll(&AsyncIo))),
+        ("priority_kinds", || interop::priority_kinds(&WithAdapters(&AsyncIo))),
         ("streams_are_async_streams_by_reference", streams_are_async_streams_by_reference),
         ("the_example", || the_example::main().unwrap()),
     ]);

@@ -9,14 +9,14 @@ mod the_example;
 use becket_sys::Ready;
 use calloop::generic::Generic;
 use calloop::{EventLoop, Interest, Mode, PostAction};
-use interop::{ByNestedEpoll, Case, Descriptor, Under};
+use interop::{Case, Descriptor, Under, WithAdapters};
 use std::time::{Duration, Instant};
 
 fn main() {
     let _blocked = interop::block_signals();
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&Calloop)),
-        ("priority_kinds", || interop::priority_kinds(&ByNestedEpoll(&Calloop))),
+        ("priority_kinds", || interop::priority_kinds(&WithAdapters(&Calloop))),
         ("the_example", || the_example::main().unwrap()),
     ]);
 }

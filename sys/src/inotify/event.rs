@@ -1,4 +1,5 @@
 use super::Mask;
+use crate::buf::until_nul;
 use std::ffi::{OsStr, OsString};
 use std::iter::FusedIterator;
 use std::num::NonZeroU32;
@@ -149,6 +150,7 @@ impl<'b> Events<'b> {
 impl<'b> Iterator for Events<'b> {
     type Item = Event<&'b OsStr>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         const OVERFLOW: Mask = Mask::from_bits_retain(libc::IN_Q_OVERFLOW);
 
@@ -163,7 +165,7 @@ impl<'b> Iterator for Events<'b> {
             return Some(Event::Overflow);
         }
         // The kernel pads the name with NULs.
-        let name = name.split(|byte| *byte == 0).next().filter(|name| !name.is_empty());
+        let name = Some(until_nul(name)).filter(|name| !name.is_empty());
         Some(Event::Change(Change {
             watch: WatchId(word(0) as i32),
             mask,

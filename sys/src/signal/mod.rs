@@ -89,6 +89,7 @@ impl Signals {
     ///
     /// # Errors
     /// None is known.
+    #[inline]
     pub fn try_read(&self) -> io::Result<Option<SigInfo>> {
         let mut record = [0; 128];
         let n = unless_blocked(read(&self.fd, &mut record))?;

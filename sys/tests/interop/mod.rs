@@ -1,13 +1,13 @@
 //! One descriptor of each kind, quiet at first, with what makes it ready and what takes that readiness away.
 
-use becket_sys::epoll::{Epoll, Trigger};
 use becket_sys::event::Event;
 use becket_sys::inotify::{Inotify, Mask, Options};
+use becket_sys::pri::Adapter;
 use becket_sys::process::Child;
 use becket_sys::signal::{MaskGuard, Signal, Signals};
 use becket_sys::timer::{Clock, Timer, When};
 use becket_sys::{Ready, pipe, pty, tcp, udp, unix, wait};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -159,37 +159,16 @@ pub(crate) fn tcp_pair() -> (tcp::Stream, tcp::Stream) {
     (a, listener.try_accept().unwrap().unwrap().0)
 }
 
+/// A loop that cannot wait for priority alone, with adapters in between.
 #[allow(dead_code, reason = "not for the loops that know priority")]
-/// For loops that cannot wait for priority alone: an epoll set of the one descriptor, which is readable when that is
-/// urgent.
-pub(crate) struct Urgent<T> {
-    set: Epoll,
-    _fd: Rc<T>,
-}
+pub(crate) struct WithAdapters<'l, L>(pub(crate) &'l L);
 
-impl<T> AsFd for Urgent<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.set.as_fd()
-    }
-}
-
-impl<T> AsRawFd for Urgent<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.set.as_raw_fd()
-    }
-}
-
-/// A loop with all cases turned into readable ones.
-#[allow(dead_code, reason = "not for the loops that know priority")]
-pub(crate) struct ByNestedEpoll<'l, L>(pub(crate) &'l L);
-
-impl<L: Under> Under for ByNestedEpoll<'_, L> {
+impl<L: Under> Under for WithAdapters<'_, L> {
     fn drive<T: Descriptor>(&self, case: Case<T>) {
         let Case { name, fd, want, fire, take } = case;
-        let set = Epoll::new().unwrap();
-        set.add(&fd, 0, want, Trigger::empty()).unwrap();
-        let inner = fd.clone();
-        let take = Rc::new(move |_: &Urgent<T>| take(&inner));
-        self.0.drive(Case { name, fd: Rc::new(Urgent { set, _fd: fd }), want: Ready::READ, fire, take });
+        assert_eq!(want, Ready::PRI);
+        let take = Rc::new(move |adapter: &Adapter<Rc<T>>| take(adapter.get_ref()));
+        let adapter = Rc::new(Adapter::new(fd).unwrap());
+        self.0.drive(Case { name, fd: adapter, want: Adapter::<Rc<T>>::READINESS.interest().unwrap(), fire, take });
     }
 }
