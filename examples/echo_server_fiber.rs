@@ -21,20 +21,20 @@ struct State {
 }
 
 fn main() -> ExitCode {
-    match Options::from_args().map_err(Into::into).and_then(|options| serve(&options)) {
-        Ok(served) => println!("{served}"),
+    let served = Options::from_args().map_err(Into::into).and_then(|options| serve(&options));
+    match served.and_then(|served| Ok(writeln!(io::stdout(), "{served}")?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("echo_server_fiber: {e}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn serve(options: &Options) -> Result<Served, Box<dyn Error>> {
     let signals = Signals::new([Signal::INT, Signal::TERM])?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     let state = Rc::new(State::default());
     let mut runtime = Runtime::new()?;
     runtime.run(|| {

@@ -26,11 +26,7 @@ pub fn open(wanted: GpioLine) -> Result<Line, SetupError> {
 pub fn run(line: &Line, edge: Edge, mqtt: &Mqtt) -> io::Result<()> {
     let topic = format!("becket/gpio/{}", line.number());
     loop {
-        let active = line.next_edge().inspect_err(|e| {
-            if !is_cancelled(e) {
-                log!("{topic}: {e}");
-            }
-        })?;
+        let active = line.next_edge()?;
         let word = match edge {
             Edge::Rising => "rising",
             Edge::Falling => "falling",

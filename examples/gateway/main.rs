@@ -25,7 +25,7 @@ use crate::mqtt::Mqtt;
 use crate::report::Report;
 use crate::setup::Setup;
 use becket_fiber::sync::channel;
-use becket_fiber::{Runtime, spawn_named, timeout, with_ctx};
+use becket_fiber::{JoinHandle, Runtime, is_cancelled, spawn_named, timeout, with_ctx};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -102,21 +102,21 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let mut inputs = Vec::new();
     for (line, edge) in gpio {
         let m = mqtt.clone();
-        inputs.push(spawn_named(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m))?);
+        inputs.push(input(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m))?);
     }
     let mut publishers = Vec::new();
     for (device, port, readings) in devices {
         let (m, u, name) = (mqtt.clone(), under_way.clone(), device.name.clone());
         let of_device = format!("{name} readings");
         publishers.push(spawn_named(of_device, move || uplink::publish(&name, &readings, &m, &u))?);
-        inputs.push(spawn_named(&*device.name.clone(), move || device.run(port))?);
+        inputs.push(input(device.name.to_string(), move || device.run(port))?);
     }
     drop(under_way);
     if let Some(simulator) = simulator {
-        inputs.push(spawn_named("simulator", move || simulator.run())?);
+        inputs.push(input("simulator".to_owned(), move || simulator.run())?);
     }
     let (m, r) = (mqtt.clone(), report.clone());
-    inputs.push(spawn_named("heartbeat", move || heartbeat::run(&m, &r))?);
+    inputs.push(input("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
 
     let cause = match options.run_for {
         Some(limit) => timeout(limit, || stopped.recv()).unwrap_or_else(|_| Some("the time is up".to_owned())),
@@ -126,7 +126,7 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     log!("{cause}: letting out what waits");
     inputs.iter().for_each(|input| input.cancel());
     for input in inputs {
-        // Cancelled, or failed before and said so.
+        // Cancelled, or failed before and said so. A panic has been told by its hook.
         let _ = input.join();
     }
     // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,
@@ -143,4 +143,13 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let (packets, lines) = (report.packets.get(), report.lines.get());
     log!("waited {} times, for {} timers, {packets} packets and {lines} lines", stats.waits, stats.timers);
     ended
+}
+
+/// Starts a fiber that runs until it is cancelled, and says so where it ends before.
+fn input(name: String, f: impl FnOnce() -> io::Result<()> + 'static) -> io::Result<JoinHandle<()>> {
+    let fiber = spawn_named(name.clone(), move || match f() {
+        Err(e) if !is_cancelled(&e) => log!("{name}: {e}"),
+        _ => {}
+    })?;
+    Ok(fiber)
 }
