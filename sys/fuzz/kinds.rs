@@ -3,14 +3,20 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use becket_sys::{fanotify, gpio, inotify, input, signal};
+use becket_sys::{fanotify, gpio, inotify, input, mounts, signal};
 
 /// Parses bytes, and panics where what must hold does not.
 pub(crate) type Check = fn(&[u8]);
 
 /// Every format, by the name of its target and of its folder in `corpus`.
-pub(crate) const KINDS: &[(&str, Check)] =
-    &[("fanotify", fanotify), ("gpio", gpio), ("inotify", inotify), ("input", input), ("signalfd", signalfd)];
+pub(crate) const KINDS: &[(&str, Check)] = &[
+    ("fanotify", fanotify),
+    ("gpio", gpio),
+    ("inotify", inotify),
+    ("input", input),
+    ("mounts", mounts),
+    ("signalfd", signalfd),
+];
 
 pub(crate) fn inotify(bytes: &[u8]) {
     let mut events = inotify::Events::parse(bytes);
@@ -100,5 +106,22 @@ pub(crate) fn input(bytes: &[u8]) {
             }
         }
         assert_eq!(events.remainder(), &bytes[bytes.len() / record * record..]);
+    }
+}
+
+pub(crate) fn mounts(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let parsed: Vec<_> = lines.map(|line| mounts::Mount::parse(line).ok()).collect();
+    for mount in parsed.iter().flatten() {
+        let options = [&mount.options, &mount.super_options];
+        let _ = (format!("{mount:?}"), options.map(|options| options.iter().count()));
+    }
+    // A table is an error where one of its lines is.
+    let table = mounts::Table::parse(bytes).ok();
+    let all: Option<Vec<_>> = parsed.into_iter().collect();
+    assert_eq!(table.as_ref().map(|table| table.iter().cloned().collect()), all);
+    if let Some(table) = table {
+        assert_eq!(mounts::Table::default().changes(&table).len(), table.iter().count());
+        assert_eq!(table.changes(&mounts::Table::default()).len(), table.iter().count());
     }
 }

@@ -11,13 +11,14 @@
 //! | | level | edge | one-shot, armed again |
 //! |---|---|---|---|
 //! | sysfs, control groups, out-of-band data, packet mode: urgent **until read** | yes | yes | yes |
-//! | mount tables, [pressure triggers](crate::psi): urgent **until looked at** | yes | yes | **loses events** |
+//! | [mount tables](crate::mounts), [pressure triggers](crate::psi): urgent **until looked at** | yes | yes | **loses events** |
 //!
 //! - Under a loop that waits level- or edge-triggered, the readiness of the adapter *is* the event of the second kind:
 //!   the look that reported it has taken it, and [`Adapter::try_ready`] then says `None`.
 //! - Under a loop that arms one-shot (async-io, `polling` by default), an event between two waits is lost: arming looks,
 //!   and throws away what it sees. Read the mount table after each arming, before each wait; then nothing is missed that
 //!   the table shows. A pressure event is lost for good, and the next comes a window later if the pressure lasts.
+//! - Registering looks, too: what changed before is not told of the second kind. Register first and read then.
 //! - A set inside a set inside a set: the kernel allows five levels.
 //! - Two adapters, or an adapter and a set, on one *open file* of the second kind share its events, each told to one of
 //!   them.
