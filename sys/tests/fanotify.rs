@@ -52,7 +52,9 @@ fn what_follows_each_other_is_one_event_with_all_bits() {
 
 #[test]
 fn a_file_comes_open_and_reading_it_is_told_to_nobody() {
-    let Some(group) = privileged("a_file_comes_open", &Fanotify::builder()) else { return };
+    let Some(group) = privileged("a_file_comes_open_and_reading_it_is_told_to_nobody", &Fanotify::builder()) else {
+        return;
+    };
     let dir = Dir::new("open");
     let path = dir.file("a", "text");
     group.add(Scope::Inode, &path, Mask::OPEN | Mask::ACCESS | Mask::CLOSE, Options::empty()).unwrap();
@@ -197,7 +199,9 @@ fn a_pidfd_is_of_the_process() {
 #[test]
 fn a_process_that_is_gone_has_no_pidfd() {
     for report in [Report::PIDFD, Report::PIDFD | Report::FD_ERROR, Report::PIDFD | Report::FID] {
-        let Some(group) = privileged("a_process_that_is_gone", &Fanotify::builder().report(report)) else { return };
+        let Some(group) = privileged("a_process_that_is_gone_has_no_pidfd", &Fanotify::builder().report(report)) else {
+            return;
+        };
         let dir = Dir::new("gone");
         let path = dir.file("a", "");
         group.add(Scope::Inode, &path, Mask::CLOSE_WRITE, Options::empty()).unwrap();
@@ -210,7 +214,9 @@ fn a_process_that_is_gone_has_no_pidfd() {
 
 #[test]
 fn a_thread_is_told_by_its_number() {
-    let Some(group) = privileged("a_thread_is_told", &Fanotify::builder().report(Report::TID)) else { return };
+    let Some(group) = privileged("a_thread_is_told_by_its_number", &Fanotify::builder().report(Report::TID)) else {
+        return;
+    };
     let dir = Dir::new("thread");
     let path = dir.file("a", "");
     group.add(Scope::Inode, &path, Mask::OPEN, Options::empty()).unwrap();
@@ -283,7 +289,9 @@ fn a_buffer_too_small_is_invalid_and_loses_nothing() {
 #[test]
 fn the_longest_event_fits_into_1024_bytes() {
     let report = Report::DFID_NAME_TARGET | Report::PIDFD;
-    let Some(group) = privileged("the_longest_event", &Fanotify::builder().report(report)) else { return };
+    let Some(group) = privileged("the_longest_event_fits_into_1024_bytes", &Fanotify::builder().report(report)) else {
+        return;
+    };
     let dir = Dir::new("longest");
     let (old, new) = ("o".repeat(255), "n".repeat(255));
     dir.file(&old, "");
@@ -425,7 +433,10 @@ fn mounted(at: &Path) -> (Helper, std::path::PathBuf) {
 #[test]
 fn mounts_and_file_systems_are_marked_as_a_whole() {
     let report = Report::DFID_NAME;
-    let Some(group) = privileged("mounts_are_marked", &Fanotify::builder().report(report).unlimited_marks()) else {
+    let Some(group) = privileged(
+        "mounts_and_file_systems_are_marked_as_a_whole",
+        &Fanotify::builder().report(report).unlimited_marks(),
+    ) else {
         return;
     };
     let dir = Dir::new("mount");
@@ -458,10 +469,16 @@ fn mounts_and_file_systems_are_marked_as_a_whole() {
 
 #[test]
 fn mounts_are_told_by_their_number() {
-    let Some(group) = privileged("mounts_are_told", &Fanotify::builder().report(Report::MNT)) else { return };
+    let Some(group) = privileged("mounts_are_told_by_their_number", &Fanotify::builder().report(Report::MNT)) else {
+        return;
+    };
     let dir = Dir::new("namespace");
-    let script = "echo ready; read x; mount -t tmpfs becket $1; echo mounted; read x; umount $1; echo done; read x";
-    let mut helper = Helper::unshared(script, &[&dir.0]);
+    let (from, to) = (dir.at("from"), dir.at("to"));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&to).unwrap();
+    let script = "echo ready; read x; mount -t tmpfs becket $1; echo mounted; read x; mount --move $1 $2; echo moved;
+        read x; umount $2; echo done; read x";
+    let mut helper = Helper::unshared(script, &[&from, &to]);
     assert_eq!(helper.line(), "ready");
     let namespace = format!("/proc/{}/ns/mnt", helper.0.id());
     let mask = Mask::MNT_ATTACH | Mask::MNT_DETACH;
@@ -477,16 +494,24 @@ fn mounts_are_told_by_their_number() {
     };
     let id = told("mounted", Mask::MNT_ATTACH);
     assert!(id > 1 << 31, "not one of the numbers that are given again");
+    assert_eq!(told("moved", Mask::MNT_ATTACH | Mask::MNT_DETACH), id);
     assert_eq!(told("done", Mask::MNT_DETACH), id);
     group.remove(Scope::MountNamespace, &namespace, mask, Options::empty()).unwrap();
-    let e = group.remove(Scope::MountNamespace, &namespace, mask, Options::empty());
-    assert_eq!(code(e), libc::ENOENT);
+    let gone = || code(group.remove(Scope::MountNamespace, &namespace, mask, Options::empty())) == libc::ENOENT;
+    assert!(gone());
+    group.add(Scope::MountNamespace, &namespace, mask, Options::empty()).unwrap();
+    group.flush(Scope::MountNamespace).unwrap();
+    assert!(gone());
     assert_eq!(code(group.add(Scope::Inode, &dir.0, Mask::OPEN, Options::empty())), libc::EINVAL);
 }
 
 #[test]
 fn a_damaged_file_system_is_told_with_its_error() {
-    let Some(group) = privileged("a_damaged_file_system", &Fanotify::builder().report(Report::FID)) else { return };
+    let Some(group) =
+        privileged("a_damaged_file_system_is_told_with_its_error", &Fanotify::builder().report(Report::FID))
+    else {
+        return;
+    };
     let dir = Dir::new("damaged");
     let image = File::create(dir.at("image")).unwrap();
     image.set_len(4 << 20).unwrap();
@@ -523,7 +548,7 @@ fn a_damaged_file_system_is_told_with_its_error() {
 
 #[test]
 fn handles_lead_to_files_and_paths_until_they_are_gone() {
-    if privileged("handles_lead_to_files", &Fanotify::builder()).is_none() {
+    if privileged("handles_lead_to_files_and_paths_until_they_are_gone", &Fanotify::builder()).is_none() {
         return;
     }
     let dir = Dir::new("handles");
@@ -576,7 +601,7 @@ fn handles_lead_to_files_and_paths_until_they_are_gone() {
 
 #[test]
 fn odd_handles_and_names_are_errors() {
-    if privileged("odd_handles", &Fanotify::builder()).is_none() {
+    if privileged("odd_handles_and_names_are_errors", &Fanotify::builder()).is_none() {
         return;
     }
     let dir = Dir::new("odd");
@@ -654,6 +679,19 @@ fn only_a_group_is_taken_for_one() {
 }
 
 #[test]
+fn a_clone_is_of_the_same_group() {
+    let dir = Dir::new("clone");
+    let group = group(Report::FID);
+    let clone = group.try_clone().unwrap();
+    clone.add(Scope::Inode, &dir.0, Mask::CREATE, Options::empty()).unwrap();
+    dir.file("a", "");
+    assert_eq!((masks(&group), masks(&clone)), (vec![Mask::CREATE], vec![]));
+    drop(group);
+    dir.file("b", "");
+    assert_eq!(masks(&clone), [Mask::CREATE]);
+}
+
+#[test]
 #[allow(unsafe_code, reason = "the constructor that does not look")]
 fn who_knows_need_not_ask() {
     let dir = Dir::new("unchecked");
@@ -667,7 +705,10 @@ fn who_knows_need_not_ask() {
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event() {
     let builder = Fanotify::builder().event_files(OpenFlags::READ_WRITE);
-    let Some(failing) = privileged("a_file_that_cannot_be_opened", &builder) else { return };
+    let Some(failing) = privileged("a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event", &builder)
+    else {
+        return;
+    };
     let telling = builder.report(Report::FD_ERROR).open().unwrap();
     let dir = Dir::new("busy");
     let program = dir.program("sleep");
@@ -694,7 +735,7 @@ fn parts_that_do_not_go_together_are_invalid() {
     assert_eq!(code(open(Report::NAME)), libc::EINVAL);
     assert_eq!(code(open(Report::DFID_NAME | Report::TARGET_FID)), libc::EINVAL);
     assert_eq!(code(open(Report::FID | Report::from_bits_retain(1 << 20))), libc::EINVAL);
-    if privileged("parts_that_do_not_go_together", &Fanotify::builder()).is_some() {
+    if privileged("parts_that_do_not_go_together_are_invalid", &Fanotify::builder()).is_some() {
         assert_eq!(code(open(Report::FID | Report::MNT)), libc::EINVAL);
         let content = Fanotify::builder().class(Class::Content).report(Report::FID);
         assert_eq!(code(content.open()), libc::EINVAL);

@@ -220,7 +220,12 @@ fn captured() -> Vec<(&'static str, Vec<u8>)> {
         use_files();
         all.push((name, bytes_of(&group)));
     }
-    let Some(group) = privileged("some captures", &Fanotify::builder().report(Report::MNT)) else { return all };
+    let Some(group) = privileged(
+        "captured_events_are_whole_and_their_mutations_harmless (in part)",
+        &Fanotify::builder().report(Report::MNT),
+    ) else {
+        return all;
+    };
     let script = "read x; mount -t tmpfs becket $1; umount $1; echo done; read x";
     let mut helper = Helper::unshared(&format!("echo ready; {script}"), &[&dir.0]);
     helper.line();

@@ -6,6 +6,7 @@ mod fanotify_help;
 use becket_sys::EventBuf;
 use becket_sys::fanotify::{Class, Event, Fanotify, FileId, FileSystems, Mask, Options, Report, Scope};
 use fanotify_help::{Dir, Helper, privileged, readable};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -56,23 +57,30 @@ fn flood(test: &str, report: Report) {
 
 #[test]
 fn a_flood_with_files_and_pidfds_leaves_nothing_open() {
-    flood("flood_pidfd", Report::PIDFD);
+    flood("a_flood_with_files_and_pidfds_leaves_nothing_open", Report::PIDFD);
 }
 
 #[test]
 fn a_flood_with_handles_and_pidfds_leaves_nothing_open() {
-    flood("flood_fid_pidfd", Report::PIDFD | Report::DFID_NAME_TARGET | Report::FD_ERROR);
+    flood(
+        "a_flood_with_handles_and_pidfds_leaves_nothing_open",
+        Report::PIDFD | Report::DFID_NAME_TARGET | Report::FD_ERROR,
+    );
 }
 
 #[test]
 fn a_flood_with_files_leaves_nothing_open() {
-    flood("flood_files", Report::empty());
+    flood("a_flood_with_files_leaves_nothing_open", Report::empty());
 }
 
 #[test]
 fn descriptors_are_there_as_long_as_the_event() {
     let _turn = turn();
-    let Some(group) = privileged("descriptors_are_there", &Fanotify::builder().report(Report::PIDFD)) else { return };
+    let Some(group) =
+        privileged("descriptors_are_there_as_long_as_the_event", &Fanotify::builder().report(Report::PIDFD))
+    else {
+        return;
+    };
     let dir = Dir::new("held");
     let path = dir.file("a", "");
     group.add(Scope::Inode, &path, Mask::OPEN, Options::empty()).unwrap();
@@ -116,11 +124,74 @@ fn an_overflow_has_nothing_to_close() {
     assert_eq!((overflows, open_descriptors()), (1, before));
 }
 
+/// All descriptors that this process may have but `left`.
+struct Full(Vec<File>, Rlimit);
+
+impl Full {
+    fn but(left: usize) -> Full {
+        let limit = getrlimit(Resource::Nofile);
+        let current = Some(open_descriptors() as u64 + 20);
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+        let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        files.truncate(files.len() - left);
+        Full(files, limit)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.1).unwrap();
+    }
+}
+
+#[test]
+fn where_no_descriptor_is_left_the_event_or_the_read_says_so() {
+    let _turn = turn();
+    let dir = Dir::new("full");
+    let path = dir.file("a", "");
+    let code = |e: &io::Error| e.raw_os_error();
+    for report in [Report::PIDFD, Report::PIDFD | Report::FD_ERROR] {
+        let Some(group) = privileged(
+            "where_no_descriptor_is_left_the_event_or_the_read_says_so",
+            &Fanotify::builder().report(report),
+        ) else {
+            return;
+        };
+        group.add(Scope::Inode, &path, Mask::OPEN, Options::empty()).unwrap();
+        let before = open_descriptors();
+        let read = |left| {
+            File::open(&path).unwrap();
+            let _full = Full::but(left);
+            let result = group.try_read().map(|events| events.unwrap().pop().unwrap());
+            result.map(|event| match event {
+                Event::Notice(notice) => (notice.file.unwrap(), notice.process.unwrap()),
+                other => panic!("{other:?}"),
+            })
+        };
+        let tells = report.contains(Report::FD_ERROR);
+        match read(0) {
+            Err(e) => assert_eq!((tells, code(&e)), (false, Some(libc::EMFILE))),
+            Ok((Err(file), Err(process))) => {
+                assert!(tells);
+                assert_eq!((code(&file), code(&process)), (Some(libc::EMFILE), Some(libc::EMFILE)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(open_descriptors(), before);
+        let (file, process) = read(1).unwrap();
+        assert_eq!(code(&process.unwrap_err()), tells.then_some(libc::EMFILE));
+        assert!(file.is_ok());
+        drop(file);
+        assert_eq!(open_descriptors(), before);
+        assert!(group.try_read().unwrap().is_none());
+    }
+}
+
 #[test]
 fn permissions_close_after_their_answer() {
     let _turn = turn();
     let builder = Fanotify::builder().class(Class::Content).report(Report::PIDFD);
-    let Some(group) = privileged("permissions_close", &builder) else { return };
+    let Some(group) = privileged("permissions_close_after_their_answer", &builder) else { return };
     let dir = Dir::new("permission");
     let path = dir.file("a", "");
     group.add(Scope::Inode, &path, Mask::OPEN_PERM, Options::empty()).unwrap();

@@ -63,6 +63,13 @@ fn what_needs_privileges_is_refused() {
         group.add(Scope::Inode, &dir, Mask::OPEN | Mask::ONDIR, Options::empty()).unwrap();
         group.flush(Scope::Inode).unwrap();
 
+        // Of mounts too, a group alone is for everybody.
+        if let Ok(group) = open(Report::MNT).open() {
+            let mask = Mask::MNT_ATTACH;
+            let result = group.add(Scope::MountNamespace, "/proc/self/ns/mnt", mask, Options::empty());
+            assert_eq!(code(result), Some(libc::EPERM));
+        }
+
         let mut file_systems = FileSystems::new();
         file_systems.add(&dir).unwrap();
         assert_eq!(code(file_systems.path(&FileId::of("/").unwrap())), Some(libc::EPERM));

@@ -210,11 +210,11 @@ impl Builder {
     /// Opens the group: fanotify_init(2).
     ///
     /// # Errors
-    /// `EPERM` without CAP_SYS_ADMIN for anything but [`Class::Notification`] with [`Report::FID`] or
-    /// [`Report::DIR_FID`] (and [`Report::NAME`], [`Report::TARGET_FID`]), and without CAP_AUDIT_WRITE for
-    /// [`audit`](Self::audit). `EINVAL` where the parts do not go together, or the kernel does not know one of them.
-    /// `EMFILE` where the user has as many groups as /proc/sys/fs/fanotify/max_user_groups allows (128), or no
-    /// descriptor is left; `ENFILE`; `ENOMEM`. `ENOSYS` from kernels without CONFIG_FANOTIFY.
+    /// `EPERM` without CAP_SYS_ADMIN for anything but [`Class::Notification`] with [`Report::FID`],
+    /// [`Report::DIR_FID`] (and [`Report::NAME`], [`Report::TARGET_FID`]) or [`Report::MNT`], and without
+    /// CAP_AUDIT_WRITE for [`audit`](Self::audit). `EINVAL` where the parts do not go together, or the kernel does not
+    /// know one of them. `EMFILE` where the user has as many groups as /proc/sys/fs/fanotify/max_user_groups allows
+    /// (128), or no descriptor is left; `ENFILE`; `ENOMEM`. `ENOSYS` from kernels without CONFIG_FANOTIFY.
     #[doc(alias = "fanotify_init")]
     pub fn open(&self) -> io::Result<Fanotify> {
         let class = match self.class {

@@ -120,6 +120,14 @@ impl Fanotify {
         Fanotify { on_drop, ..self }
     }
 
+    /// A second handle to the same group, with the same answer on drop. Each event is read by one of the two.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Fanotify> {
+        Ok(Fanotify { fd: self.fd.try_clone()?, on_drop: self.on_drop })
+    }
+
     /// Marks what is at `path` for what `mask` says, besides what it is marked for already: fanotify_mark(2).
     ///
     /// # Errors
@@ -202,8 +210,8 @@ impl Fanotify {
     /// Removes all marks of this scope.
     ///
     /// # Errors
-    /// `EPERM` without CAP_SYS_ADMIN for another scope than [`Scope::Inode`]. `EINVAL` for
-    /// [`Scope::MountNamespace`], whose marks are removed one by one.
+    /// `EPERM` without CAP_SYS_ADMIN for another scope than [`Scope::Inode`]. `EINVAL` for a scope that the kernel
+    /// does not know.
     #[doc(alias = "FAN_MARK_FLUSH")]
     pub fn flush(&self, scope: Scope) -> io::Result<()> {
         // The kernel wants a path that it can look up.

@@ -103,8 +103,8 @@ pub struct AuditRule {
 /// Somebody waits for an answer: it can be given once.
 ///
 /// Dropping it answers as [`Builder::on_drop`](super::Builder::on_drop) says, and closes its descriptors. Whoever
-/// waits does so until then, unless it is killed (SIGKILL); when the last descriptor of the group is closed, all who
-/// wait are allowed. It may go to another thread; see
+/// waits does so until then (do not [`forget`](std::mem::forget) it), unless it is killed (SIGKILL); when the last
+/// descriptor of the group is closed, all who wait are allowed. It may go to another thread; see
 /// [`read_events_shared`](super::Fanotify::read_events_shared) for those that outlive the group's borrow.
 ///
 /// ```

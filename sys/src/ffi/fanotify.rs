@@ -159,6 +159,11 @@ impl GroupFd {
         }
     }
 
+    pub(crate) fn try_clone(&self) -> io::Result<GroupFd> {
+        // The invariant of the type: a duplicate is of the same group.
+        Ok(GroupFd(self.0.try_clone()?))
+    }
+
     /// fanotify_mark(2). Without a directory, paths start at the current one.
     pub(crate) fn mark(&self, flags: u32, mask: u64, dir: Option<BorrowedFd<'_>>, path: Option<&Path>) -> Result<()> {
         let path = path.map(|path| CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)).transpose()?;

@@ -48,12 +48,12 @@ impl Drop for Dir {
 
 /// Opens a group that needs privileges; `None`, and a word on it, without.
 pub fn privileged(test: &str, builder: &Builder) -> Option<Fanotify> {
-    match builder.open() {
+    match Fanotify::builder().open() {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             println!("SKIP: {test}: no CAP_SYS_ADMIN");
             None
         }
-        group => Some(group.unwrap()),
+        _ => Some(builder.open().unwrap()),
     }
 }
 
