@@ -11,7 +11,9 @@ use std::time::Instant;
 /// A loop's descriptor for another loop: readable whenever the loop has anything to do, timers and deferred work
 /// included. The other loop then calls [`turn`](crate::Loop::turn) with a time of zero.
 ///
-/// Dropping it closes the descriptor; the loop itself goes on.
+/// Dropping it closes the descriptor; the loop itself goes on. A loop that was asked to [exit](Ctx::exit) has something
+/// to do until [`run`](crate::Loop::run) returns the code: who steps it looks at [`exit_code`](Ctx::exit_code), and
+/// takes it out of the other loop then.
 ///
 /// ```
 /// use becket_loop::{Loop, Mode, Next, Ready};

@@ -3,6 +3,7 @@
 use crate::backend::Key;
 use crate::op::RawOp;
 use crate::remote::Bell;
+use becket_sys::signal::{MaskGuard, SignalSet};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -53,6 +54,9 @@ impl Pool {
         self.shared.work.notify_one();
         if more {
             let shared = Arc::clone(&self.shared);
+            // A signal that the process takes by descriptor must not be delivered to it: it inherits this mask, and is
+            // without it at no time.
+            let _mask = MaskGuard::block(SignalSet::all());
             match thread::Builder::new().name("becket-helper".into()).spawn(move || serve(&shared)) {
                 Ok(thread) => self.threads.push(thread),
                 Err(e) if self.threads.is_empty() => self.refuse(key, e),
@@ -91,7 +95,7 @@ impl Pool {
         drop(state);
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            thread.join().expect("helper threads catch panics");
+            let _ = thread.join(); // one that a waker's panic ended is not under way either
         }
         cancelled
     }
@@ -104,8 +108,6 @@ impl Drop for Pool {
 }
 
 fn serve(shared: &Shared) {
-    // A signal that the process takes by descriptor must not be delivered here.
-    let _mask = becket_sys::signal::MaskGuard::block(becket_sys::signal::SignalSet::all());
     let mut state = shared.lock();
     loop {
         if let Some((key, op)) = state.queue.pop_front() {
@@ -115,9 +117,9 @@ fn serve(shared: &Shared) {
             let perform = || unsafe { op.perform() };
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(perform));
             let result = result.unwrap_or_else(|_| Err(io::Error::other("the operation panicked")));
+            shared.lock().done.push((key, result));
+            shared.bell.ring(); // a backend's own waker may be anybody's code: not under the lock
             state = shared.lock();
-            state.done.push((key, result));
-            shared.bell.ring();
         } else if state.closed {
             return;
         } else {
