@@ -125,7 +125,10 @@ fn an_overflow_has_nothing_to_close() {
 }
 
 /// All descriptors that this process may have but `left`.
-struct Full(Vec<File>, Rlimit);
+struct Full {
+    _files: Vec<File>,
+    limit: Rlimit,
+}
 
 impl Full {
     fn but(left: usize) -> Full {
@@ -134,13 +137,13 @@ impl Full {
         setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
         let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         files.truncate(files.len() - left);
-        Full(files, limit)
+        Full { _files: files, limit }
     }
 }
 
 impl Drop for Full {
     fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.1).unwrap();
+        setrlimit(Resource::Nofile, self.limit).unwrap();
     }
 }
 

@@ -390,11 +390,3 @@ fn bytes_that_were_read_elsewhere_are_taken_once() {
         assert_eq!(reader.end().success(), answered);
     }
 }
-
-#[path = "../examples/guard_exec.rs"]
-mod guard_exec;
-
-#[test]
-fn the_example_keeps_a_program_from_starting() {
-    guard_exec::main().unwrap();
-}

@@ -18,12 +18,12 @@ use std::sync::Arc;
 /// let path = std::env::temp_dir().join(format!("becket-fanotify-event-{}", std::process::id()));
 /// std::fs::write(&path, "")?;
 /// let group = Fanotify::builder().report(Report::FID).open()?;
-/// group.add(Scope::Inode, &path, Mask::MODIFY | Mask::CLOSE_WRITE, Options::empty())?;
+/// group.add(Scope::Inode, &path, Mask::OPEN | Mask::MODIFY, Options::empty())?;
 /// std::fs::write(&path, "text")?;
 /// for event in group.try_read()?.unwrap() {
 ///     match event {
 ///         Event::Notice(notice) => {
-///             assert!(notice.mask.contains(Mask::MODIFY | Mask::CLOSE_WRITE)); // two in one
+///             assert!(notice.mask.contains(Mask::OPEN | Mask::MODIFY)); // two in one
 ///             assert_eq!(notice.pid, Some(std::process::id()));
 ///         }
 ///         Event::Permission(permission) => permission.allow()?,

@@ -1,4 +1,7 @@
 //! What the tests of fanotify share.
+//!
+//! Where tests run in threads of one process, a child that one of them starts has, for a moment, all descriptors of the
+//! others: a file is not always closed when it is dropped. So they wait for what comes of closing.
 #![allow(dead_code, unreachable_pub, reason = "each of them uses a part of it")]
 
 use becket_sys::fanotify::{Builder, Event, Fanotify, Notice, Permission};
@@ -35,7 +38,9 @@ impl Dir {
     /// A copy of a program in it, to be executed.
     pub fn program(&self, name: &str) -> PathBuf {
         let original = ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|path| path.exists());
-        fs::copy(original.unwrap(), self.at(name)).unwrap();
+        // Not by this process: a child that another test has just forked would hold the copy open for writing.
+        let copied = Command::new("cp").arg(original.unwrap()).arg(self.at(name)).status().unwrap();
+        assert!(copied.success());
         self.at(name)
     }
 }
