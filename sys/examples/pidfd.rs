@@ -1,5 +1,5 @@
-//! Children without SIGCHLD: three of them, each waited for by its own descriptor, one stopped and continued, one that is
-//! killed with its object; and what the kernel tells of this process.
+//! Children without SIGCHLD: three of them, each waited for by its own descriptor, one stopped and continued, one that
+//! is killed with its object; and what the kernel tells of this process.
 
 use becket_sys::poll::Poll;
 use becket_sys::process::{Change, Child, CommandProcessExt, PidFd, WaitFor};

@@ -1,5 +1,5 @@
-//! Calls on pidfds that rustix has in part, or not: pidfd_send_signal(2) with its details, the ioctls of pidfs, and what
-//! a child does between fork and exec.
+//! Calls on pidfds that rustix has in part, or not: pidfd_send_signal(2) with its details, the ioctls of pidfs, and
+//! what a child does between fork and exec.
 
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::io;

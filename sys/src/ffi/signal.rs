@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
@@ -37,6 +37,12 @@ pub(crate) fn signalfd(set: u64) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us, so nobody else closes it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn change_signalfd(fd: BorrowedFd<'_>, set: u64) -> io::Result<()> {
+    // SAFETY: the set lives until the call returns; the descriptor is open, and of another kind the call refuses it.
+    let result = unsafe { libc::signalfd(fd.as_raw_fd(), &to_libc(set), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Changes the calling thread's mask; returns the one before. It cannot fail: `how` is one of the three known words.
@@ -78,6 +84,34 @@ pub(crate) fn discard_pending(set: u64) -> bool {
 pub(crate) fn raise(signal: i32) -> io::Result<()> {
     // SAFETY: no memory is passed. A number that is no signal is refused with EINVAL.
     if unsafe { libc::raise(signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Raises the signal with its default action, unblocked for the moment.
+pub(crate) fn act_by_default(signal: i32, bit: u64) -> io::Result<()> {
+    if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+        return raise(signal); // nobody can change these
+    }
+    // SAFETY: both structs are plain integers and a function's address, for which zero is valid, and SIG_DFL is 0; they
+    // outlive the calls. What is put back at the end is what the first call has found.
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        let mut old: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, &default, &mut old) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let raised = raise(signal);
+        let before = change(libc::SIG_UNBLOCK, bit);
+        if before & bit != 0 {
+            block(bit);
+        }
+        libc::sigaction(signal, &old, ptr::null_mut());
+        raised
+    }
 }
 
 pub(crate) fn queue(pid: i32, signal: i32, value: i32) -> io::Result<()> {

@@ -105,9 +105,9 @@ impl Child {
         self.fd.get()
     }
 
-    /// Whether dropping this object ends the child by `SIGKILL` and waits for that, so that no zombie stays; false where
-    /// nobody asked. What the child has started goes on. A child that even `SIGKILL` does not end within a second, as
-    /// one that waits for a broken disk, is left to itself. Turned into a bare descriptor, it kills nobody.
+    /// Whether dropping this object ends the child by `SIGKILL` and waits for that, so that no zombie stays; false
+    /// where nobody asked. What the child has started goes on. A child that even `SIGKILL` does not end within a
+    /// second, as one that waits for a broken disk, is left to itself. Turned into a bare descriptor, it kills nobody.
     ///
     /// ```
     /// use becket_sys::process::{Child, PidFd};

@@ -8,11 +8,13 @@
 //!
 //! - **A number is not a process.** Between reading one from a file and opening it, the process may have ended and the
 //!   number be another's. Only of a child that nobody has waited for it is certain.
-//! - **Ended is not gone.** A child stays a zombie until its status is taken; signals to it are dropped without an error.
+//! - **Ended is not gone.** A child stays a zombie until its status is taken; signals to it are dropped without an
+//!   error.
 //! - **Stops and continuations** do not make the descriptor readable.
-//! - **A process is ended when its last thread is.** While the first thread has ended and others run, it is not readable.
-//! - **Descriptors are inherited by nobody** unless they are put into the child on purpose; those of a third process are
-//!   to be had by [`PidFd::get_fd`].
+//! - **A process is ended when its last thread is.** While the first thread has ended and others run, it is not
+//!   readable.
+//! - **Descriptors are inherited by nobody** unless they are put into the child on purpose; those of a third process
+//!   are to be had by [`PidFd::get_fd`].
 //! - While `SIGCHLD` is ignored, children leave no status: waiting fails with `ECHILD`.
 
 mod child;

@@ -1,6 +1,9 @@
 use super::Signal;
+use crate::Ready;
 use std::fmt;
 use std::mem::offset_of;
+use std::os::fd::RawFd;
+use std::time::Duration;
 
 const SIZE: usize = size_of::<libc::signalfd_siginfo>();
 
@@ -76,6 +79,57 @@ impl SigInfo {
     /// several ended: use a [`PidFd`](crate::process::PidFd) for each.
     pub fn status(&self) -> Option<i32> {
         self.is_of_child().then(|| field!(self, ssi_status, i32))
+    }
+
+    /// With SIGCHLD, the processor time that the child has used, its own and the kernel's for it: in steps of 10 ms.
+    #[doc(alias = "si_utime")]
+    #[doc(alias = "si_stime")]
+    pub fn times(&self) -> Option<(Duration, Duration)> {
+        // In ticks, of which user space always sees 100 a second.
+        let ticks = |n: u64| Duration::from_millis(n.saturating_mul(10));
+        self.is_of_child().then(|| (ticks(field!(self, ssi_utime, u64)), ticks(field!(self, ssi_stime, u64))))
+    }
+
+    /// With SIGIO, or the signal chosen by `F_SETSIG` in its place, the number of the descriptor that is ready, and for
+    /// what, as poll(2) says it.
+    #[doc(alias = "si_fd")]
+    #[doc(alias = "si_band")]
+    pub fn ready(&self) -> Option<(RawFd, Ready)> {
+        let io = self.signal() == Signal::IO || self.signal() >= Signal::real_time(0)?;
+        let is_poll = io && (1..=6).contains(&self.code());
+        is_poll.then(|| (field!(self, ssi_fd, i32), Ready::from_bits_retain(field!(self, ssi_band, u32))))
+    }
+
+    /// The timer of timer_create(2) that expired: the kernel's number of it, and how often it expired since without a
+    /// signal.
+    #[doc(alias = "si_timerid")]
+    #[doc(alias = "si_overrun")]
+    pub fn timer(&self) -> Option<(u32, u32)> {
+        (self.code() == libc::SI_TIMER).then(|| (field!(self, ssi_tid, u32), field!(self, ssi_overrun, u32)))
+    }
+
+    /// With SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGTRAP from the kernel, where it happened.
+    #[doc(alias = "si_addr")]
+    pub fn address(&self) -> Option<u64> {
+        let faults = [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::TRAP];
+        (faults.contains(&self.signal()) && self.code() > 0).then(|| field!(self, ssi_addr, u64))
+    }
+
+    /// With SIGSYS from a filter of seccomp(2), the number of the call that was refused, the kernel's number of its
+    /// architecture, and where it was made.
+    #[doc(alias = "si_syscall")]
+    #[doc(alias = "si_arch")]
+    #[doc(alias = "si_call_addr")]
+    pub fn system_call(&self) -> Option<(i32, u32, u64)> {
+        let is_seccomp = self.signal() == Signal::SYS && self.code() == 1;
+        is_seccomp
+            .then(|| (field!(self, ssi_syscall, i32), field!(self, ssi_arch, u32), field!(self, ssi_call_addr, u64)))
+    }
+
+    /// An error number that the sender has set; almost always 0.
+    #[doc(alias = "si_errno")]
+    pub fn errno(&self) -> i32 {
+        field!(self, ssi_errno, i32)
     }
 
     /// The record as the kernel wrote it, a `struct signalfd_siginfo`, for what has no method here.

@@ -47,6 +47,22 @@ impl MaskGuard {
         Self::hold(signals.into(), false)
     }
 
+    /// Says whether signals that are pending when the guard is dropped are discarded instead of taking effect. They are
+    /// where this was the last guard over them.
+    ///
+    /// ```
+    /// use becket_sys::signal::{MaskGuard, Signal, raise};
+    ///
+    /// let guard = MaskGuard::block(Signal::TERM).discard_pending(true);
+    /// raise(Signal::TERM)?;
+    /// drop(guard); // and the process lives
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn discard_pending(mut self, discard: bool) -> MaskGuard {
+        self.discard = discard;
+        self
+    }
+
     pub(super) fn hold(set: SignalSet, discard: bool) -> MaskGuard {
         let before = ffi::signal::block(set.bits());
         let mut held = SignalSet::new();

@@ -22,13 +22,15 @@ mod set;
 pub use command::CommandSignalExt;
 pub use info::{SigInfo, parse};
 pub use mask::MaskGuard;
-pub use number::Signal;
+pub use number::{Signal, UnknownSignal};
 pub use set::SignalSet;
 
 use crate::EventBuf;
 use crate::fd::{owned_fd, unless_blocked};
 use crate::ffi;
 use rustix::io::{Errno, read};
+use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,7 +61,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub struct Signals {
     fd: Masked,
-    set: SignalSet,
+    set: Cell<SignalSet>,
 }
 
 owned_fd!(Signals, Readable);
@@ -71,18 +73,44 @@ impl Signals {
     /// `EINVAL` with SIGKILL or SIGSTOP in the set, which no process can read; `EMFILE` or `ENFILE` where no
     /// descriptor is left; `ENOMEM`. After an error nothing is blocked.
     pub fn new(signals: impl Into<SignalSet>) -> io::Result<Signals> {
-        let set = signals.into();
-        if set.contains(Signal::KILL) || set.contains(Signal::STOP) {
-            return Err(Errno::INVAL.into());
-        }
+        let set = readable(signals.into())?;
         let fd = ffi::signal::signalfd(set.bits())?;
-        let mask = MaskGuard::hold(set, true);
-        Ok(Signals { fd: Masked { fd, mask }, set })
+        let mask = Cell::new(Some(MaskGuard::hold(set, true)));
+        Ok(Signals { fd: Masked { fd, mask }, set: Cell::new(set) })
     }
 
     /// The signals that are read.
     pub fn set(&self) -> SignalSet {
-        self.set
+        self.set.get()
+    }
+
+    /// Reads other signals from now on. Those that are no longer read are treated as when this is dropped: what is
+    /// pending of them is discarded, then they are unblocked.
+    ///
+    /// A duplicate of the descriptor reads the new ones too; so does a process that was forked and has not executed
+    /// another program since.
+    ///
+    /// # Errors
+    /// `EINVAL` with SIGKILL or SIGSTOP in the set. After an error nothing has changed.
+    ///
+    /// ```
+    /// use becket_sys::signal::{Signal, SignalSet, Signals, raise};
+    ///
+    /// let signals = Signals::new([Signal::USR1, Signal::TERM])?;
+    /// raise(Signal::TERM)?;
+    /// signals.change([Signal::USR1, Signal::USR2])?; // nobody is told of the SIGTERM
+    /// assert_eq!(SignalSet::blocked(), signals.set());
+    /// assert_eq!(signals.try_read()?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn change(&self, signals: impl Into<SignalSet>) -> io::Result<()> {
+        let set = readable(signals.into())?;
+        let mask = MaskGuard::hold(set, true);
+        ffi::signal::change_signalfd(self.fd.as_fd(), set.bits())?;
+        self.set.set(set);
+        // The new guard holds what is in both; dropping the old one lets go of the rest.
+        self.fd.mask.set(Some(mask));
+        Ok(())
     }
 
     /// Takes one signal; `None` where none is pending. Lower numbers come first.
@@ -124,10 +152,21 @@ impl Signals {
 }
 
 /// A signalfd with its mask.
-#[derive(Debug)]
 struct Masked {
     fd: OwnedFd,
-    mask: MaskGuard,
+    /// Always there; a cell so that it can be changed in place.
+    mask: Cell<Option<MaskGuard>>,
+}
+
+impl fmt::Debug for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fd.fmt(f)
+    }
+}
+
+/// What a signalfd can read.
+fn readable(set: SignalSet) -> io::Result<SignalSet> {
+    if set.contains(Signal::KILL) || set.contains(Signal::STOP) { Err(Errno::INVAL.into()) } else { Ok(set) }
 }
 
 impl AsFd for Masked {
@@ -161,6 +200,74 @@ pub fn raise(signal: Signal) -> io::Result<()> {
     ffi::signal::raise(signal.as_raw())
 }
 
+/// Does what `signal` does to a process by default: ends it, stops it until it is continued, or nothing. For a program
+/// that has read the signal, tidied up (restored its terminal, say) and now wants its parent to see what happened.
+///
+/// The signal's handler, if it has one, and the mask are as before where this returns. Other threads see the handler
+/// gone for a moment.
+///
+/// # Errors
+/// None is known.
+///
+/// ```
+/// use becket_sys::signal::{Signal, Signals, act_by_default, raise};
+///
+/// let signals = Signals::new(Signal::WINCH)?;
+/// raise(Signal::WINCH)?;
+/// let info = signals.try_read()?.unwrap();
+/// act_by_default(info.signal())?; // of this one: nothing
+/// assert_eq!(signals.try_read()?, None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "SIG_DFL")]
+pub fn act_by_default(signal: Signal) -> io::Result<()> {
+    ffi::signal::act_by_default(signal.as_raw(), signal.bit())
+}
+
+/// Sends `signal` to a process: kill(2). Where there is a [`PidFd`](crate::process::PidFd), use that one's method: a
+/// number may be another process's by now.
+///
+/// # Errors
+/// `ESRCH` where there is no such process; `EPERM` where the caller may not signal it; `EINVAL` for a `pid` that cannot
+/// be one.
+///
+/// ```
+/// use becket_sys::signal::{Signal, send};
+///
+/// send(std::process::id(), Signal::CHLD)?; // ignored by default
+/// assert_eq!(send(0, Signal::TERM).unwrap_err().raw_os_error(), Some(22)); // EINVAL
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "kill")]
+pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    ffi::signal::kill(checked(pid)?, signal.as_raw())
+}
+
+/// Sends `signal` to every process of a group that the caller may signal: kill(2) with a negative number.
+///
+/// # Errors
+/// As [`send`].
+///
+/// ```
+/// use becket_sys::signal::{Signal, send_to_group};
+///
+/// assert_eq!(send_to_group(i32::MAX as u32, Signal::TERM).unwrap_err().raw_os_error(), Some(3)); // ESRCH
+/// ```
+#[doc(alias = "killpg")]
+pub fn send_to_group(group: u32, signal: Signal) -> io::Result<()> {
+    let group = checked(group)?;
+    // The negative of 1 would mean: everybody.
+    if group == 1 {
+        return Err(Errno::INVAL.into());
+    }
+    ffi::signal::kill(-group, signal.as_raw())
+}
+
+/// Zero and negative numbers mean groups of processes to the calls.
+fn checked(pid: u32) -> io::Result<i32> {
+    Ok(i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::INVAL)?)
+}
+
 /// Sends `signal` with an integer to a process: sigqueue(3). [`SigInfo::value`] reads it.
 ///
 /// # Errors
@@ -175,7 +282,5 @@ pub fn raise(signal: Signal) -> io::Result<()> {
 /// ```
 #[doc(alias = "sigqueue")]
 pub fn queue(pid: u32, signal: Signal, value: i32) -> io::Result<()> {
-    // Zero and negative numbers mean groups of processes to other calls.
-    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::INVAL)?;
-    ffi::signal::queue(pid, signal.as_raw(), value)
+    ffi::signal::queue(checked(pid)?, signal.as_raw(), value)
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 /// The number of a signal: a standard one or a real-time one.
 ///
@@ -123,6 +124,59 @@ impl Signal {
         if self.0 >= 1 && self.0 <= 64 { 1 << (self.0 - 1) } else { 0 }
     }
 }
+
+/// Reads a name with or without `SIG`, in capitals or not, `RTMIN+n`, `RTMAX-n`, or a number.
+///
+/// ```
+/// use becket_sys::signal::Signal;
+///
+/// for word in ["SIGTERM", "term", "15"] {
+///     assert_eq!(word.parse(), Ok(Signal::TERM));
+/// }
+/// assert_eq!("RTMIN+3".parse().ok(), Signal::real_time(3));
+/// assert_eq!("nothing".parse::<Signal>().unwrap_err().to_string(), "there is no such signal");
+/// ```
+impl FromStr for Signal {
+    type Err = UnknownSignal;
+
+    fn from_str(word: &str) -> Result<Signal, UnknownSignal> {
+        let upper = word.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let offset = |rest: &str, sign| match rest {
+            "" => Some(0),
+            _ => rest.strip_prefix(sign).filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?.parse::<i32>().ok(),
+        };
+        let known = || NAMES.iter().find(|(_, known)| known.strip_prefix("SIG") == Some(name)).map(|(s, _)| *s);
+        let real_time = |raw: Option<i32>| raw.and_then(Signal::from_raw).filter(|s| s.0 >= libc::SIGRTMIN());
+        let signal = if let Some(rest) = name.strip_prefix("RTMIN") {
+            real_time(offset(rest, '+').and_then(|n| libc::SIGRTMIN().checked_add(n)))
+        } else if let Some(rest) = name.strip_prefix("RTMAX") {
+            real_time(offset(rest, '-').and_then(|n| libc::SIGRTMAX().checked_sub(n)))
+        } else {
+            known().or_else(|| word.parse().ok().and_then(Signal::from_raw))
+        };
+        signal.ok_or(UnknownSignal(()))
+    }
+}
+
+/// A word that names no signal.
+///
+/// ```
+/// use becket_sys::signal::{Signal, UnknownSignal};
+///
+/// let result: Result<Signal, UnknownSignal> = "SIGRTMIN+99".parse();
+/// assert!(result.is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownSignal(());
+
+impl fmt::Display for UnknownSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no such signal")
+    }
+}
+
+impl std::error::Error for UnknownSignal {}
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 use super::Signal;
 use crate::ffi;
 use std::fmt;
+use std::ops::{BitAnd, BitOr, Sub};
 
 /// A set of signals: sigsetops(3).
 ///
@@ -12,6 +13,7 @@ use std::fmt;
 /// assert!(set.remove(Signal::INT));
 /// assert_eq!(set.iter().collect::<Vec<_>>(), [Signal::HUP, Signal::TERM]);
 /// assert_eq!(format!("{set:?}"), "{SIGHUP, SIGTERM}");
+/// assert_eq!(SignalSet::all() - set & set, SignalSet::new());
 /// ```
 #[doc(alias = "sigset_t")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -118,6 +120,33 @@ impl Extend<Signal> for SignalSet {
         for signal in signals {
             self.insert(signal);
         }
+    }
+}
+
+/// The signals of both.
+impl BitOr for SignalSet {
+    type Output = SignalSet;
+
+    fn bitor(self, other: SignalSet) -> SignalSet {
+        SignalSet { bits: self.bits | other.bits }
+    }
+}
+
+/// The signals that both have.
+impl BitAnd for SignalSet {
+    type Output = SignalSet;
+
+    fn bitand(self, other: SignalSet) -> SignalSet {
+        SignalSet { bits: self.bits & other.bits }
+    }
+}
+
+/// The signals of the first that the second has not.
+impl Sub for SignalSet {
+    type Output = SignalSet;
+
+    fn sub(self, other: SignalSet) -> SignalSet {
+        SignalSet { bits: self.bits & !other.bits }
     }
 }
 
