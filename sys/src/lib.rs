@@ -42,6 +42,7 @@ pub mod fanotify;
 pub mod gpio;
 pub mod inotify;
 pub mod input;
+pub mod memfd;
 pub mod mounts;
 pub mod pipe;
 pub mod poll;
