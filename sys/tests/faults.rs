@@ -1,0 +1,346 @@
+//! System calls that fail, by fault injection of strace: the error reaches the caller with its code, nothing panics, no
+//! descriptor leaks, and the object goes on as if nothing had been.
+//!
+//! The tests run this very program under strace, as a probe: it makes an object, says "from here" by a call that nothing
+//! else makes, does one thing twice and prints what came of it. strace makes the first of the two fail.
+
+#[path = "common/main_thread.rs"]
+mod main_thread;
+
+use becket_sys::epoll::{Epoll, Trigger};
+use becket_sys::event::Event;
+use becket_sys::inotify::{Inotify, Mask, Options};
+use becket_sys::process::Child;
+use becket_sys::signal::{Signal, SignalSet, Signals, raise};
+use becket_sys::timer::{Clock, Timer, When};
+use becket_sys::{EventBuf, Ready, Reserve, pipe, pty, tcp, udp, wait};
+use std::fmt::Debug;
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const PROBE: &str = "BECKET_FAULT_PROBE";
+
+fn main() {
+    if let Ok(name) = std::env::var(PROBE) {
+        let before = open_descriptors();
+        let line = probe(&name);
+        let leaked = open_descriptors() as isize - before as isize;
+        println!("{line}{}", if leaked == 0 { String::new() } else { format!("; {leaked} descriptors leaked") });
+        return;
+    }
+    main_thread::run(&[
+        ("reads_and_writes", reads_and_writes),
+        ("short_reads", short_reads),
+        ("constructors_undo_their_steps", constructors_undo_their_steps),
+        ("waits", waits),
+    ]);
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// What strace may count from: nothing else asks for this.
+fn from_here() {
+    let _ = rustix::process::getpgid(None);
+}
+
+fn code<T, E: Into<io::Error>>(result: Result<T, E>, value: impl FnOnce(T) -> String) -> String {
+    match result {
+        Ok(it) => value(it),
+        Err(e) => {
+            let e = e.into();
+            e.raw_os_error().map_or_else(|| format!("{e:?}"), |code| format!("error {code}"))
+        }
+    }
+}
+
+/// Does one thing twice.
+fn twice<T: Debug>(mut it: impl FnMut() -> io::Result<T>) -> String {
+    from_here();
+    let [first, second] = [it(), it()].map(|result| code(result, |value| format!("{value:?}")));
+    format!("{first}, then {second}")
+}
+
+/// Makes something twice, and lets go of it each time.
+fn make<T, E: Into<io::Error>>(mut it: impl FnMut() -> Result<T, E>) -> String {
+    from_here();
+    let [first, second] = [it(), it()].map(|result| code(result, |_| "made".into()));
+    format!("{first}, then {second}")
+}
+
+fn tcp_pair() -> (tcp::Listener, tcp::Stream, tcp::Stream) {
+    let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
+    let a = tcp::Stream::connect(listener.local_addr().unwrap()).unwrap().finish(None).unwrap();
+    let b = listener.try_accept().unwrap().unwrap().0;
+    (listener, a, b)
+}
+
+fn probe(name: &str) -> String {
+    let mut buf = [0; 16];
+    match name {
+        "timer" => {
+            let timer = Timer::new(Clock::Monotonic).unwrap();
+            timer.set(When::After(Duration::ZERO), None).unwrap();
+            timer.wait_ready(Ready::READ, None).unwrap();
+            twice(|| timer.try_read())
+        }
+        "event" => {
+            let event = Event::new().unwrap();
+            event.add(5).unwrap();
+            twice(|| event.try_read())
+        }
+        "event add" => {
+            let event = Event::new().unwrap();
+            twice(|| event.add(5)) + &format!(", so {:?}", event.try_read().unwrap())
+        }
+        "signal" => {
+            let signals = Signals::new(Signal::USR1).unwrap();
+            raise(Signal::USR1).unwrap();
+            twice(|| signals.try_read().map(|info| info.map(|info| info.signal())))
+        }
+        "inotify" => {
+            let inotify = Inotify::new().unwrap();
+            inotify.add("/tmp", Mask::ATTRIB, Options::empty()).unwrap();
+            std::fs::set_permissions("/tmp", std::fs::metadata("/tmp").unwrap().permissions()).unwrap();
+            let mut buf = EventBuf::new();
+            twice(|| Ok(inotify.read_events(&mut buf)?.map(|events| events.count() > 0)))
+        }
+        "pipe" => {
+            let (reader, writer) = pipe::pair().unwrap();
+            writer.try_write(b"abc").unwrap();
+            twice(|| reader.try_read(&mut buf))
+        }
+        "pipe write" => {
+            let (_reader, writer) = pipe::pair().unwrap();
+            twice(|| writer.try_write(b"abc"))
+        }
+        "tcp" => {
+            let (_listener, a, b) = tcp_pair();
+            a.try_write(b"abc").unwrap();
+            twice(|| b.try_read(&mut buf))
+        }
+        "tcp urgent" => {
+            let (_listener, a, b) = tcp_pair();
+            a.try_send_urgent(b"!").unwrap();
+            twice(|| b.try_recv_urgent())
+        }
+        "tcp write" => {
+            let (_listener, _a, b) = tcp_pair();
+            twice(|| b.try_write(b"abc"))
+        }
+        "udp" => {
+            let socket = udp::Socket::bind(([127, 0, 0, 1], 0)).unwrap();
+            socket.try_send_to(b"abc", socket.local_addr().unwrap()).unwrap();
+            twice(|| Ok(socket.try_recv_from(&mut buf)?.map(|(received, _)| received.len())))
+        }
+        "accept" => {
+            let (listener, ..) = tcp_pair();
+            let _waiting = tcp::Stream::connect(listener.local_addr().unwrap()).unwrap().finish(None).unwrap();
+            twice(|| Ok(listener.try_accept()?.is_some()))
+        }
+        "turn away" => {
+            let (listener, ..) = tcp_pair();
+            let reserve = Reserve::new().unwrap();
+            let _waiting = tcp::Stream::connect(listener.local_addr().unwrap()).unwrap().finish(None).unwrap();
+            twice(|| reserve.turn_away(&listener))
+        }
+        "connect" => {
+            let (listener, ..) = tcp_pair();
+            let addr = listener.local_addr().unwrap();
+            make(|| tcp::Stream::connect(addr)?.finish(Some(Instant::now() + Duration::from_secs(5))))
+        }
+        "Timer" => make(|| Timer::new(Clock::Monotonic)),
+        "Event" => make(Event::new),
+        "Signals" => make(|| Signals::new(Signal::USR2)) + &format!(", blocked: {:?}", SignalSet::blocked()),
+        "Inotify" => make(Inotify::new),
+        "watch" => {
+            let inotify = Inotify::new().unwrap();
+            make(|| inotify.add("/tmp", Mask::CREATE, Options::empty()))
+        }
+        "Child" => {
+            let mut command = Command::new("/bin/true");
+            let line = make(|| {
+                let child = Child::spawn(&mut command)?;
+                child.wait(None).map_err(|e| becket_sys::SetupError::new("wait", "true", e))
+            });
+            // A child that nobody waits for would still be there.
+            let left = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+            line + &format!(", {}", if left.is_err() { "no child left" } else { "a zombie" })
+        }
+        "pty" => make(pty::pair),
+        "pipe pair" => make(pipe::pair),
+        "tcp listener" => make(|| tcp::Listener::bind(([127, 0, 0, 1], 0))),
+        "udp socket" => make(|| udp::Socket::builder().reuse_address(true).bind(([127, 0, 0, 1], 0))),
+        "clone" => {
+            let event = Event::new().unwrap();
+            make(|| event.try_clone())
+        }
+        "Epoll" => make(Epoll::new),
+        "Epoll add" => {
+            let (set, event) = (Epoll::new().unwrap(), Event::new().unwrap());
+            make(|| {
+                set.add(&event, 1, Ready::READ, Trigger::empty())?;
+                set.delete(&event)
+            })
+        }
+        "wait" => {
+            let event = Event::new().unwrap();
+            event.add(1).unwrap();
+            twice(|| wait(&event, Ready::READ, Some(Instant::now() + Duration::from_secs(5))))
+        }
+        "wait in vain" => {
+            let event = Event::new().unwrap();
+            let deadline = Instant::now() + Duration::from_millis(30);
+            let line = twice(|| wait(&event, Ready::READ, Some(deadline)));
+            line + if Instant::now() >= deadline { ", not early" } else { ", early" }
+        }
+        "child wait" => {
+            let child = Child::spawn(&mut Command::new("/bin/true")).unwrap();
+            child.wait_ready(Ready::READ, None).unwrap();
+            twice(|| Ok(child.try_wait()?.map(|status| status.success())))
+        }
+        _ => panic!("no probe {name:?}"),
+    }
+}
+
+/// Runs a probe under strace with its arguments; what the probe printed, and what strace wrote.
+fn strace(probe: &str, calls: &str, inject: Option<&str>) -> io::Result<(String, String)> {
+    static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let log = std::env::temp_dir().join(format!("becket-faults-{}-{run}", std::process::id()));
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-e", "signal=none", "-e", &format!("trace={calls}"), "-o"]).arg(&log);
+    if let Some(inject) = inject {
+        command.args(["-e", &format!("inject={inject}")]);
+    }
+    let output = command.arg(std::env::current_exe()?).env(PROBE, probe).env("RUST_BACKTRACE", "0").output()?;
+    let trace = std::fs::read_to_string(&log);
+    let _ = std::fs::remove_file(&log);
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() {
+        return Err(io::Error::other(format!("{said} {}", String::from_utf8_lossy(&output.stderr))));
+    }
+    Ok((said, trace?))
+}
+
+/// Each case: a probe, a system call, how its first use from the mark on goes wrong, and what the probe then prints.
+fn check(test: &str, cases: &[(&str, &str, &str, &str)]) {
+    if !Command::new("strace").args(["-qq", "true"]).output().is_ok_and(|output| output.status.success()) {
+        return println!("SKIP: {test}: strace is not here, or may not trace");
+    }
+    let mut wrong = Vec::new();
+    for (probe, call, fault, expected) in cases {
+        let (_, trace) = strace(probe, &format!("?{},getpgid", call.replace('|', ",?")), None).unwrap();
+        let lines: Vec<_> = trace.lines().filter_map(|line| Some(line.split_once('(')?.0)).collect();
+        let mark = lines.iter().position(|name| *name == "getpgid").unwrap_or_else(|| panic!("{probe}: no mark"));
+        // Processors differ in which of two calls they have.
+        let call = *lines.get(mark + 1).unwrap_or_else(|| panic!("{probe}: makes no {call}"));
+        // The same calls come before the mark each time: the loader's and the library's.
+        let before = lines[..mark].iter().filter(|name| **name == call).count();
+        let (said, trace) = strace(probe, call, Some(&format!("{call}:{fault}:when={}", before + 1)))
+            .unwrap_or_else(|e| panic!("{probe}, {call} {fault}: {e}"));
+        assert_eq!(trace.matches("(INJECTED)").count(), 1, "{probe}, {call} {fault}: {trace}");
+        if said != *expected {
+            wrong.push(format!("{probe}, {call} {fault}: {said:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn reads_and_writes() {
+    check(
+        "reads_and_writes",
+        &[
+            ("timer", "read", "error=EINTR", "error 4, then Some(Expired(1))"),
+            ("timer", "read", "error=EAGAIN", "None, then Some(Expired(1))"),
+            ("timer", "read", "error=ECANCELED", "Some(ClockChanged), then Some(Expired(1))"),
+            ("timer", "read", "error=ENOMEM", "error 12, then Some(Expired(1))"),
+            ("event", "read", "error=EAGAIN", "None, then Some(5)"),
+            ("event", "read", "error=EIO", "error 5, then Some(5)"),
+            ("event add", "write", "error=EAGAIN", "false, then true, so Some(5)"),
+            ("event add", "write", "error=EINTR", "error 4, then true, so Some(5)"),
+            ("signal", "read", "error=EAGAIN", "None, then Some(SIGUSR1)"),
+            ("signal", "read", "error=EINTR", "error 4, then Some(SIGUSR1)"),
+            ("inotify", "read", "error=EAGAIN", "None, then Some(true)"),
+            ("inotify", "read", "error=ENOMEM", "error 12, then Some(true)"),
+            ("pipe", "read", "error=EINTR", "error 4, then Some(3)"),
+            ("pipe", "read", "error=EAGAIN", "None, then Some(3)"),
+            ("pipe", "read", "error=EIO", "error 5, then Some(3)"),
+            ("pipe write", "write", "error=EAGAIN", "None, then Some(3)"),
+            ("pipe write", "write", "error=EPIPE", "error 32, then Some(3)"),
+            ("tcp", "recvfrom", "error=EINTR", "Some(3), then None"),
+            ("tcp", "recvfrom", "error=EAGAIN", "None, then Some(3)"),
+            ("tcp", "recvfrom", "error=ENOMEM", "error 12, then Some(3)"),
+            ("tcp urgent", "recvfrom", "error=EINVAL", "None, then Some(33)"),
+            ("tcp urgent", "recvfrom", "error=ENOMEM", "error 12, then Some(33)"),
+            ("tcp write", "sendto", "error=EINTR", "Some(3), then Some(3)"),
+            ("tcp write", "sendto", "error=ENOBUFS", "error 105, then Some(3)"),
+            ("udp", "recvfrom", "error=EINTR", "Some(3), then None"),
+            ("udp", "recvfrom", "error=ECONNREFUSED", "error 111, then Some(3)"),
+            ("accept", "accept4", "error=EINTR", "true, then false"),
+            ("accept", "accept4", "error=ECONNABORTED", "true, then false"),
+            ("accept", "accept4", "error=EMFILE", "error 24, then true"),
+            ("accept", "accept4", "error=ENOMEM", "error 12, then true"),
+            ("turn away", "accept4", "error=EMFILE", "error 24, then true"),
+            ("turn away", "open|openat", "error=EMFILE", "true, then false"),
+            ("child wait", "waitid", "error=EINTR", "Some(true), then Some(true)"),
+        ],
+    );
+}
+
+/// What no kernel does: a call that says it moved less, or more, than there is.
+fn short_reads() {
+    check(
+        "short_reads",
+        &[
+            ("inotify", "read", "retval=8", "Some(false), then Some(true)"),
+            ("inotify", "read", "retval=0", "Some(false), then Some(true)"),
+            ("tcp", "recvfrom", "retval=1", "Some(1), then Some(3)"),
+            ("tcp write", "sendto", "retval=1", "Some(1), then Some(3)"),
+            ("pipe write", "write", "retval=2", "Some(2), then Some(3)"),
+        ],
+    );
+}
+
+fn constructors_undo_their_steps() {
+    check(
+        "constructors_undo_their_steps",
+        &[
+            ("Timer", "timerfd_create", "error=EMFILE", "error 24, then made"),
+            ("Event", "eventfd2", "error=ENFILE", "error 23, then made"),
+            ("Signals", "signalfd4", "error=EMFILE", "error 24, then made, blocked: {}"),
+            ("Inotify", "inotify_init1", "error=EMFILE", "error 24, then made"),
+            ("watch", "inotify_add_watch", "error=ENOSPC", "error 28, then made"),
+            ("Child", "pidfd_open", "error=EMFILE", "error 24, then made, no child left"),
+            ("Child", "pidfd_open", "error=ENOMEM", "error 12, then made, no child left"),
+            ("pty", "open|openat", "error=EMFILE", "error 24, then made"),
+            ("pty", "ioctl", "error=EIO", "error 5, then made"),
+            ("pipe pair", "pipe2", "error=EMFILE", "error 24, then made"),
+            ("tcp listener", "socket", "error=EMFILE", "error 24, then made"),
+            ("tcp listener", "setsockopt", "error=ENOMEM", "error 12, then made"),
+            ("tcp listener", "bind", "error=EADDRINUSE", "error 98, then made"),
+            ("tcp listener", "listen", "error=EADDRINUSE", "error 98, then made"),
+            ("udp socket", "setsockopt", "error=ENOMEM", "error 12, then made"),
+            ("connect", "connect", "error=EADDRNOTAVAIL", "error 99, then made"),
+            ("connect", "connect", "error=EINTR", "error 107, then made"),
+            ("clone", "fcntl", "error=EMFILE", "error 24, then made"),
+            ("Epoll", "epoll_create1", "error=EMFILE", "error 24, then made"),
+            ("Epoll add", "epoll_ctl", "error=ENOSPC", "error 28, then made"),
+            ("Epoll add", "epoll_ctl", "error=ENOMEM", "error 12, then made"),
+        ],
+    );
+}
+
+fn waits() {
+    check(
+        "waits",
+        &[
+            ("wait", "ppoll", "error=EINTR", "Some(Ready(READ)), then Some(Ready(READ))"),
+            ("wait", "ppoll", "error=ENOMEM", "error 12, then Some(Ready(READ))"),
+            ("wait in vain", "ppoll", "error=EINTR", "None, then None, not early"),
+            ("wait in vain", "ppoll", "retval=0", "None, then None, not early"),
+        ],
+    );
+}
