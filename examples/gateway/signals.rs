@@ -9,7 +9,7 @@ use std::io;
 use std::process;
 
 /// The signals that the gateway handles.
-pub const HANDLED: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::USR1];
+pub const HANDLED: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1];
 
 /// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state.
 pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running) -> io::Result<()> {

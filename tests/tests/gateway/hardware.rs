@@ -8,7 +8,8 @@ use becket_tests::mqtt::{Client, Message};
 use becket_tests::program::Program;
 use rustix::process::Signal;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 const PULLS: usize = 100;
@@ -101,6 +102,41 @@ fn lines_are_told_apart_and_only_the_edges_asked_for_are_heard_of() {
     }
     gateway.signal(Signal::INT);
     Sums::of(&gateway.finish(MARGIN));
+}
+
+#[test]
+fn after_a_burst_the_last_message_tells_the_level() {
+    let Some(chip) = Chip::find() else { return };
+    [5, 6].iter().for_each(|line| chip.pull(*line, false));
+    let (_broker, mut client, gateway) = watching(&chip, &[(5, "both"), (6, "rising")]);
+    let changes = 501;
+    for n in 0..changes {
+        chip.pull(5, n % 2 == 0);
+    }
+    // Long after: nothing of the burst is under way any more when the other line is heard of.
+    thread::sleep(Duration::from_secs(2));
+    chip.pull(6, true);
+    let messages: Vec<_> =
+        std::iter::repeat_with(|| client.next(MARGIN)).take_while(|message| message.topic == chip.topic(5)).collect();
+    println!("{changes} changes at once became {} messages", messages.len());
+    assert!(messages.len() <= changes, "{} messages", messages.len());
+    assert_eq!(messages.last().map(|message| &*message.payload), Some("rising"));
+    gateway.signal(Signal::TERM);
+    Sums::of(&gateway.finish(MARGIN));
+}
+
+#[test]
+fn a_line_that_somebody_unexports_leaves_the_others() {
+    let Some(chip) = Chip::find() else { return };
+    [6, 7].iter().for_each(|line| chip.pull(*line, false));
+    let (_broker, mut client, gateway) = watching(&chip, &[(6, "both"), (7, "both")]);
+    fs::write("/sys/class/gpio/unexport", (chip.base + 6).to_string()).unwrap();
+    chip.pull(6, true);
+    chip.pull(7, true);
+    assert_eq!(client.next(MARGIN), Message { topic: chip.topic(7), payload: "rising".into() });
+    gateway.signal(Signal::TERM);
+    Sums::of(&gateway.finish(MARGIN));
+    assert!(!chip.is_exported(7));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGUSR1.
+//! SIGINT, SIGTERM, SIGHUP and SIGUSR1.
 
 use crate::{MARGIN, Sums, start};
 use becket_tests::broker::Broker;
@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 #[test]
-fn sigterm_and_sigint_let_out_what_waits() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn the_signals_that_end_it_let_out_what_waits() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let broker = Broker::start();
         let gateway = start(&["--broker", &broker.url()]);
         gateway.expect_stderr("connected", MARGIN);
