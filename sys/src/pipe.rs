@@ -1,10 +1,27 @@
-//! Pipes, of bytes or of packets: pipe(7).
+//! Pipes, of bytes or of packets, with a name or without: pipe(7), fifo(7).
+//!
+//! # What surprises
+//!
+//! - **The room is in pages, not bytes.** A pipe of 65536 bytes has 16 places, and a short write or packet may take a
+//!   whole one: it can be full with 16 packets of one byte, and poll(2) calls it writable when there is a place.
+//! - **Many pipes of one user** make each new one smaller, two pages and then one, from 16384 pages on
+//!   (`/proc/sys/fs/pipe-user-pages-soft`).
+//! - **Splicing** never blocks for the pipe, but for the other side it does if that is in blocking mode. Where it is
+//!   refused (`EINVAL`: terminals, files opened to append, some file systems) copy by reading and writing.
+//! - **What was spliced from a file** is the file's own memory: it shows later writes to the file until it is read.
+//! - **The end of a FIFO** is not for good: the next writer revives it. Until the first one has come there is nothing,
+//!   and no hang-up; after that [`Ready::HUP`](crate::Ready::HUP) is reported whatever is asked for. A reader that is
+//!   to go on holds a [`Writer`] of its own.
 
+use crate::SetupError;
 use crate::fd::{owned_fd, unless_blocked};
-use rustix::io::{ioctl_fionbio, read, readv, write, writev};
+use crate::ffi;
+use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::{Errno, ioctl_fionbio, ioctl_fionread, read, readv, retry_on_intr, write, writev};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// The longest write that arrives in one piece where several write to one pipe, and the longest packet, in bytes.
@@ -150,7 +167,88 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Opens the FIFO at `path` for reading: close-on-exec, non-blocking, without waiting for a writer.
+    ///
+    /// # Errors
+    /// Step `open`: `ENOENT`, `EACCES`, `EMFILE` and the others of open(2). Step `fstat`: `EINVAL` where the file is no
+    /// FIFO; a device may have been disturbed by the opening then.
+    ///
+    /// ```
+    /// use becket_sys::pipe::{self, Reader, Writer};
+    ///
+    /// let path = std::env::temp_dir().join(format!("becket-fifo-{}", std::process::id()));
+    /// pipe::make_fifo(&path, 0o600)?;
+    /// assert_eq!(Writer::open(&path).unwrap_err().raw_os_error(), Some(6)); // ENXIO: nobody reads
+    /// let reader = Reader::open(&path)?;
+    /// assert_eq!(reader.try_read(&mut [0; 8])?, Some(0)); // nobody writes: the end, for the time being
+    /// let writer = Writer::open(&path)?;
+    /// assert_eq!(reader.try_read(&mut [0; 8])?, None);
+    /// writer.try_write(b"hi")?;
+    /// assert_eq!(reader.try_read(&mut [0; 8])?, Some(2));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "fifo")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Reader, SetupError> {
+        Ok(Reader { fd: open_fifo(path.as_ref(), OFlags::RDONLY)? })
+    }
+}
+
+fn open_fifo(path: &Path, mode: OFlags) -> Result<OwnedFd, SetupError> {
+    let fail = |step, e: Errno| SetupError::new(step, path.display().to_string(), e);
+    let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|e| fail("open", e))?;
+    let stat = fstat(&fd).map_err(|e| fail("fstat", e))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Ok(fd),
+        _ => Err(fail("fstat", Errno::INVAL)),
+    }
+}
+
+/// Makes a FIFO, a pipe with a name in the file system: mkfifo(3). `permissions` are cut by the umask, as for a file.
+///
+/// # Errors
+/// `EEXIST` where there is a file of that name; `ENOENT`, `EACCES`, `ENOSPC`, `EROFS` and the others of mknod(2).
+#[doc(alias = "mkfifo")]
+pub fn make_fifo(path: impl AsRef<Path>, permissions: u32) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(permissions);
+    Ok(rustix::fs::mknodat(rustix::fs::CWD, path.as_ref(), FileType::Fifo, mode, 0)?)
+}
+
 impl Writer {
+    /// Opens the FIFO at `path` for writing: close-on-exec, non-blocking. Somebody must have it open for reading.
+    ///
+    /// # Errors
+    /// As [`Reader::open`]; `ENXIO` at step `open` where nobody has it open for reading.
+    #[doc(alias = "fifo")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Writer, SetupError> {
+        Ok(Writer { fd: open_fifo(path.as_ref(), OFlags::WRONLY)? })
+    }
+
+    /// Puts `bytes` into the pipe without copying them: vmsplice(2). Returns how many; `None` where there is no room.
+    ///
+    /// The reader sees the memory itself, whenever it reads, hence only what never changes can be given. Of use for
+    /// answers of many kilobytes that are sent again and again; a short text is copied sooner.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write); `EBADF` where the descriptor is no pipe; `ENOMEM`.
+    ///
+    /// ```
+    /// static ANSWER: [u8; 10_000] = [b'x'; 10_000];
+    ///
+    /// let (reader, writer) = becket_sys::pipe::pair()?;
+    /// assert_eq!(writer.try_write_static(&ANSWER)?, Some(10_000));
+    /// let mut buf = vec![0; 20_000];
+    /// assert_eq!(reader.try_read(&mut buf)?, Some(10_000));
+    /// assert_eq!(&buf[..10_000], &ANSWER);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "vmsplice")]
+    pub fn try_write_static(&self, bytes: &'static [u8]) -> io::Result<Option<usize>> {
+        unless_blocked(ffi::pipe::vmsplice(&self.fd, bytes))
+    }
+
     /// Writes as much of `buf` as there is room for, and returns how much that is; `None` where there is none. What
     /// is no longer than [`ATOMIC_WRITE`] goes whole or not at all.
     ///
@@ -199,10 +297,19 @@ macro_rules! pipe_end {
             pub fn set_capacity(&self, bytes: usize) -> io::Result<usize> {
                 // The call takes a C int, into which a longer number would be cut.
                 if i32::try_from(bytes).is_err() {
-                    return Err(rustix::io::Errno::INVAL.into());
+                    return Err(Errno::INVAL.into());
                 }
                 fcntl_setpipe_size(&self.fd, bytes)?;
                 self.capacity()
+            }
+
+            /// How many bytes are in the pipe. Both ends tell the same; with packets, the sum of them.
+            ///
+            /// # Errors
+            /// None is known.
+            #[doc(alias = "FIONREAD")]
+            pub fn queued(&self) -> io::Result<usize> {
+                Ok(ioctl_fionread(&self.fd)? as usize)
             }
 
             /// Sets the blocking mode, of all duplicates of this end too. To hand an end to a child, which seldom

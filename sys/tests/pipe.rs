@@ -203,3 +203,102 @@ fn handles_share_the_end() {
     drop(twin);
     assert_eq!(read(&reader.try_clone().unwrap(), 1), Some(vec![]));
 }
+
+#[test]
+fn what_is_in_the_pipe_is_counted() {
+    let (reader, writer) = pipe::packet_pair().unwrap();
+    assert_eq!(reader.queued().unwrap(), 0);
+    writer.try_write(b"abc").unwrap();
+    writer.try_write(b"de").unwrap();
+    assert_eq!((reader.queued().unwrap(), writer.queued().unwrap()), (5, 5));
+    read(&reader, 1);
+    assert_eq!(reader.queued().unwrap(), 2, "the rest of the packet is gone");
+}
+
+#[test]
+fn a_pipe_is_full_when_its_places_are() {
+    let (reader, writer) = pipe::packet_pair().unwrap();
+    let places = writer.capacity().unwrap() / 4096;
+    for _ in 0..places {
+        assert_eq!(writer.try_write(b"x").unwrap(), Some(1));
+    }
+    assert_eq!(writer.try_write(b"x").unwrap(), None, "full with a byte in each page");
+    assert_eq!(wait(&writer, Ready::WRITE, Some(Instant::now())).unwrap(), None);
+    assert_eq!(reader.queued().unwrap(), places);
+}
+
+#[test]
+fn static_memory_goes_uncopied_until_the_pipe_is_full() {
+    static BYTES: [u8; 40_000] = {
+        let mut bytes = [0; 40_000];
+        let mut i = 0;
+        while i < bytes.len() {
+            bytes[i] = (i % 251) as u8;
+            i += 1;
+        }
+        bytes
+    };
+    let (reader, writer) = pipe::pair().unwrap();
+    assert_eq!(writer.try_write_static(&BYTES).unwrap(), Some(BYTES.len()));
+    let second = writer.try_write_static(&BYTES).unwrap().unwrap();
+    assert!(second < BYTES.len(), "{second}: a part fits");
+    assert_eq!(writer.try_write_static(&BYTES).unwrap(), None);
+    let mut got = Vec::new();
+    while let Some(part) = read(&reader, 7777) {
+        got.extend_from_slice(&part);
+    }
+    assert!(got[..BYTES.len()] == BYTES && got[BYTES.len()..] == BYTES[..second]);
+    drop(reader);
+    assert_eq!(writer.try_write_static(b"x").unwrap_err().raw_os_error(), Some(libc::EPIPE));
+}
+
+#[test]
+fn a_fifo_ends_and_is_revived() {
+    let path = std::env::temp_dir().join(format!("becket-pipe-fifo-{}", std::process::id()));
+    pipe::make_fifo(&path, 0o600).unwrap();
+    assert_eq!(pipe::make_fifo(&path, 0o600).unwrap_err().raw_os_error(), Some(libc::EEXIST));
+    let e = Writer::open(&path).unwrap_err();
+    assert_eq!((e.step(), e.raw_os_error()), ("open", Some(libc::ENXIO)));
+
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(fcntl_getfd(&reader).unwrap(), FdFlags::CLOEXEC);
+    assert_eq!(wait(&reader, Ready::READ, Some(Instant::now())).unwrap(), None, "no writer yet, and no hang-up");
+    for word in [b"one", b"two"] {
+        let writer = Writer::open(&path).unwrap();
+        assert_eq!(read(&reader, 9), None);
+        writer.try_write(word).unwrap();
+        assert_eq!(read(&reader, 9).unwrap(), word);
+        drop(writer);
+        assert_eq!(wait(&reader, Ready::empty(), Some(Instant::now())).unwrap(), Some(Ready::HUP));
+        assert_eq!(read(&reader, 9).unwrap(), b"");
+    }
+    let held = Writer::open(&path).unwrap();
+    drop(Writer::open(&path).unwrap());
+    assert_eq!(read(&reader, 9), None, "our own writer keeps it going");
+    drop(held);
+    std::fs::remove_file(&path).unwrap();
+
+    std::fs::write(&path, "").unwrap();
+    let e = Reader::open(&path).unwrap_err();
+    assert_eq!((e.step(), e.raw_os_error()), ("fstat", Some(libc::EINVAL)));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(Reader::open(&path).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+}
+
+/// What is refused is copied instead; and what was spliced is the file's own memory.
+#[test]
+fn splicing_shares_the_files_memory_and_has_a_way_round() {
+    let (reader, writer) = pipe::pair().unwrap();
+    let source = file(b"before");
+    assert_eq!(writer.splice_from(&source, Some(&mut 0), 6).unwrap(), Some(6));
+    std::os::unix::fs::FileExt::write_all_at(&source, b"after!", 0).unwrap();
+    assert_eq!(read(&reader, 9).unwrap(), b"after!");
+
+    let path = std::env::temp_dir().join(format!("becket-pipe-append-{}", std::process::id()));
+    let mut append = File::options().create(true).append(true).open(&path).unwrap();
+    writer.try_write(b"text").unwrap();
+    assert_eq!(reader.splice_to(&append, None, 4).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    append.write_all(&read(&reader, 9).unwrap()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"text");
+    std::fs::remove_file(path).unwrap();
+}
