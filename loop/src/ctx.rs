@@ -800,7 +800,13 @@ impl<S: 'static> Ctx<S> {
             Ok(Next::Keep) => {}
             Ok(Next::Again) => match self.slots.get(key).map(|entry| &entry.kind) {
                 Some(Kind::Io(_)) => self.queue(key, ready),
-                Some(Kind::Timer(_)) => drop(self.arm_key(key, self.now())),
+                // Not where a period that is to be made up for comes first, which it would replace.
+                Some(Kind::Timer(_)) => {
+                    let now = self.now();
+                    if self.heap.deadline(key.slot()).is_none_or(|due| due > now) {
+                        self.arm_key(key, now);
+                    }
+                }
                 _ => {}
             },
             Ok(Next::Pause(time)) => {

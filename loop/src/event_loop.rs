@@ -312,7 +312,7 @@ impl<S: 'static> Ctx<S> {
         // Armed before the call, so that the callback may arm or disarm it otherwise.
         let next = match every.missed {
             Missed::Skip => next_in_phase(&every, now),
-            Missed::Burst => later(due, every.period),
+            Missed::Burst => next_in_phase(&every, due), // where `due` may be out of phase: by `Next::Again`
             Missed::Delay => later(now, every.period),
         };
         self.heap.arm(key.slot(), next);

@@ -143,6 +143,40 @@ fn a_burst_makes_up_for_every_period() {
     assert_eq!(ticks(Missed::Burst), [(10, 2), (20, 1), (30, 0), (40, 0), (50, 0)]);
 }
 
+/// A call more than the period has is no reason to lose or to move those that it has.
+#[test]
+fn again_keeps_the_phase() {
+    for (missed, expected) in [(Missed::Skip, [10, 13, 20, 40, 50]), (Missed::Burst, [10, 13, 20, 30, 36])] {
+        let mut world: World<Vec<Instant>> = World::scripted();
+        let script = world.script.clone().unwrap();
+        let start = world.event_loop.now();
+        let every = Every::new(Duration::from_millis(10)).missed(missed);
+        world.event_loop.every(every, move |seen: &mut Vec<Instant>, _, tick| {
+            seen.push(tick.due);
+            Ok(match seen.len() {
+                1 => {
+                    script.pass(Duration::from_millis(3));
+                    Next::Again
+                }
+                2 => {
+                    script.pass(Duration::from_millis(20)); // past two periods, which a burst makes up for
+                    Next::Again
+                }
+                4 if missed == Missed::Burst => {
+                    script.pass(Duration::from_millis(3));
+                    Next::Again
+                }
+                5 => Next::Remove,
+                _ => Next::Keep,
+            })
+        });
+        let mut seen = Vec::new();
+        world.event_loop.run(&mut seen).unwrap();
+        let seen: Vec<_> = seen.iter().map(|due| (*due - start).as_millis()).collect();
+        assert_eq!(seen, expected, "{missed:?}");
+    }
+}
+
 #[test]
 fn a_delay_moves_the_phase() {
     assert_eq!(ticks(Missed::Delay), [(10, 2), (47, 0), (57, 0), (67, 0), (77, 0)]);

@@ -1,10 +1,26 @@
 //! The order of a turn, failures and panics in it.
 
 use super::*;
-use becket_loop::{HookPoint, Mode, Next, RunError};
+use becket_loop::op::Call;
+use becket_loop::{Cause, External, HookPoint, Mode, Next, Plain, RunError, Wishes};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Log = Vec<String>;
+
+/// A library that panics when it is stepped.
+struct Explosive;
+
+impl External for Explosive {
+    type Event = ();
+
+    fn step(&mut self, _: &mut Wishes<'_>, _: Cause) {
+        panic!("on purpose");
+    }
+
+    fn next_event(&mut self) -> Option<()> {
+        None
+    }
+}
 
 on_every_backend! {
     fn a_turn_has_its_order(world: World<Log>) {
@@ -117,6 +133,54 @@ on_every_backend! {
         assert_eq!((log, panics), (vec!["good".to_string(), "timer".into()], 2));
         assert!(!world.event_loop.cancel(id));
         assert_eq!(Rc::strong_count(&bad.event), 1);
+    }
+
+    /// Whatever panics goes, and takes nothing with it: what was under way beside it is told in the turns that follow.
+    fn a_panic_of_any_kind_costs_what_panicked_and_no_more(world: World<Log>) {
+        type Setup = fn(&mut Loop<Log>);
+        let kinds: [(&str, Setup); 11] = [
+            ("a post", |l| { let _ = l.remote().post(|_, _| panic!("on purpose")); }),
+            ("deferred work", |l| l.defer(|_, _| panic!("on purpose"))),
+            ("a prepare hook", |l| { let _ = l.hook(HookPoint::Prepare, |_, _| panic!("on purpose")); }),
+            ("a check hook", |l| { let _ = l.hook(HookPoint::Check, |_, _| panic!("on purpose")); }),
+            ("an idle hook", |l| { let _ = l.hook(HookPoint::Idle, |_, _| panic!("on purpose")); }),
+            ("an exit hook", |l| { let _ = l.hook(HookPoint::Exit, |_, _| panic!("on purpose")); }),
+            ("a periodic timer", |l| { let _ = l.every(Duration::from_millis(1), |_, _, _| panic!("on purpose")); }),
+            ("a plain timer", |l| {
+                let id = l.timer_plain(Plain { call: |_, _, _, _| panic!("on purpose"), data: 0 });
+                let now = l.now();
+                l.arm(id, now);
+            }),
+            ("an operation's end", |l| { let _ = l.submit(Call::new(|| ()), |_, _, _| panic!("on purpose")); }),
+            ("a library's step", |l| { let _ = l.join(Explosive, |_, _, ()| Ok(Next::Keep)); }),
+            ("an error hook", |l| {
+                l.on_error(|_, _, _| panic!("on purpose"));
+                l.defer(|_, _| Err("for the error hook".into()));
+            }),
+        ];
+        for (name, setup) in kinds {
+            let l = &mut world.event_loop;
+            let probe = Probe { event: Rc::new(Event::new().unwrap()), script: world.script.clone() };
+            setup(l);
+            probe.raise();
+            l.add(probe.source(), Ready::READ, Mode::Level, |log: &mut Log, _, _, _| {
+                log.push("source".into());
+                Ok(Next::Remove)
+            }).unwrap();
+            l.submit(Call::new(|| ()), |log, _, _| Ok(log.push("operation".into())));
+            l.remote().post(|log, _| Ok(log.push("post".into())));
+            l.after(Duration::from_millis(2), |log, _| Ok(log.push("timer".into())));
+            let mut log = Log::new();
+            l.defer(|log: &mut Log, _| Ok(log.push("deferred".into())));
+            let mut panics = 0;
+            while catch_unwind(AssertUnwindSafe(|| world.event_loop.run(&mut log).unwrap())).is_err() {
+                panics += 1;
+            }
+            log.sort_unstable();
+            assert_eq!(log, ["deferred", "operation", "post", "source", "timer"], "beside {name}");
+            assert_eq!((panics, world.event_loop.sources().count()), (1, 0), "{name}");
+            probe.lower();
+        }
     }
 
     fn three_steps_make_a_turn(world: World<u32>) {
