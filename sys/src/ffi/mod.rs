@@ -16,3 +16,4 @@ pub(crate) mod socket;
 pub(crate) mod sockopt;
 pub(crate) mod tcp;
 pub(crate) mod timer;
+pub(crate) mod udp;

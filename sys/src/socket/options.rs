@@ -45,23 +45,44 @@ pub(crate) fn set_tos(fd: impl AsFd, tos: u8) -> io::Result<()> {
     if ipv6_v6only(&fd)? { Ok(()) } else { Ok(set_ip_tos(fd, tos)?) }
 }
 
+const HOPS: Twin = Twin { v4: libc::IP_TTL, v6: libc::IPV6_UNICAST_HOPS };
+
 pub(crate) fn hops(fd: impl AsFd) -> io::Result<u8> {
-    let v6 = is_v6(&fd)?;
-    let (level, name) =
-        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) } else { (libc::IPPROTO_IP, libc::IP_TTL) };
-    Ok(sockopt::int(fd, level, name)? as u8)
+    Ok(HOPS.get(fd)? as u8)
 }
 
 pub(crate) fn set_hops(fd: impl AsFd, hops: u8) -> io::Result<()> {
-    let hops = i32::from(hops);
     if hops == 0 {
         return Err(Errno::INVAL.into()); // as IPv4 has it; IPv6 would send what nobody may forward
     }
-    if !is_v6(&fd)? {
-        return sockopt::set(fd, libc::IPPROTO_IP, libc::IP_TTL, &hops);
+    HOPS.set(fd, hops.into())
+}
+
+/// An option that is an `int` and has one number for IPv4 and another for IPv6.
+#[derive(Clone, Copy)]
+pub(crate) struct Twin {
+    pub(crate) v4: i32,
+    pub(crate) v6: i32,
+}
+
+impl Twin {
+    /// Of an IPv6 socket, that of IPv6.
+    pub(crate) fn get(self, fd: impl AsFd) -> io::Result<i32> {
+        let v6 = is_v6(&fd)?;
+        let (level, name) = if v6 { (libc::IPPROTO_IPV6, self.v6) } else { (libc::IPPROTO_IP, self.v4) };
+        sockopt::int(fd, level, name)
     }
-    sockopt::set(&fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops)?;
-    if ipv6_v6only(&fd)? { Ok(()) } else { sockopt::set(fd, libc::IPPROTO_IP, libc::IP_TTL, &hops) }
+
+    /// Of an IPv6 socket that also speaks to IPv4, both.
+    pub(crate) fn set(self, fd: impl AsFd, value: i32) -> io::Result<()> {
+        if is_v6(&fd)? {
+            sockopt::set(&fd, libc::IPPROTO_IPV6, self.v6, &value)?;
+            if ipv6_v6only(&fd)? {
+                return Ok(());
+            }
+        }
+        sockopt::set(fd, libc::IPPROTO_IP, self.v4, &value)
+    }
 }
 
 /// Gives `$name`, a TCP or UDP socket, the options of socket(7) and ip(7) that may be set at any time.
