@@ -1,5 +1,6 @@
 //! The one suite that every backend passes: epoll, poll(2) and the scripted one.
 
+mod chaos;
 mod externals;
 mod life;
 mod operations;
