@@ -164,6 +164,48 @@ fn lines_are_found_by_label_and_offset() {
     assert_eq!(class.chips().unwrap_err().kind(), ErrorKind::InvalidData);
 }
 
+#[test]
+fn a_chip_without_numbers_is_used_by_its_own_folder_which_has_no_edges() {
+    let folder = Folder::new();
+    let chip = folder.0.join("chip3");
+    fs::create_dir_all(chip.join("gpio5")).unwrap();
+    for (file, text) in [("label", "sim8\n"), ("ngpio", "8\n"), ("export", ""), ("unexport", "")] {
+        fs::write(chip.join(file), text).unwrap();
+    }
+    for (file, text) in [("value", "1\n"), ("direction", "in\n")] {
+        fs::write(chip.join("gpio5").join(file), text).unwrap();
+    }
+    let class = folder.class();
+    let line = class.export_at("sim8", 5, None).unwrap();
+    assert_eq!((line.export(), line.number(), line.path()), (Export::Exported, 5, &*chip.join("gpio5")));
+    assert_eq!((folder.text("chip3/export"), line.value().unwrap()), ("5".into(), true));
+    line.set_output(Level::High).unwrap();
+    for e in [line.set_edge(Edge::Both), line.watch(Edge::None).map(drop), line.set_active_low(true)] {
+        let e = e.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().ends_with("; the character device can do it: becket_sys::gpio"), "{e}");
+    }
+    drop(line);
+    assert_eq!(folder.text("chip3/unexport"), "5");
+    let e = class.export_at("none", 5, None).unwrap_err();
+    assert_eq!((e.step(), e.kind()), ("find", ErrorKind::NotFound));
+
+    // Where there are numbers, these serve: they have edges.
+    folder.chip(7, "sim8", 1);
+    fs::create_dir(folder.0.join("gpio7")).unwrap();
+    for (file, text) in [("gpio7/value", "0\n"), ("gpio7/edge", "none\n"), ("export", ""), ("unexport", "")] {
+        fs::write(folder.0.join(file), text).unwrap();
+    }
+    let line = class.export_at("sim8", 0, None).unwrap();
+    assert_eq!((line.number(), line.watch(Edge::Both).unwrap()), (7, false));
+    assert_eq!(class.export_at("sim8", 1, None).unwrap_err().kind(), ErrorKind::InvalidInput);
+    fs::create_dir(folder.0.join("chip4")).unwrap();
+    fs::write(folder.0.join("chip4/label"), "sim9\n").unwrap();
+    fs::create_dir(folder.0.join("chip5")).unwrap();
+    fs::write(folder.0.join("chip5/label"), "sim9\n").unwrap();
+    assert_eq!(class.export_at("sim9", 1, None).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
 /// Runs `f` on a thread without the rights of root; credentials are the thread's own where the C library is not asked.
 fn unprivileged<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
@@ -184,7 +226,7 @@ fn permit(path: &Path, mode: u32) {
 #[test]
 fn the_export_waits_until_the_files_may_be_used() {
     if !geteuid().is_root() {
-        eprintln!("SKIP: only root can act for udev and for a user without rights");
+        println!("SKIP: the_export_waits_until_the_files_may_be_used: only root can act for udev and another user");
         return;
     }
     let folder = Folder::with_line();
@@ -219,7 +261,7 @@ fn the_export_waits_until_the_files_may_be_used() {
 #[test]
 fn who_may_not_export_uses_what_was_exported_for_them() {
     if !geteuid().is_root() {
-        eprintln!("SKIP: only root can act for a user without rights");
+        println!("SKIP: who_may_not_export_uses_what_was_exported_for_them: only root can act for another user");
         return;
     }
     let folder = Folder::with_line();
@@ -266,7 +308,7 @@ impl Drop for Group {
 #[test]
 fn readiness_lasts_from_the_opening_and_from_each_change_until_the_value_is_read() {
     let Some(group) = Group::new() else {
-        eprintln!("SKIP: no control group (version 2) can be made here");
+        println!("SKIP: readiness_lasts_from_the_opening: no control group (version 2) can be made here");
         return;
     };
     let folder = Folder::with_line();

@@ -1,7 +1,9 @@
 //! Serial ports with a UART behind them, two of which are connected: what no pseudoterminal can play. Runs in the
 //! virtual machine that scripts/test-vm starts. That machine does not pace its UARTs, so that nothing is measured here.
 
-use becket_sys::serial::{DataBits, FlowControl, ModemLines, Parity, Port, Settings, StopBits};
+use becket_sys::serial::{
+    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Rs485Flags, Settings, StopBits,
+};
 use becket_sys::{Ready, wait};
 use std::env;
 use std::io::{ErrorKind, Read, Write};
@@ -18,7 +20,8 @@ struct Pair {
 fn pair() -> Option<Pair> {
     static TURN: Mutex<()> = Mutex::new(());
     let Ok(pair) = env::var("SERIAL_PAIR") else {
-        eprintln!("SKIP: no connected pair of UARTs here; scripts/test-vm has one");
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        println!("SKIP: {test}: no connected pair of UARTs here; scripts/test-vm has one");
         return None;
     };
     let turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
@@ -125,9 +128,68 @@ fn a_break_reads_as_a_zero_byte_and_opening_again_needs_no_pause() {
 }
 
 #[test]
+fn what_went_through_is_counted() {
+    let Some(pair) = pair() else { return };
+    let (a, b) = (Port::open(&pair.a, 115_200).unwrap(), Port::open(&pair.b, 115_200).unwrap());
+    b.discard_input().unwrap();
+    let before = (a.counters().unwrap(), b.counters().unwrap());
+    (&a).write_all(b"twelve bytes").unwrap();
+    a.drain().unwrap();
+    let mut got = Vec::new();
+    while got.len() < 12 {
+        readable(&b);
+        let mut buf = [0; 32];
+        let n = b.try_read(&mut buf).unwrap().unwrap_or(0);
+        got.extend_from_slice(&buf[..n]);
+    }
+    assert_eq!(got, b"twelve bytes");
+    let (sent, received) = (a.counters().unwrap().since(&before.0), b.counters().unwrap().since(&before.1));
+    assert_eq!((sent.sent, received.received), (12, 12));
+    assert_eq!((received.framing_errors, received.overruns, received.parity_errors), (0, 0, 0));
+}
+
+/// The simulated UART tells no changes of its modem lines, so that the helper thread waits in the driver for good.
+#[test]
+fn a_watch_of_modem_lines_ends_while_the_driver_waits() {
+    let Some(pair) = pair() else { return };
+    let port = Port::open(&pair.a, 9600).unwrap();
+    for _ in 0..5 {
+        let watch = port.watch_lines(ModemLines::CTS | ModemLines::DSR | ModemLines::DCD | ModemLines::RI).unwrap();
+        let soon = Instant::now() + Duration::from_millis(50);
+        assert_eq!(wait(&watch, Ready::READ, Some(soon)).unwrap(), None);
+        assert!(watch.try_read().unwrap().is_none());
+        let start = Instant::now();
+        drop(watch);
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+    port.set_modem_lines(ModemLines::RTS, false).unwrap(); // the port works on
+    assert!(!port.modem_lines().unwrap().contains(ModemLines::RTS));
+}
+
+#[test]
+fn the_driver_takes_what_it_can_and_refuses_the_rest() {
+    let Some(pair) = pair() else { return };
+    let port = Port::open(&pair.a, 9600).unwrap();
+    // This UART has no transceiver: the driver says "off", and takes nothing else.
+    let mut rs485 = port.rs485().unwrap();
+    assert!(rs485.flags().is_empty());
+    rs485.set_flags(Rs485Flags::ENABLED | Rs485Flags::RTS_ON_SEND);
+    assert_eq!(port.set_rs485(&rs485).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+    let before = (port.low_latency().unwrap(), port.closing_wait().unwrap());
+    port.set_low_latency(true).unwrap();
+    let wait = ClosingWait::AtMost(Duration::from_millis(120));
+    port.set_closing_wait(wait).unwrap();
+    assert_eq!((port.low_latency().unwrap(), port.closing_wait().unwrap()), (true, wait));
+    port.set_low_latency(before.0).unwrap();
+    port.set_closing_wait(before.1).unwrap();
+}
+
+#[test]
 fn a_port_without_a_uart_is_refused() {
     let Ok(path) = env::var("SERIAL_NONE") else {
-        eprintln!("SKIP: no port without a UART is known here; scripts/test-vm has one");
+        println!(
+            "SKIP: a_port_without_a_uart_is_refused: no port without a UART is known here; scripts/test-vm has one"
+        );
         return;
     };
     let e = Port::open(&path, 9600).unwrap_err();

@@ -1,7 +1,7 @@
 //! GPIO lines as files under `/sys/class/gpio`: gpio/sysfs in the kernel's documentation.
 //!
-//! The kernel calls this interface obsolete, and newer kernels may be built without it; much of the hardware in the
-//! field has no other.
+//! The kernel calls this interface obsolete, and newer kernels may be built without it, or with a part of it that has
+//! no edges ([`Class::export_at`]); much of the hardware in the field has no other.
 //!
 //! ```no_run
 //! use becket_sys::gpio::sysfs::{Class, Edge};

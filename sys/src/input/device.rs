@@ -346,7 +346,8 @@ impl Device {
         }
     }
 
-    /// Says how held keys repeat, for everybody; in milliseconds, to which both times are rounded up.
+    /// Says how held keys repeat, for everybody; in milliseconds, to which both times are rounded up. What changes is
+    /// told with the next frame to all who read the device, as events of [`Kind::REP`].
     ///
     /// # Errors
     /// `ENOSYS` where they do not repeat; `InvalidInput` for more than 49 days; `ENODEV`.

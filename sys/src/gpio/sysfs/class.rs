@@ -64,20 +64,43 @@ impl Class {
     /// # Errors
     /// As [`export`](Self::export).
     pub fn export_named(&self, number: u32, name: &str, deadline: Option<Instant>) -> Result<Line, SetupError> {
-        let dir = self.root.join(name);
-        let export = match write_number(&self.root.join("export"), number) {
-            Ok(()) => Export::Exported,
-            // Whoever may not export may still use what was exported for them.
-            Err(Errno::BUSY | Errno::ACCESS | Errno::PERM) if dir.exists() => Export::AlreadyExported,
-            Err(e) => {
-                let subject = format!("line {number} in {}", self.root.display());
-                return Err(SetupError::new("export", subject, e));
+        export_in(&self.root, number, name, deadline)
+    }
+
+    /// As [`export`](Self::export), the line at `offset` in the chip that is labelled `label`.
+    ///
+    /// Where the kernel was built without the numbers (Linux 6.17 can be), the chip's own folder `chipX` serves, where
+    /// [`Line::number`] is the offset. **Such a line has no edge and no active low:** setting these is an error of the
+    /// kind `Unsupported`, and only the character device has them.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export); step `find`: as [`find`](Self::find), of both folders.
+    pub fn export_at(&self, label: &str, offset: u32, deadline: Option<Instant>) -> Result<Line, SetupError> {
+        let failed = |e| SetupError::new("find", format!("line {offset} of {label:?} in {}", self.root.display()), e);
+        match self.find(label, offset) {
+            Ok(number) => self.export(number, deadline),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let folder = self.own_folder(label).map_err(failed)?.ok_or(e).map_err(failed)?;
+                export_in(&folder, offset, &format!("gpio{offset}"), deadline)
             }
-        };
-        // From here on an error unexports what we exported.
-        let unexport = (export == Export::Exported).then(|| Unexport { file: self.root.join("unexport"), number });
-        wait_until_accessible(&dir, deadline)?;
-        Line::open(dir, number, unexport)
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// The folder `chipX` of the chip that is labelled so.
+    fn own_folder(&self, label: &str) -> io::Result<Option<PathBuf>> {
+        let mut found = None;
+        for entry in fs::read_dir(&self.root)? {
+            let path = entry?.path();
+            if in_own_folder(&path.join("gpio0")) && fs::read_to_string(path.join("label"))?.trim_end() == label {
+                if found.is_some() {
+                    let message = format!("several GPIO chips are labelled {label:?}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+                }
+                found = Some(path);
+            }
+        }
+        Ok(found)
     }
 
     /// Opens line `number` as it is, which somebody else exported: nothing is exported, nothing is waited for, and
@@ -200,6 +223,27 @@ impl Drop for Unexport {
             let _ = write_number(&self.file, self.number);
         }
     }
+}
+
+fn export_in(root: &Path, number: u32, name: &str, deadline: Option<Instant>) -> Result<Line, SetupError> {
+    let dir = root.join(name);
+    let export = match write_number(&root.join("export"), number) {
+        Ok(()) => Export::Exported,
+        // Whoever may not export may still use what was exported for them.
+        Err(Errno::BUSY | Errno::ACCESS | Errno::PERM) if dir.exists() => Export::AlreadyExported,
+        Err(e) => return Err(SetupError::new("export", format!("line {number} in {}", root.display()), e)),
+    };
+    // From here on an error unexports what we exported.
+    let unexport = (export == Export::Exported).then(|| Unexport { file: root.join("unexport"), number });
+    wait_until_accessible(&dir, deadline)?;
+    Line::open(dir, number, unexport)
+}
+
+/// Whether a line's folder lies in its chip's own, `chipX`, and not among the numbers.
+pub(super) fn in_own_folder(line: &Path) -> bool {
+    let parent = line.parent().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let digits = parent.as_deref().and_then(|name| name.strip_prefix("chip"));
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn write_number(path: &Path, number: u32) -> Result<(), Errno> {

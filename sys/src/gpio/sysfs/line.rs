@@ -1,4 +1,4 @@
-use super::class::{Export, Unexport};
+use super::class::{Export, Unexport, in_own_folder};
 use crate::SetupError;
 use crate::fd::owned_fd;
 use crate::gpio::{Direction, Edge};
@@ -52,7 +52,8 @@ impl Line {
         Ok(Line { fd: Value { fd, unexport }, dir, number })
     }
 
-    /// The line's number, which is valid until the next start of the system at most.
+    /// The line's number, which is valid until the next start of the system at most; the offset in its chip where
+    /// [`Class::export_at`](super::Class::export_at) had to do without numbers.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -128,7 +129,7 @@ impl Line {
     /// The edge that makes the line ready.
     ///
     /// # Errors
-    /// `ENOENT` where the line has no interrupt.
+    /// `ENOENT` where the line has no interrupt; `Unsupported` where the kernel has no edges in sysfs.
     pub fn edge(&self) -> io::Result<Edge> {
         self.get(
             "edge",
@@ -139,7 +140,8 @@ impl Line {
     /// Sets the edge that makes the line ready. To wait for it, use [`watch`](Self::watch).
     ///
     /// # Errors
-    /// `ENOENT` where the line has no interrupt; `EIO` where it is an output; `EACCES`.
+    /// `ENOENT` where the line has no interrupt; `Unsupported` where the kernel has no edges in sysfs; `EIO` where it
+    /// is an output; `EACCES`.
     pub fn set_edge(&self, edge: Edge) -> io::Result<()> {
         self.set(
             "edge",
@@ -181,7 +183,7 @@ impl Line {
 
     fn get<T: Copy>(&self, attribute: &str, words: &[(&str, T)]) -> io::Result<T> {
         let path = self.dir.join(attribute);
-        let fd = retry_on_intr(|| open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))?;
+        let fd = self.attribute(&path, OFlags::RDONLY)?;
         let mut text = [0; 16];
         let n = retry_on_intr(|| pread(&fd, &mut text, 0))?;
         let word = text[..n].trim_ascii_end();
@@ -191,8 +193,19 @@ impl Line {
 
     fn set(&self, attribute: &str, word: &str) -> io::Result<()> {
         let path = self.dir.join(attribute);
-        let fd = retry_on_intr(|| open(&path, OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC, Mode::empty()))?;
+        let fd = self.attribute(&path, OFlags::WRONLY | OFlags::TRUNC)?;
         Ok(retry_on_intr(|| write(&fd, word.as_bytes())).map(drop)?)
+    }
+
+    fn attribute(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        match retry_on_intr(|| open(path, flags | OFlags::CLOEXEC, Mode::empty())) {
+            Err(Errno::NOENT) if self.dir.exists() && in_own_folder(&self.dir) => {
+                let message = format!("{}: lines without a number have no such file", path.display());
+                let message = format!("{message}; the character device can do it: becket_sys::gpio");
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
+            fd => Ok(fd?),
+        }
     }
 }
 
