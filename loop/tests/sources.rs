@@ -4,12 +4,13 @@ mod common;
 
 use becket_loop::{Loop, Next};
 use becket_sys::inotify::{Event, Inotify, Mask, Options};
-use becket_sys::process::Child;
+use becket_sys::process::{Child, PidFd};
 use becket_sys::{tcp, unix};
 use common::{each_backend, skips_valgrind};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 #[test]
 fn a_child_tells_how_it_ended_and_is_gone() {
@@ -30,6 +31,30 @@ fn a_child_tells_how_it_ended_and_is_gone() {
         event_loop.run(&mut seen).unwrap(); // ends, for both sources were removed
         seen.sort_unstable();
         assert_eq!(seen, [None, Some(3)]);
+    });
+}
+
+#[test]
+fn a_process_known_by_its_number_tells_how_it_ended_once() {
+    if skips_valgrind("a_process_known_by_its_number_tells_how_it_ended_once", "it knows no pidfd_open") {
+        return;
+    }
+    each_backend(|mut event_loop: Loop<Vec<Option<i32>>>| {
+        let mut child = Command::new("sh").args(["-c", "read line; exit 4"]).stdin(Stdio::piped()).spawn().unwrap();
+        let pidfd = PidFd::open(child.id()).unwrap();
+        event_loop
+            .on(pidfd, |seen: &mut Vec<_>, _, status| {
+                seen.push(status.code());
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        let mut seen = Vec::new();
+        event_loop.turn(&mut seen, Some(Duration::from_millis(20))).unwrap();
+        assert_eq!(seen, []);
+        drop(child.stdin.take()); // the end of its input
+        event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen, [Some(4)]);
+        assert!(child.wait().is_err(), "its status is taken");
     });
 }
 
