@@ -36,6 +36,7 @@ mod helper;
 mod ready;
 mod socket;
 
+pub mod cmsg;
 pub mod epoll;
 pub mod event;
 pub mod fanotify;

@@ -1,5 +1,6 @@
 //! The calls and structs that rustix does not have, one file per kind of descriptor.
 
+pub(crate) mod cmsg;
 pub(crate) mod epoll;
 pub(crate) mod fanotify;
 pub(crate) mod gpio;

@@ -1,8 +1,9 @@
 //! Sockets: what rustix decodes with more trust in the kernel's bytes than they deserve.
 
+use super::sockopt;
 use rustix::net::SocketAddrAny;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// The encoded address, family included.
 ///
@@ -27,4 +28,38 @@ pub(crate) fn peer_credentials(fd: impl AsFd) -> io::Result<libc::ucred> {
         libc::getsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &raw mut len)
     };
     if result == 0 { Ok(ucred) } else { Err(io::Error::last_os_error()) }
+}
+
+/// SO_PEERPIDFD: the process that made the other end, close-on-exec.
+pub(crate) fn peer_pidfd(fd: impl AsFd) -> io::Result<OwnedFd> {
+    let mut number: i32 = -1;
+    sockopt::read(fd, libc::SOL_SOCKET, libc::SO_PEERPIDFD, &mut number)?;
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(number.saturating_neg()));
+    }
+    // SAFETY: sockets, and nothing else has socket options, have this number for the option that makes a descriptor;
+    // the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// An option of any length, of which the kernel tells how long it is when there is too little room: bytes.
+pub(crate) fn long_option(fd: impl AsFd, name: libc::c_int) -> io::Result<Vec<u8>> {
+    let mut value = vec![0u8; 256];
+    loop {
+        let mut len = value.len() as libc::socklen_t;
+        // SAFETY: both pointers are to live locals; the kernel writes at most `len` bytes, which are there.
+        let result = unsafe {
+            let value = value.as_mut_ptr().cast();
+            libc::getsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, name, value, &raw mut len)
+        };
+        if result == 0 {
+            value.truncate(len as usize);
+            return Ok(value);
+        }
+        let e = io::Error::last_os_error();
+        if e.raw_os_error() != Some(libc::ERANGE) || len as usize <= value.len() {
+            return Err(e);
+        }
+        value.resize(len as usize, 0);
+    }
 }

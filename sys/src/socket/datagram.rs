@@ -29,6 +29,8 @@ use std::os::fd::AsFd;
 pub struct Received {
     len: usize,
     datagram_len: usize,
+    /// Those of the message, where the call tells them.
+    flags: i32,
 }
 
 impl Received {
@@ -42,14 +44,38 @@ impl Received {
         self.len == 0
     }
 
-    /// How long the datagram was: more than [`len`](Self::len) where it was truncated.
+    /// How long the datagram was: more than [`len`](Self::len) where it was truncated. (Not from
+    /// [`cmsg::try_recv`](crate::cmsg::try_recv) without [`TRUNC`](crate::cmsg::RecvFlags::TRUNC).)
     pub fn datagram_len(self) -> usize {
         self.datagram_len
     }
 
     /// Whether the datagram did not fit into the buffer.
     pub fn is_truncated(self) -> bool {
-        self.len < self.datagram_len
+        self.len < self.datagram_len || self.flags & libc::MSG_TRUNC != 0
+    }
+
+    /// Whether ancillary data were lost; see [`Incoming::is_truncated`](crate::cmsg::Incoming::is_truncated). Calls
+    /// without room for such data lose them without telling.
+    #[doc(alias = "MSG_CTRUNC")]
+    pub fn is_control_truncated(self) -> bool {
+        self.flags & libc::MSG_CTRUNC != 0
+    }
+
+    /// The flags of the message (`MSG_…`), as recvmsg(2) returns them; 0 from calls that do not tell.
+    #[doc(alias = "msg_flags")]
+    pub fn flags(self) -> i32 {
+        self.flags
+    }
+
+    pub(crate) fn new(len: usize, datagram_len: usize, flags: i32) -> Received {
+        Received { len, datagram_len, flags }
+    }
+
+    /// From what a call returned, the length and the flags of the message, for buffers of `room` bytes. The length is
+    /// the true one only where the call was asked for it.
+    pub(crate) fn of_call((len, flags): (usize, i32), room: usize) -> Received {
+        Received { len: len.min(room), datagram_len: len, flags }
     }
 }
 
@@ -67,7 +93,7 @@ pub(crate) fn try_send_to(fd: impl AsFd, buf: &[u8], to: &impl SocketAddrArg) ->
 pub(crate) fn try_recv(fd: impl AsFd, buf: &mut [u8], flags: RecvFlags) -> io::Result<Option<Received>> {
     let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
     let result = unless_blocked(retry_on_intr(|| recv(&fd, &mut *buf, flags)));
-    Ok(result?.map(|(len, datagram_len)| Received { len, datagram_len }))
+    Ok(result?.map(|(len, datagram_len)| Received { len, datagram_len, flags: 0 }))
 }
 
 pub(crate) fn try_recv_from(
@@ -77,7 +103,7 @@ pub(crate) fn try_recv_from(
 ) -> io::Result<Option<(Received, Option<SocketAddrAny>)>> {
     let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
     let result = unless_blocked(retry_on_intr(|| recvfrom(&fd, &mut *buf, flags)));
-    Ok(result?.map(|(len, datagram_len, from)| (Received { len, datagram_len }, from)))
+    Ok(result?.map(|(len, datagram_len, from)| (Received { len, datagram_len, flags: 0 }, from)))
 }
 
 /// Gives `$name` what every socket of datagrams has.

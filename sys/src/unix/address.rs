@@ -102,7 +102,7 @@ impl Address {
         self.0 == Kind::Unnamed
     }
 
-    pub(super) fn encode(&self) -> rustix::io::Result<SocketAddrUnix> {
+    pub(crate) fn encode(&self) -> rustix::io::Result<SocketAddrUnix> {
         match &self.0 {
             Kind::Unnamed => Ok(SocketAddrUnix::new_unnamed()),
             Kind::Pathname(path) => SocketAddrUnix::new(&path[..]),
@@ -111,7 +111,7 @@ impl Address {
     }
 
     /// What the kernel gave: none at all for the unnamed senders of datagrams.
-    pub(super) fn decode(addr: Option<SocketAddrAny>) -> io::Result<Address> {
+    pub(crate) fn decode(addr: Option<SocketAddrAny>) -> io::Result<Address> {
         let Some(addr) = addr else { return Ok(Address::unnamed()) };
         if addr.address_family() != AddressFamily::UNIX {
             return Err(Errno::AFNOSUPPORT.into());

@@ -1,11 +1,13 @@
+use super::ancillary::{ancillary_io, pass_options, peer};
 use super::bound::{Bound, Options};
 use super::{Address, Received};
 use crate::SetupError;
+use crate::cmsg::{self, Outgoing};
 use crate::fd::owned_fd;
 use crate::socket::datagram::{self, datagram_io};
 use crate::socket::{FLAGS, socket, stream};
 use rustix::net::{AddressFamily, RecvFlags, SocketType, connect, connect_unspec, socket_with, socketpair};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 
 /// A socket of datagrams within this machine: unix(7).
@@ -41,6 +43,9 @@ pub struct Datagram {
 owned_fd!(Datagram, Readable);
 socket!(Datagram, std::os::unix::net::UnixDatagram);
 datagram_io!(Datagram);
+ancillary_io!(Datagram, cmsg::RecvFlags::TRUNC);
+pass_options!(Datagram);
+peer!(Datagram);
 
 impl Datagram {
     /// Creates a socket bound to `addr`, with the defaults of [`builder`](Self::builder).
@@ -118,6 +123,14 @@ impl Datagram {
     /// Those of [`connect`](Self::connect); and `EMSGSIZE` where the datagram is longer than the send buffer.
     pub fn try_send_to(&self, buf: &[u8], addr: &Address) -> io::Result<Option<usize>> {
         datagram::try_send_to(self, buf, &addr.encode()?)
+    }
+
+    /// As [`try_send_to`](Self::try_send_to), with `control` beside the data.
+    ///
+    /// # Errors
+    /// As [`try_send_to`](Self::try_send_to) and [`try_send_with`](Self::try_send_with).
+    pub fn try_send_to_with(&self, buf: &[u8], control: &Outgoing<'_>, addr: &Address) -> io::Result<Option<usize>> {
+        cmsg::send(self, &[IoSlice::new(buf)], control, Some(&addr.encode()?))
     }
 
     /// Receives a datagram and the address of its sender, unnamed where that was not bound; `None` where there is no

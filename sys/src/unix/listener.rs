@@ -1,3 +1,4 @@
+use super::ancillary::pass_options;
 use super::bound::{Bound, Options};
 use super::{Address, Stream};
 use crate::SetupError;
@@ -39,6 +40,7 @@ pub struct Listener {
 
 owned_fd!(Listener, Readable);
 socket!(Listener, std::os::unix::net::UnixListener);
+pass_options!(Listener);
 
 impl Listener {
     /// Listens at `addr` with the defaults of [`builder`](Self::builder).

@@ -28,13 +28,16 @@
 //! when the object is dropped, which a killed process does not reach. Abstract names have no file and need neither.
 
 mod address;
+mod ancillary;
 mod bound;
+mod credentials;
 mod datagram;
 mod listener;
 mod stream;
 
 pub use crate::socket::datagram::Received;
 pub use address::Address;
+pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramBuilder};
 pub use listener::{Listener, ListenerBuilder};
-pub use stream::{Credentials, Stream};
+pub use stream::Stream;

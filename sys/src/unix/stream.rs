@@ -1,7 +1,8 @@
 use super::Address;
+use super::ancillary::{ancillary_io, pass_options, peer};
 use crate::SetupError;
+use crate::cmsg::RecvFlags;
 use crate::fd::owned_fd;
-use crate::ffi::socket::peer_credentials;
 use crate::socket::stream::stream_io;
 use crate::socket::{FLAGS, open, socket};
 use rustix::io::Errno;
@@ -33,6 +34,9 @@ pub struct Stream {
 owned_fd!(Stream, Readable);
 socket!(Stream, std::os::unix::net::UnixStream);
 stream_io!(Stream);
+ancillary_io!(Stream, RecvFlags::empty());
+pass_options!(Stream);
+peer!(Stream);
 
 impl Stream {
     /// Connects to `addr`. That succeeds or fails at once: there is nothing to wait for.
@@ -81,43 +85,4 @@ impl Stream {
     pub fn peer_addr(&self) -> io::Result<Address> {
         Address::peer(self)
     }
-
-    /// Who made the other end, as the kernel recorded it at that time: the client's connect(2), the server's
-    /// listen(2), or socketpair(2). It cannot be forged, but may have been handed on since, and the process may have
-    /// ended.
-    ///
-    /// # Errors
-    /// `ENOTCONN` where there is no peer; `ENOTSOCK` where the descriptor is no socket.
-    #[doc(alias = "SO_PEERCRED")]
-    pub fn peer_credentials(&self) -> io::Result<Credentials> {
-        let ucred = peer_credentials(self)?;
-        if ucred.pid == 0 && ucred.uid == u32::MAX {
-            return Err(Errno::NOTCONN.into());
-        }
-        let pid = ucred.pid.try_into().ok().filter(|pid| *pid != 0);
-        Ok(Credentials { pid, uid: ucred.uid, gid: ucred.gid })
-    }
-}
-
-/// Who is at the other end; see [`Stream::peer_credentials`].
-///
-/// ```
-/// use becket_sys::unix::Stream;
-///
-/// let (a, _b) = Stream::pair()?;
-/// let me = a.peer_credentials()?;
-/// assert_eq!(me.pid, Some(std::process::id()));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[doc(alias = "ucred")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Credentials {
-    /// The process; `None` where it is in a pid namespace that is not seen from here. The number may be another
-    /// process's by now.
-    pub pid: Option<u32>,
-    /// Its effective user.
-    pub uid: u32,
-    /// Its effective group.
-    pub gid: u32,
 }

@@ -1,0 +1,193 @@
+//! No descriptor is lost, whatever becomes of the message that it came in. The tests take turns, because they count the
+//! descriptors of the process.
+
+use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags, space};
+use becket_sys::unix::{Address, Datagram, Stream};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many descriptors this process has open.
+fn open() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn a_flood_into_every_size_of_buffer_leaves_nothing_behind() {
+    let _turn = turn();
+    let pairs = [Datagram::pair().unwrap(), Datagram::pair().unwrap()];
+    pairs[0].1.set_pass_pidfd(true).unwrap();
+    pairs[0].1.set_pass_credentials(true).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[reader.as_fd(), writer.as_fd(), reader.as_fd()]).unwrap();
+    let before = open();
+    let mut seen = [0; 2];
+    for round in 0..3 {
+        for capacity in 0..=160 {
+            let mut control = Incoming::with_capacity(capacity);
+            for (i, (a, b)) in pairs.iter().enumerate() {
+                a.try_send_with(b"x", &out).unwrap().unwrap();
+                let received = b.try_recv_with(&mut [0; 4], &mut control).unwrap().unwrap();
+                assert_eq!(received.len(), 1);
+                assert_eq!(received.is_control_truncated(), control.is_truncated());
+                let (fds, pidfds) = (control.fds().len(), usize::from(control.pidfd().is_some()));
+                assert_eq!(open(), before + fds + pidfds, "{capacity}: all is owned at once");
+                let complete = fds == 3 && (i == 1 || pidfds == 1);
+                assert_eq!(control.is_truncated(), !complete, "{capacity}");
+                assert!(control.as_bytes().len() <= control.capacity());
+                seen[i] = seen[i].max(fds + pidfds);
+                match round {
+                    0 => control.clear(),
+                    1 => drop((control.take_fds(), control.take_pidfd())),
+                    _ => {} // received into again, and dropped
+                }
+            }
+        }
+        assert_eq!(open(), before);
+    }
+    assert_eq!(seen, [4, 3]);
+}
+
+#[test]
+fn peeks_own_their_duplicates() {
+    let _turn = turn();
+    let (a, b) = Stream::pair().unwrap();
+    b.set_pass_pidfd(true).unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[a.as_fd()]).unwrap();
+    a.try_send_with(b"x", &out).unwrap();
+    let before = open();
+    let mut control = Incoming::new();
+    for _ in 0..10 {
+        b.try_peek_with(&mut [0; 4], &mut control).unwrap().unwrap();
+        assert_eq!(open(), before + 2);
+    }
+    let first = control.take_exactly::<1>().unwrap();
+    b.try_recv_with(&mut [0; 4], &mut control).unwrap().unwrap();
+    let second = control.take_exactly::<1>().unwrap();
+    assert_ne!(first[0].as_raw_fd(), second[0].as_raw_fd());
+    drop((first, second));
+    // What fails closes what was there before, as what succeeds does.
+    assert!(b.try_recv_with(&mut [0; 4], &mut control).unwrap().is_none());
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn a_batch_dropped_unseen_closes_all() {
+    let _turn = turn();
+    let receiver = Datagram::bind(&Address::unnamed()).unwrap();
+    receiver.set_pass_pidfd(true).unwrap();
+    let addr = receiver.local_addr().unwrap();
+    let sender = Datagram::unbound().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut out = [Outgoing::new(), Outgoing::new(), Outgoing::new()];
+    for (i, out) in out.iter_mut().enumerate() {
+        let fds = [reader.as_fd(), writer.as_fd(), reader.as_fd()];
+        out.push_fds(&fds[..i]).unwrap();
+    }
+    let packets: Vec<_> = out.iter().map(|out| Packet::new(b"data").to_unix(&addr).control(out)).collect();
+    let before = open();
+    for capacity in [0, 20, space(8), space(8) + space(4), 200] {
+        let mut batch = Batch::new(5, 2, capacity);
+        for _ in 0..3 {
+            assert_eq!(cmsg::try_send_batch(&sender, &packets).unwrap(), Some(3));
+            let n = cmsg::try_recv_batch(&receiver, &mut batch, RecvFlags::TRUNC).unwrap();
+            assert_eq!((n, batch.messages().len()), (Some(3), 3));
+            for slot in batch.messages() {
+                assert_eq!((slot.data(), slot.received().datagram_len()), (&b"da"[..], 4));
+                assert!(slot.received().is_truncated());
+            }
+            let owned = |slot: &cmsg::Slot| slot.control().fds().len() + usize::from(slot.control().pidfd().is_some());
+            let counts: Vec<_> = batch.messages().iter().map(owned).collect();
+            assert_eq!(open(), before + counts.iter().sum::<usize>());
+            if capacity == 200 {
+                assert_eq!(counts, [1, 2, 3]);
+                let control = batch.messages_mut()[2].control_mut();
+                assert_eq!(control.take_exactly::<2>().unwrap().len(), 2);
+                assert!(control.take_pidfd().unwrap().is_some());
+            }
+        }
+        assert_eq!(cmsg::try_recv_batch(&receiver, &mut batch, RecvFlags::empty()).unwrap(), None);
+        assert_eq!((open(), batch.messages().len()), (before, 0));
+        cmsg::try_send_batch(&sender, &packets).unwrap();
+        cmsg::try_recv_batch(&receiver, &mut batch, RecvFlags::empty()).unwrap();
+        drop(batch);
+        assert_eq!(open(), before);
+    }
+}
+
+#[test]
+fn descriptors_in_flight_end_with_the_socket() {
+    let _turn = turn();
+    let before = open();
+    let (a, b) = Stream::pair().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[writer.as_fd()]).unwrap();
+    a.try_send_with(b"x", &out).unwrap();
+    drop((a, writer));
+    drop(b);
+    // Nobody can write any more, or this would wait.
+    assert_eq!(std::io::Read::read(&mut reader, &mut [0; 1]).unwrap(), 0);
+    drop(reader);
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn errors_of_sending_leave_nothing_behind() {
+    let _turn = turn();
+    let (a, b) = Stream::pair().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[b.as_fd()]).unwrap();
+    let before = open();
+    for data in [&[][..], &[IoSlice::new(b"")], &[IoSlice::new(b""), IoSlice::new(b"")]] {
+        let e = cmsg::try_send(&a, data, &out).unwrap_err();
+        assert_eq!(e.raw_os_error(), Some(libc::EINVAL));
+    }
+    assert!(b.try_recv_with(&mut [0; 4], &mut Incoming::new()).unwrap().is_none());
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn wrong_counts_hand_over_or_close() {
+    let _turn = turn();
+    let (a, b) = Datagram::pair().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[a.as_fd(), b.as_fd(), a.as_fd()]).unwrap();
+    let before = open();
+    let mut control = Incoming::new();
+    let receive = |control: &mut Incoming| {
+        a.try_send_with(b"", &out).unwrap();
+        assert!(b.try_recv_with(&mut [0; 4], control).unwrap().unwrap().is_empty());
+    };
+    receive(&mut control);
+    let e = control.take_exactly::<4>().unwrap_err();
+    assert_eq!((e.fds().len(), e.is_truncated(), open()), (3, false, before + 3));
+    drop(e);
+    assert_eq!(open(), before);
+    receive(&mut control);
+    let fds = control.take_exactly::<1>().unwrap_err().into_fds();
+    assert_eq!((fds.len(), open()), (3, before + 3));
+    drop(fds);
+    receive(&mut control);
+    assert_eq!(control.take_exactly::<3>().unwrap().len(), 3);
+    assert_eq!(control.take_fds().unwrap().len(), 0);
+    assert_eq!(open(), before);
+
+    // Room for one has room for two, and the third is lost.
+    let mut small = Incoming::for_fds(1);
+    receive(&mut small);
+    assert!(small.is_truncated());
+    let e = std::io::Error::from(small.take_fds().unwrap_err());
+    assert_eq!(e.kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!((e.to_string().as_str(), open()), ("2 descriptors came, and something was lost", before + 2));
+    drop(e);
+    assert_eq!(open(), before);
+}
