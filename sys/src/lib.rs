@@ -45,6 +45,7 @@ pub mod inotify;
 pub mod input;
 pub mod memfd;
 pub mod mounts;
+pub mod netlink;
 pub mod pipe;
 pub mod poll;
 pub mod pri;

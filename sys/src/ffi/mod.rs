@@ -8,6 +8,7 @@ pub(crate) mod helper;
 pub(crate) mod input;
 pub(crate) mod mounts;
 pub(crate) mod pipe;
+pub(crate) mod netlink;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod pty;
