@@ -1,13 +1,15 @@
 //! A blocking call on a thread of its own, which ends when nobody wants it any more.
 
+use crate::event::Event;
 use crate::ffi;
 use crate::signal::{MaskGuard, SignalSet};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -82,6 +84,57 @@ impl Drop for Helper {
         if self.ended.recv_timeout(Duration::from_secs(1)) != Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = thread.join();
         }
+    }
+}
+
+/// One blocking call on a helper thread, with a descriptor that is readable once it is over. Dropping it ends the call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The thread, first: it ends before the descriptor that it tells its end by is closed.
+    _helper: Helper,
+    over: Event,
+    result: Arc<OnceLock<Result<(), Errno>>>,
+}
+
+impl Call {
+    pub(crate) fn start(
+        fd: BorrowedFd<'_>,
+        name: &str,
+        call: impl Fn(&Work) -> Result<(), Errno> + Send + 'static,
+    ) -> io::Result<Call> {
+        let over = Event::new()?;
+        let result = Arc::new(OnceLock::new());
+        let (tell, is_over) = (result.clone(), over.try_clone()?);
+        let _helper = Helper::start(fd, name, move |work| {
+            let result = loop {
+                match call(work) {
+                    _ if work.is_stopped() => return,
+                    Err(Errno::INTR) => {}
+                    result => break result,
+                }
+            };
+            let _ = tell.set(result);
+            // An eventfd at zero always has room for one.
+            let _ = is_over.add(1);
+        })?;
+        Ok(Call { _helper, over, result })
+    }
+
+    /// What the call said, once it is over.
+    pub(crate) fn result(&self) -> Option<Result<(), Errno>> {
+        self.result.get().copied()
+    }
+}
+
+impl AsFd for Call {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.over.as_fd()
+    }
+}
+
+impl From<Call> for OwnedFd {
+    fn from(call: Call) -> OwnedFd {
+        call.over.into()
     }
 }
 

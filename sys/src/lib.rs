@@ -40,6 +40,7 @@ pub mod cmsg;
 pub mod epoll;
 pub mod event;
 pub mod fanotify;
+pub mod file;
 pub mod gpio;
 pub mod inotify;
 pub mod input;

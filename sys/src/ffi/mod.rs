@@ -3,6 +3,7 @@
 pub(crate) mod cmsg;
 pub(crate) mod epoll;
 pub(crate) mod fanotify;
+pub(crate) mod file;
 pub(crate) mod gpio;
 pub(crate) mod helper;
 pub(crate) mod input;

@@ -1,11 +1,9 @@
 use super::Port;
-use crate::event::Event;
 use crate::fd::owned_fd;
-use crate::helper::{Helper, Work};
+use crate::helper::{Call, Work};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
 
 /// A call that blocks, under way on a helper thread: see [`Port::start_drain`] and [`Port::start_break`].
 ///
@@ -26,11 +24,10 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 #[must_use = "dropping it ends the call"]
 pub struct Job {
-    /// The thread, first: it ends before the descriptor that it tells its end by is closed.
-    _helper: Helper,
-    fd: Event,
-    result: Arc<OnceLock<Result<(), Errno>>>,
+    fd: Call,
 }
+
+owned_fd!(Job, Readable);
 
 impl Job {
     pub(super) fn start(
@@ -38,22 +35,7 @@ impl Job {
         name: &str,
         call: impl Fn(&Work) -> Result<(), Errno> + Send + 'static,
     ) -> io::Result<Job> {
-        let fd = Event::new()?;
-        let result = Arc::new(OnceLock::new());
-        let (tell, is_over) = (result.clone(), fd.try_clone()?);
-        let _helper = Helper::start(port.as_fd(), name, move |work| {
-            let result = loop {
-                match call(work) {
-                    _ if work.is_stopped() => return,
-                    Err(Errno::INTR) => {}
-                    result => break result,
-                }
-            };
-            let _ = tell.set(result);
-            // An eventfd at zero always has room for one.
-            let _ = is_over.add(1);
-        })?;
-        Ok(Job { _helper, fd, result })
+        Ok(Job { fd: Call::start(port.as_fd(), name, call)? })
     }
 
     /// Whether the call has ended, as often as asked.
@@ -61,12 +43,6 @@ impl Job {
     /// # Errors
     /// Those of the call, as often as asked: `EIO` after a hang-up.
     pub fn is_done(&self) -> io::Result<bool> {
-        match self.result.get() {
-            None => Ok(false),
-            Some(Ok(())) => Ok(true),
-            Some(Err(e)) => Err((*e).into()),
-        }
+        Ok(self.fd.result().transpose()?.is_some())
     }
 }
-
-owned_fd!(Job, Readable);
