@@ -16,6 +16,37 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # The kinds
+//!
+//! | kind | type | poll it for | man page | since |
+//! |---|---|---|---|---|
+//! | timer | [`timer::Timer`] | reading | timerfd_create(2) | 2.6.25; alarm clocks 3.11 |
+//! | counter to wake with | [`event::Event`] | reading | eventfd(2) | 2.6.27; semaphores 2.6.30 |
+//! | signals | [`signal::Signals`] | reading | signalfd(2) | 2.6.27 |
+//! | process, thread, own child | [`process::PidFd`], [`process::Child`] | reading | pidfd_open(2) | 5.3; fetching descriptors 5.6; threads 6.9 |
+//! | changes of files | [`inotify::Inotify`] | reading | inotify(7) | 2.6.27; masks that only create 4.18 |
+//! | use of files, verdicts | [`fanotify::Fanotify`] | reading | fanotify(7) | 2.6.37; file handles 5.1; pidfds 5.15; mounts 6.14 |
+//! | pipe, FIFO | [`pipe::Reader`], [`pipe::Writer`] | reading, writing | pipe(7), fifo(7) | 2.6.27; packets 3.4 |
+//! | terminal | [`tty::Tty`] | reading | tty(4), termios(3) | ever |
+//! | serial port | [`serial::Port`] | reading | termios(3), ioctl_tty(2) | 2.6.20 for any speed |
+//! | its modem lines, its jobs | [`serial::LineWatch`], [`serial::Job`] | reading | ioctl_tty(2) | ever |
+//! | pseudoterminal | [`pty::Controller`] | reading; PRI in packet mode | pty(7) | 4.13 |
+//! | TCP | [`tcp::Stream`], [`tcp::Listener`] | reading, writing; PRI for urgent data | tcp(7) | ever |
+//! | TCP connection being made | [`tcp::Connecting`] | writing | connect(2) | ever |
+//! | UDP | [`udp::Socket`] | reading | udp(7) | ever |
+//! | unix socket | [`unix::Stream`], [`unix::Listener`], [`unix::Datagram`] | reading, writing | unix(7) | ever |
+//! | GPIO chip, its lines | [`gpio::Chip`], [`gpio::Request`] | reading | gpio/chardev of the kernel | 5.10 |
+//! | GPIO line by number | [`gpio::sysfs::Line`] | PRI | gpio/sysfs of the kernel | 2.6.33 |
+//! | input device | [`input::Device`] | reading | input/input of the kernel | ever |
+//! | pressure | [`psi::Trigger`] | PRI | accounting/psi of the kernel | 5.2 |
+//! | mounts | [`mounts::Watcher`] | PRI | proc_pid_mountinfo(5) | 2.6.26 |
+//! | memory file | [`memfd::Memfd`], [`memfd::Sealed`] | nothing: always ready | memfd_create(2) | 3.17; never executable 6.3 |
+//! | epoll set | [`epoll::Epoll`] | reading | epoll(7) | 2.6.27 |
+//! | what knows PRI only | [`pri::Adapter`] | reading | epoll(7) | 2.6.27 |
+//!
+//! The last column says since which version Linux has it. An older one makes the constructor or the method fail, with the
+//! error that its documentation names; nothing is emulated in silence. [`wait`] and [`poll`] wait without any loop.
+//!
 //! # Rules that hold for every type
 //!
 //! - Descriptors are created close-on-exec, and non-blocking where this crate opens them itself; the blocking mode
