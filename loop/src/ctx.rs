@@ -252,17 +252,17 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Adds a source: whenever it is ready for what is wanted, or failed or hung up, `f` is called with the user's state,
-    /// the loop, the source and the raw mask.
+    /// Adds a source: whenever it is ready for what is wanted, or failed or hung up, `f` is called with the user's
+    /// state, the loop, the source and the raw mask.
     ///
     /// The loop owns the source and closes it when it is removed, or with the loop; [`remove`](Self::remove) hands it
     /// back. It is lent only as `&T`: nobody can swap the descriptor under its registration. `f` may be called when
     /// there is nothing to do after all, so what it does must not block: the descriptor should be non-blocking.
     ///
     /// # Errors
-    /// The source comes back with `EPERM` where its kind cannot be waited for (regular files, with epoll), `EEXIST` where
-    /// the descriptor is in the loop already, [`Unsupported`](io::ErrorKind::Unsupported) where [`caps`](Self::caps)
-    /// denies the mode, `ENOSPC` and `ENOMEM` at the system's limits.
+    /// The source comes back with `EPERM` where its kind cannot be waited for (regular files, with epoll), `EEXIST`
+    /// where the descriptor is in the loop already, [`Unsupported`](io::ErrorKind::Unsupported) where
+    /// [`caps`](Self::caps) denies the mode, `ENOSPC` and `ENOMEM` at the system's limits.
     ///
     /// ```
     /// use becket_loop::{Loop, Mode, Next, Ready};
@@ -379,8 +379,8 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Removes a source and hands it back. It leaves the backend at once. `None` where the id is stale, or where this is
-    /// called in the source's own callback, which is still holding it: it is then dropped after that.
+    /// Removes a source and hands it back. It leaves the backend at once. `None` where the id is stale, or where this
+    /// is called in the source's own callback, which is still holding it: it is then dropped after that.
     pub fn remove<T: 'static>(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         match self.take_out(id.key)?.kind {
@@ -392,8 +392,8 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Removes and drops whatever `id` names: a source, timer, hook or external. An operation is asked to end instead, as
-    /// by [`cancel_op`](Self::cancel_op). Returns whether it was there.
+    /// Removes and drops whatever `id` names: a source, timer, hook or external. An operation is asked to end instead,
+    /// as by [`cancel_op`](Self::cancel_op). Returns whether it was there.
     pub fn cancel(&mut self, id: impl Into<AnyId>) -> bool {
         let key = id.into().key;
         match self.slots.get(key) {
@@ -453,9 +453,9 @@ impl<S: 'static> Ctx<S> {
     /// Enables or disables a source, timer or hook. Returns whether `id` names one (operations and externals cannot be
     /// disabled).
     ///
-    /// A disabled source is not in the backend: it reports nothing, failure and hang-up included. A source that fired as
-    /// one-shot is armed again. A disabled timer is disarmed; an enabled one, unless it is armed, is due the next time
-    /// that its phase has (a periodic one) or at once (any other).
+    /// A disabled source is not in the backend: it reports nothing, failure and hang-up included. A source that fired
+    /// as one-shot is armed again. A disabled timer is disarmed; an enabled one, unless it is armed, is due the next
+    /// time that its phase has (a periodic one) or at once (any other).
     pub fn enable(&mut self, id: impl Into<AnyId>, on: bool) -> bool {
         self.enable_key(id.into().key, on)
     }

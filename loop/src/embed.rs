@@ -83,8 +83,8 @@ impl<S: 'static> Ctx<S> {
         Ok(Embedded { fd })
     }
 
-    /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn that
-    /// is left to its end.
+    /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn
+    /// that is left to its end.
     pub(crate) fn settle_outer(&mut self) {
         if self.in_turn || self.outer.is_none() {
             return;

@@ -103,8 +103,8 @@ impl<S: 'static> Loop<S> {
     }
 
     /// Makes one turn: waits until there is something to do, or for `max` (`None`: without limit; zero: looks and does
-    /// not wait), and does it. Returns how many callbacks were called. It does not wait where nothing is left that could
-    /// call anything, as [`run`](Self::run) defines it.
+    /// not wait), and does it. Returns how many callbacks were called. It does not wait where nothing is left that
+    /// could call anything, as [`run`](Self::run) defines it.
     ///
     /// # Errors
     /// [`RunError::Wait`] where the system cannot wait. [`RunError::Callback`] where a callback failed and there is no
@@ -225,7 +225,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn step_nudged(&mut self, s: &mut S) {
-        // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the next.
+        // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the
+        // next.
         for _ in 0..self.nudges.len() {
             let Some(key) = self.nudges.pop() else { return };
             let Some(external) = self.external(key) else { continue };

@@ -389,8 +389,8 @@ unsafe impl Operation for Open {
     }
 }
 
-/// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback; when the
-/// loop is dropped first, nobody hears of it.
+/// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback; when
+/// the loop is dropped first, nobody hears of it.
 ///
 /// A loop has four helper threads at most, for files too: calls that block for long keep others waiting, and those that
 /// wait for each other may wait for ever. The threads block all signals, and a process that is started in one inherits

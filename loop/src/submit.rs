@@ -110,8 +110,8 @@ impl<S: 'static> Ctx<S> {
         Id::new(key)
     }
 
-    /// Asks that an operation end early. Its handler is still called: with `ECANCELED` where it had not begun, else with
-    /// what it did. Returns whether it was still under way.
+    /// Asks that an operation end early. Its handler is still called: with `ECANCELED` where it had not begun, else
+    /// with what it did. Returns whether it was still under way.
     pub fn cancel_op(&mut self, id: Id<Op>) -> bool {
         if !matches!(self.slots.get(id.key), Some(Entry { kind: Kind::Op(_), .. })) {
             return false;

@@ -112,7 +112,8 @@ fn read_again(file: &File) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&buf[..n]).into_owned())
 }
 
-/// kernfs reports a change by PRI and ERR, and again until the attribute is read; a file that was never read is changed.
+/// kernfs reports a change by PRI and ERR, and again until the attribute is read; a file that was never read is
+/// changed.
 #[test]
 fn cgroup_events_come_with_an_error_that_is_none() {
     let Some(group) = Group::new("priority") else { return };

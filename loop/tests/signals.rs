@@ -1,5 +1,6 @@
 //! Signals as a typed source, on epoll and on poll(2). Each test runs in the main thread: a signal sent to the process
-//! would otherwise act in a thread of the test harness. The binary speaks what `cargo test` and nextest ask of a harness.
+//! would otherwise act in a thread of the test harness. The binary speaks what `cargo test` and nextest ask of a
+//! harness.
 
 mod common;
 

@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A backend that plays a script on a clock of its own: for tests that must not depend on the kernel or on time.
 ///
 /// Descriptors are ready when the [`Script`] says so. A wait with a deadline and nothing ready moves the clock to the
-/// deadline at once, so that hours pass in microseconds. A wait without a deadline in which for 10 real seconds no other
-/// thread calls the waker is an error of kind [`Deadlock`](io::ErrorKind::Deadlock).
+/// deadline at once, so that hours pass in microseconds. A wait without a deadline in which for 10 real seconds no
+/// other thread calls the waker is an error of kind [`Deadlock`](io::ErrorKind::Deadlock).
 ///
 /// ```
 /// use becket_loop::{Loop, backend::Scripted};

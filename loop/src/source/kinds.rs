@@ -87,8 +87,8 @@ impl Source for Child {
 }
 
 /// The event is how the process, a child of this one, ended; then the source is removed. For a process that is not a
-/// child, watch the descriptor by [`Ctx::add`](crate::Ctx::add): it is readable once the process has ended, but only its
-/// parent learns how.
+/// child, watch the descriptor by [`Ctx::add`](crate::Ctx::add): it is readable once the process has ended, but only
+/// its parent learns how.
 impl Source for PidFd {
     type Event<'a> = ExitStatus;
 

@@ -151,7 +151,8 @@ on_every_backend! {
                 change(&mut s, l);
                 l.turn(&mut s, Some(Duration::ZERO)).unwrap();
             }
-            // From here on callbacks do nothing more. What is enabled is told, whatever was done to it; and nothing else.
+            // From here on callbacks do nothing more. What is enabled is told, whatever was done to it; and nothing
+            // else.
             s.quiet = true;
             l.turn(&mut s, Some(Duration::ZERO)).unwrap();
             s.probes.iter().for_each(Probe::raise);
