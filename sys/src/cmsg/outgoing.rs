@@ -80,7 +80,8 @@ impl<'fd> Outgoing<'fd> {
     /// [`PacketInfo`](super::PacketInfo) says.
     ///
     /// The address must be of the family of the receiver's, or, on an IPv6 socket, `::ffff:192.0.2.1`. What is of the
-    /// other one is ignored by the kernel. Sending fails with `EINVAL` where this machine does not have the address.
+    /// other one is ignored by the kernel. Sending fails with `ENETUNREACH` (IPv6: `EINVAL`) where this
+    /// machine does not have the address.
     #[doc(alias = "IP_PKTINFO")]
     #[doc(alias = "IPV6_PKTINFO")]
     pub fn push_source(&mut self, source: IpAddr, interface: u32) -> &mut Self {

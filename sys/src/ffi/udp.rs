@@ -7,19 +7,21 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 /// `struct group_source_req`: addresses as bytes, for the kernel reads them by their family.
-#[repr(C, align(8))]
+#[repr(C)]
 #[derive(Clone, Copy)]
 struct GroupSource {
     interface: u32,
+    /// The kernel aligns addresses to a word.
+    #[cfg(target_pointer_width = "64")]
     padding: u32,
     group: [u8; 128],
     source: [u8; 128],
 }
 
 const _: () = assert!(size_of::<libc::sockaddr_storage>() == 128);
-const _: () = assert!(size_of::<GroupSource>() == 264);
-const _: () = assert!(std::mem::offset_of!(GroupSource, group) == 8);
-const _: () = assert!(std::mem::offset_of!(GroupSource, source) == 136);
+const _: () = assert!(std::mem::offset_of!(GroupSource, group) == size_of::<usize>());
+const _: () = assert!(std::mem::offset_of!(GroupSource, source) == size_of::<usize>() + 128);
+const _: () = assert!(size_of::<GroupSource>() == size_of::<usize>() + 256);
 
 // SAFETY: integers and bytes, the padding spelt out (the size is asserted above).
 unsafe impl Plain for GroupSource {}
@@ -52,6 +54,12 @@ pub(crate) fn group_source(
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     }
     let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
-    let request = GroupSource { interface, padding: 0, group: storage(group), source: storage(source) };
+    let request = GroupSource {
+        interface,
+        #[cfg(target_pointer_width = "64")]
+        padding: 0,
+        group: storage(group),
+        source: storage(source),
+    };
     set(fd, level, name, &request)
 }

@@ -28,12 +28,14 @@
 //!   *any* socket here joined, on its port. See [`Socket::set_multicast_all`].
 //! - **Too many**: what finds the receive buffer full is dropped without a word. See [`Socket::set_recv_drops`].
 
+mod ancillary;
 mod builder;
 mod multicast;
 mod options;
 mod socket;
 
 pub use crate::socket::datagram::Received;
+pub use ancillary::segments;
 pub use builder::SocketBuilder;
 pub use multicast::interface_index;
 pub use options::{MtuDiscovery, Timestamping};
