@@ -168,6 +168,11 @@ fn control_len(header: &libc::msghdr) -> usize {
     header.msg_controllen as usize
 }
 
+/// The flags of the message, without the one that the kernel merely repeats.
+fn message_flags(header: &libc::msghdr) -> c_int {
+    header.msg_flags & !libc::MSG_CMSG_CLOEXEC
+}
+
 /// recvmsg(2), descriptors close-on-exec. Returns how long the message was, as far as `flags` ask for that, and the
 /// flags of the message.
 pub(crate) fn recvmsg(
@@ -188,7 +193,7 @@ pub(crate) fn recvmsg(
     name.len = header.msg_namelen;
     // SAFETY: the kernel has just written them, and nobody else has seen them.
     unsafe { control.received(control_len(&header), header.msg_flags) };
-    Ok((len, header.msg_flags))
+    Ok((len, message_flags(&header)))
 }
 
 /// Where one message of several is received.
@@ -247,7 +252,7 @@ pub(crate) fn recvmmsg<T>(
     for (slot, message) in slots.iter_mut().zip(&*messages).take(*result.as_ref().unwrap_or(&0)) {
         let (place, header) = (place(slot), &message.msg_hdr);
         place.name.len = header.msg_namelen;
-        *place.result = (message.msg_len as usize, header.msg_flags);
+        *place.result = (message.msg_len as usize, message_flags(header));
         // SAFETY: the kernel has just written them, and nobody else has seen them.
         unsafe { place.control.received(control_len(header), header.msg_flags) };
     }

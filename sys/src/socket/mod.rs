@@ -82,10 +82,10 @@ fn is_transient(e: Errno) -> bool {
     )
 }
 
-/// Gives `$name`, a struct whose only necessary field is `fd: From<OwnedFd>`, the conversions from and to its twin
-/// `$std` in the standard library and what else every socket has.
+/// Gives `$name`, a struct whose only necessary field is `fd: From<OwnedFd>`, what every socket has, and the conversions
+/// from and to its twin `$std` in the standard library, if there is one.
 macro_rules! socket {
-    ($name:ident, $std:ty) => {
+    ($name:ident) => {
         impl $name {
             /// Takes the pending error of the socket, if there is one: such as what an earlier packet met.
             /// [`Ready::ERR`](crate::Ready::ERR) announces it, and the next call would return it otherwise.
@@ -113,6 +113,9 @@ macro_rules! socket {
                 $name { fd: fd.into() }
             }
         }
+    };
+    ($name:ident, $std:ty) => {
+        crate::socket::socket!($name);
 
         /// The blocking mode stays as it is, and the standard library opens sockets blocking: call its
         /// `set_nonblocking(true)` before.

@@ -1,6 +1,6 @@
 use super::ancillary::pass_options;
 use super::bound::{Bound, Options};
-use super::{Address, Stream};
+use super::{Address, SeqpacketListener, Stream};
 use crate::SetupError;
 use crate::fd::owned_fd;
 use crate::socket::{self, failed, socket};
@@ -132,9 +132,22 @@ impl ListenerBuilder {
     /// `ENOENT`, `ENOTDIR`, `EACCES` or `EROFS` for the directory. `unlink`: where a stale file cannot be removed.
     /// `socket`: `EMFILE`.
     pub fn bind(&self, addr: &Address) -> Result<Listener, SetupError> {
-        let fd = self.options.bind(SocketType::STREAM, addr)?;
+        Ok(Listener { fd: self.listen(SocketType::STREAM, addr)? })
+    }
+
+    /// As [`bind`](Self::bind), for connections of records.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    #[doc(alias = "SOCK_SEQPACKET")]
+    pub fn bind_seqpacket(&self, addr: &Address) -> Result<SeqpacketListener, SetupError> {
+        Ok(SeqpacketListener { fd: self.listen(SocketType::SEQPACKET, addr)? })
+    }
+
+    fn listen(&self, kind: SocketType, addr: &Address) -> Result<Bound, SetupError> {
+        let fd = self.options.bind(kind, addr)?;
         let backlog = self.backlog.try_into().unwrap_or(i32::MAX);
         listen(&fd, backlog).map_err(failed("listen", addr))?;
-        Ok(Listener { fd })
+        Ok(fd)
     }
 }

@@ -1,4 +1,4 @@
-//! Unix domain sockets, streams and datagrams: unix(7).
+//! Unix domain sockets, streams, datagrams and records: unix(7).
 //!
 //! ```
 //! use becket_sys::Ready;
@@ -33,6 +33,7 @@ mod bound;
 mod credentials;
 mod datagram;
 mod listener;
+mod seqpacket;
 mod stream;
 
 pub use crate::socket::datagram::Received;
@@ -40,4 +41,5 @@ pub use address::Address;
 pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramBuilder};
 pub use listener::{Listener, ListenerBuilder};
+pub use seqpacket::{Record, Seqpacket, SeqpacketListener};
 pub use stream::Stream;

@@ -4,9 +4,10 @@ use crate::SetupError;
 use crate::cmsg::RecvFlags;
 use crate::fd::owned_fd;
 use crate::socket::stream::stream_io;
-use crate::socket::{FLAGS, open, socket};
+use crate::socket::urgent::urgent_io;
+use crate::socket::{FLAGS, failed, open, socket};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, connect, socketpair};
+use rustix::net::{self, AddressFamily, SocketType, bind, socketpair};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -34,6 +35,7 @@ pub struct Stream {
 owned_fd!(Stream, Readable);
 socket!(Stream, std::os::unix::net::UnixStream);
 stream_io!(Stream);
+urgent_io!(Stream);
 ancillary_io!(Stream, RecvFlags::empty());
 pass_options!(Stream);
 peer!(Stream);
@@ -50,14 +52,18 @@ impl Stream {
     /// when there is room; try again after a while. `socket`: `EMFILE`.
     #[doc(alias = "EAGAIN")]
     pub fn connect(addr: &Address) -> Result<Stream, SetupError> {
-        let fd = open(AddressFamily::UNIX, SocketType::STREAM, addr)?;
-        match addr.encode().and_then(|encoded| connect(&fd, &encoded)) {
-            Ok(()) => Ok(Stream { fd }),
-            Err(Errno::AGAIN) => {
-                Err(SetupError::new("connect", format!("{addr} (the listener's backlog is full)"), Errno::AGAIN))
-            }
-            Err(e) => Err(SetupError::new("connect", addr.to_string(), e)),
-        }
+        Ok(Stream { fd: connect(SocketType::STREAM, None, addr)? })
+    }
+
+    /// As [`connect`](Self::connect), from a socket that is bound to `local` before, so that the listener sees who it
+    /// is: an [unnamed](Address::unnamed) one lets the system choose an abstract name. The file of a path stays.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and of the step `bind`, which names `local`: `EADDRINUSE` where the file exists or
+    /// the name is taken, `ENOENT`, `ENOTDIR`, `EACCES` or `EROFS` for the directory.
+    #[doc(alias = "autobind")]
+    pub fn connect_from(local: &Address, addr: &Address) -> Result<Stream, SetupError> {
+        Ok(Stream { fd: connect(SocketType::STREAM, Some(local), addr)? })
     }
 
     /// Two streams connected with each other, both unnamed: socketpair(2).
@@ -84,5 +90,20 @@ impl Stream {
     /// `ENOTCONN` where it is not connected; otherwise as [`local_addr`](Self::local_addr).
     pub fn peer_addr(&self) -> io::Result<Address> {
         Address::peer(self)
+    }
+}
+
+/// Opens a socket of this kind, binds it where asked to, and connects it.
+pub(super) fn connect(kind: SocketType, local: Option<&Address>, addr: &Address) -> Result<OwnedFd, SetupError> {
+    let fd = open(AddressFamily::UNIX, kind, addr)?;
+    if let Some(local) = local {
+        local.encode().and_then(|encoded| bind(&fd, &encoded)).map_err(failed("bind", local))?;
+    }
+    match addr.encode().and_then(|encoded| net::connect(&fd, &encoded)) {
+        Ok(()) => Ok(fd),
+        Err(Errno::AGAIN) => {
+            Err(SetupError::new("connect", format!("{addr} (the listener's backlog is full)"), Errno::AGAIN))
+        }
+        Err(e) => Err(SetupError::new("connect", addr.to_string(), e)),
     }
 }
