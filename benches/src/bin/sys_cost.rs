@@ -6,14 +6,17 @@
 
 #![allow(unsafe_code, reason = "what is written by hand is, and callgrind needs names")]
 
+use becket_sys::cmsg::{Incoming, Outgoing};
 use becket_sys::event::Event;
 use becket_sys::inotify::{self, Events, Inotify, Mask, Options};
 use becket_sys::signal::{Signal, Signals, raise};
 use becket_sys::timer::{self, Clock, Timer, When};
 use becket_sys::udp::Socket;
+use becket_sys::unix;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 struct World {
@@ -22,7 +25,14 @@ struct World {
     signals: Signals,
     socket: Socket,
     changes: Vec<u8>,
+    pair: (unix::Stream, unix::Stream),
+    out: RefCell<Outgoing<'static>>,
+    control: RefCell<Incoming>,
+    first_free: Cell<Option<RawFd>>,
 }
+
+// SAFETY: nothing here closes the standard input.
+const STDIN: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(0) };
 
 impl World {
     fn new() -> World {
@@ -37,6 +47,10 @@ impl World {
             signals: Signals::new(Signal::USR1).unwrap(),
             socket,
             changes: changes(),
+            pair: unix::Stream::pair().unwrap(),
+            out: RefCell::new(Outgoing::new()),
+            control: RefCell::new(Incoming::for_fds(1)),
+            first_free: Cell::new(None),
         }
     }
 }
@@ -183,8 +197,74 @@ extern "C-unwind" fn cost_udp_echo_by_hand(world: &World) {
     }
 }
 
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C-unwind" fn cost_send_fd_ours(world: &World) {
+    let mut out = world.out.borrow_mut();
+    out.clear();
+    out.push_fds(&[STDIN]).unwrap();
+    assert!(world.pair.0.try_send_with(b"x", &out).unwrap() == Some(1));
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C-unwind" fn cost_send_fd_by_hand(world: &World) {
+    // Words, for the head of the control message.
+    let mut control = [0u64; 3];
+    let data = b"x";
+    let mut slice = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: 1 };
+    // SAFETY: all that the header points to is live; the control buffer has room for one descriptor, 24 bytes.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &mut slice;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let message = libc::CMSG_FIRSTHDR(&header);
+        (*message).cmsg_level = libc::SOL_SOCKET;
+        (*message).cmsg_type = libc::SCM_RIGHTS;
+        (*message).cmsg_len = libc::CMSG_LEN(4) as _;
+        libc::CMSG_DATA(message).cast::<RawFd>().write_unaligned(STDIN.as_raw_fd());
+        let n = libc::sendmsg(world.pair.0.as_raw_fd(), &header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        assert!(n == 1, "{}", io::Error::last_os_error());
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C-unwind" fn cost_recv_fd_ours(world: &World) {
+    let mut control = world.control.borrow_mut();
+    let received = world.pair.1.try_recv_with(&mut [0; 8], &mut control).unwrap().unwrap();
+    let [fd] = control.take_exactly().unwrap();
+    assert!(received.len() == 1 && black_box(fd.as_raw_fd()) >= 0);
+    std::mem::forget(fd); // closing it is another call, and the hook's
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C-unwind" fn cost_recv_fd_by_hand(world: &World) {
+    let mut control = [0u64; 3];
+    let mut data = [0u8; 8];
+    let mut slice = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    // SAFETY: all that the header points to is live; the kernel says how much of the control buffer it wrote, and one
+    // descriptor fits in.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &mut slice;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control) as _;
+        let n = libc::recvmsg(world.pair.1.as_raw_fd(), &mut header, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
+        assert!(n == 1 && header.msg_flags & libc::MSG_CTRUNC == 0, "{}", io::Error::last_os_error());
+        let message = libc::CMSG_FIRSTHDR(&header);
+        assert!(!message.is_null() && (*message).cmsg_type == libc::SCM_RIGHTS);
+        assert!((*message).cmsg_len as usize == libc::CMSG_LEN(4) as usize);
+        assert!(black_box(libc::CMSG_DATA(message).cast::<RawFd>().read_unaligned()) >= 0);
+    }
+}
+
 /// A name, what goes before each call and is not counted, and the call.
-type Case = (&'static str, fn(), extern "C-unwind" fn(&World));
+type Case = (&'static str, fn(&World), extern "C-unwind" fn(&World));
 
 const CASES: &[Case] = &[
     ("timer_read_ours", nothing, cost_timer_read_ours),
@@ -197,12 +277,36 @@ const CASES: &[Case] = &[
     ("inotify_parse_by_hand", nothing, cost_inotify_parse_by_hand),
     ("udp_echo_ours", nothing, cost_udp_echo_ours),
     ("udp_echo_by_hand", nothing, cost_udp_echo_by_hand),
+    ("send_fd_ours", drain, cost_send_fd_ours),
+    ("send_fd_by_hand", drain, cost_send_fd_by_hand),
+    ("recv_fd_ours", send_one, cost_recv_fd_ours),
+    ("recv_fd_by_hand", send_one, cost_recv_fd_by_hand),
 ];
 
-fn nothing() {}
+fn nothing(_: &World) {}
 
-fn raise_it() {
+fn raise_it(_: &World) {
     raise(Signal::USR1).unwrap();
+}
+
+/// Takes what a send left.
+fn drain(world: &World) {
+    let mut control = Incoming::for_fds(1);
+    while world.pair.1.try_recv_with(&mut [0; 8], &mut control).unwrap().is_some() {}
+}
+
+/// Closes what the receive before left open (it is the lowest number above those of the world), and sends anew.
+fn send_one(world: &World) {
+    let next = world.first_free.get().unwrap_or_else(|| {
+        let next = io::stdin().as_fd().try_clone_to_owned().unwrap().as_raw_fd();
+        world.first_free.set(Some(next));
+        next
+    });
+    // SAFETY: the number is the one that the receive before got and forgot, or nobody's.
+    unsafe { libc::close(next) };
+    let mut out = Outgoing::new();
+    out.push_fds(&[STDIN]).unwrap();
+    world.pair.0.try_send_with(b"x", &out).unwrap();
 }
 
 fn main() {
@@ -214,7 +318,7 @@ fn main() {
     let (_, before, call) = CASES.iter().find(|(case, ..)| case == name).expect("a case of the list");
     let world = World::new();
     for _ in 0..count.parse::<u32>().expect("a number") {
-        before();
+        before(&world);
         call(&world);
     }
 }

@@ -113,7 +113,13 @@ impl Incoming {
     /// Where there are more or less, or the control messages were [truncated](Self::is_truncated). The error has those
     /// that came; dropping it closes them.
     pub fn take_exactly<const N: usize>(&mut self) -> Result<[OwnedFd; N], UnexpectedFds> {
-        self.take_fds()?.try_into().map_err(|fds| UnexpectedFds { fds, truncated: false })
+        let fds = &mut self.control.fds;
+        if fds.len() != N || self.control.truncated {
+            return Err(UnexpectedFds { fds: std::mem::take(fds), truncated: self.control.truncated });
+        }
+        // Drained, the list keeps its memory for the next call.
+        let mut fds = fds.drain(..);
+        Ok(std::array::from_fn(|_| fds.next().expect("there are N")))
     }
 
     /// Who sent it, where [`set_pass_credentials`](crate::unix::Stream::set_pass_credentials) asked for that.

@@ -55,8 +55,9 @@ impl<'fd> Outgoing<'fd> {
             return Err(Errno::INVAL.into());
         }
         if !fds.is_empty() {
-            let numbers: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
-            self.append(libc::SOL_SOCKET, libc::SCM_RIGHTS, numbers.as_flattened());
+            self.append_head(libc::SOL_SOCKET, libc::SCM_RIGHTS, 4 * fds.len());
+            fds.iter().for_each(|fd| self.bytes.extend_from_slice(&fd.as_raw_fd().to_ne_bytes()));
+            self.pad();
             self.fds += fds.len();
         }
         Ok(self)
@@ -194,11 +195,18 @@ impl<'fd> Outgoing<'fd> {
     }
 
     fn append(&mut self, level: i32, kind: i32, data: &[u8]) -> &mut Self {
-        self.bytes.extend((HEAD + data.len()).to_ne_bytes());
-        self.bytes.extend(level.to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend(data);
-        self.bytes.resize(self.bytes.len().next_multiple_of(size_of::<usize>()), 0);
+        self.append_head(level, kind, data.len());
+        self.bytes.extend_from_slice(data);
+        self.pad();
         self
+    }
+
+    fn append_head(&mut self, level: i32, kind: i32, len: usize) {
+        self.bytes.extend_from_slice(&(HEAD + len).to_ne_bytes());
+        self.bytes.extend_from_slice([level, kind].map(i32::to_ne_bytes).as_flattened());
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(size_of::<usize>()), 0);
     }
 }

@@ -118,6 +118,7 @@ macro_rules! datagram_io {
             /// # Errors
             /// `EDESTADDRREQ` or `ENOTCONN` where the socket is not connected, `EMSGSIZE` where the datagram is too
             /// long, and `ECONNREFUSED` where nobody receives at the peer's address.
+            #[inline]
             pub fn try_send(&self, buf: &[u8]) -> std::io::Result<Option<usize>> {
                 crate::socket::datagram::try_send(self, buf)
             }
@@ -128,6 +129,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             /// The pending error of the socket, such as `ECONNREFUSED` where an earlier datagram met no receiver.
+            #[inline]
             pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<Option<Received>> {
                 crate::socket::datagram::try_recv(self, buf, rustix::net::RecvFlags::empty())
             }

@@ -56,6 +56,7 @@ macro_rules! stream_io {
             /// # Errors
             /// `ECONNRESET` where the peer reset the connection, `ETIMEDOUT` where it no longer answers, `ENOTCONN`
             /// where the socket is not connected. A pending error is returned once, and then the end of the stream.
+            #[inline]
             pub fn try_read(&self, buf: &mut [u8]) -> std::io::Result<Option<usize>> {
                 use rustix::net::RecvFlags;
                 crate::socket::stream::attempt(|| crate::socket::stream::read(self, buf, RecvFlags::DONTWAIT))
@@ -90,6 +91,7 @@ macro_rules! stream_io {
             /// reset the connection, `ETIMEDOUT` where it no longer answers, `ENOTCONN` where the socket is not
             /// connected.
             #[doc(alias = "MSG_NOSIGNAL")]
+            #[inline]
             pub fn try_write(&self, buf: &[u8]) -> std::io::Result<Option<usize>> {
                 use rustix::net::SendFlags;
                 crate::socket::stream::attempt(|| crate::socket::stream::write(self, buf, SendFlags::DONTWAIT))
