@@ -127,7 +127,7 @@ pub struct Writer {
 }
 
 owned_fd!(Reader, Readable);
-owned_fd!(Writer, Readable);
+owned_fd!(Writer, Writable);
 
 impl Reader {
     /// Reads what is there, at most `buf.len()` bytes: `Some(0)` is the end, when all was read and no writer is left

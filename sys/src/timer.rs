@@ -121,8 +121,9 @@ pub enum Event {
     /// The timer expired this many times since it was set or last read: more than once where an interval is shorter
     /// than the time between reads.
     Expired(u64),
-    /// The clock was set. The timer stays armed for the same reading of the clock, which now comes earlier or later.
-    /// Only for [`set_cancel_on_set`](Timer::set_cancel_on_set).
+    /// The clock was set. The timer stays armed for the same reading of the clock, which now comes earlier or later; but
+    /// where it had expired before, that was not read, and it has no interval, it is not armed any more. So look at the
+    /// clock and set it again. Only for [`set_cancel_on_set`](Timer::set_cancel_on_set).
     #[doc(alias = "ECANCELED")]
     ClockChanged,
 }

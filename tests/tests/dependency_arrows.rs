@@ -116,9 +116,7 @@ fn only_the_backends_of_the_loop_name_linux_types() {
     for word in ["epoll", "EventFlags", "PollFlags", "RawFd", "AsRawFd", "libc"] {
         for path in naming(&files, word) {
             let path = path.strip_prefix(workspace().join("loop/src")).unwrap();
-            // An operation carries its descriptor as a number, as io_uring takes it.
-            let of_operations = path == Path::new("op.rs") && word.ends_with("RawFd");
-            assert!(path.starts_with("backend") || of_operations, "{} names {word}", path.display());
+            assert!(path.starts_with("backend"), "{} names {word}", path.display());
         }
     }
 }
