@@ -404,3 +404,35 @@ fn a_value_comes_along_with_a_signal() {
     }
     assert!(!SignalSet::pending().contains(signal));
 }
+
+/// The kernel's own rule; this crate always asks not to wait.
+#[test]
+fn waiting_by_a_non_blocking_descriptor_would_block() {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use std::os::fd::AsFd;
+    let child = Child::spawn(Command::new("sleep").arg("30")).unwrap().kill_on_drop(true);
+    let waited = waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED);
+    assert_eq!(waited.map(|_| ()), Err(rustix::io::Errno::AGAIN));
+}
+
+#[test]
+fn all_output_is_read_while_the_child_runs() {
+    // More than two pipes hold, now on the one, now on the other.
+    let script = "cat >&2; for i in 1 2 3; do head -c 100000 /dev/zero; head -c 90000 /dev/zero >&2; done; exit 4";
+    let mut command = shell(script);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Child::spawn(&mut command).unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"first").unwrap();
+    let output = child.wait_with_output(soon()).unwrap().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(4), 300_000, 270_005));
+    assert!(output.stderr.starts_with(b"first\0"));
+
+    let child = Child::spawn(shell("echo x; sleep 30").stdout(Stdio::piped())).unwrap().kill_on_drop(true);
+    let process = child.pid_fd().try_clone().unwrap();
+    let deadline = Instant::now() + Duration::from_millis(30);
+    assert!(child.wait_with_output(Some(deadline)).unwrap().is_none());
+    assert!(Instant::now() >= deadline && process.has_ended().unwrap());
+
+    let bare = Child::spawn(&mut shell("exit 1")).unwrap().wait_with_output(soon()).unwrap().unwrap();
+    assert!(bare.stdout.is_empty() && bare.status.code() == Some(1));
+}

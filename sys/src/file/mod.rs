@@ -22,6 +22,9 @@
 //!   of the file drops them), and of whole files (flock(2)).
 //! - **A lock belongs to the open file description:** duplicates and children share it, a second open(2) of the same
 //!   file does not, not even in the same thread. Nobody finds out about deadlocks.
+//! - **A lock is waited for on a helper thread** where there is a deadline or a descriptor to wait by: `SIGURG`, sent
+//!   to that thread alone, ends the wait. The first such wait gives it a handler that does nothing, unless the program
+//!   has one already.
 //! - **Network file systems** may do each of these differently, or not at all.
 
 mod allocate;

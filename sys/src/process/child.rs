@@ -1,10 +1,12 @@
 use super::PidFd;
 use crate::fd::owned_fd;
+use crate::pipe::Reader;
+use crate::poll::Poll;
 use crate::signal::Signal;
 use crate::{Ready, SetupError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -155,6 +157,62 @@ impl Child {
                 return Ok(None);
             }
         }
+    }
+
+    /// Closes the child's standard input, reads its standard output and error to their ends (those that are piped, and
+    /// still here), and waits for the child; `None` when `deadline` came first, whereupon what was read is gone, and
+    /// the child goes on unless [`kill_on_drop`](Self::kill_on_drop) was asked for. Both pipes are read as they fill,
+    /// so that the child is never stuck. Blocks the calling thread, without any loop.
+    ///
+    /// The end of the output comes when the last process that holds the pipe has closed it: a grandchild that goes on
+    /// delays it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use becket_sys::process::Child;
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo out; echo err >&2; exit 3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// let output = Child::spawn(&mut command)?.wait_with_output(None)?.unwrap();
+    /// assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    /// assert_eq!(output.status.code(), Some(3));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn wait_with_output(mut self, deadline: Option<Instant>) -> io::Result<Option<Output>> {
+        drop(self.stdin.take());
+        let ends = [self.stdout.take().map(Reader::from), self.stderr.take().map(Reader::from)];
+        let mut texts = [Vec::new(), Vec::new()];
+        let mut set = Poll::new();
+        for (i, end) in ends.iter().enumerate() {
+            if let Some(end) = end {
+                // Our end only: the child's is a description of its own.
+                end.set_nonblocking(true)?;
+                set.add(end, i as u64, Ready::READ)?;
+            }
+        }
+        let mut open = ends.iter().flatten().count();
+        let mut buf = vec![0; 1 << 16];
+        while open > 0 {
+            if set.wait(deadline)? == 0 {
+                return Ok(None);
+            }
+            let ready: Vec<usize> = set.ready().map(|(i, _)| i as usize).collect();
+            for i in ready {
+                let Some(end) = &ends[i] else { continue };
+                match end.try_read(&mut buf)? {
+                    Some(0) => {
+                        set.delete(end)?;
+                        open -= 1;
+                    }
+                    n => texts[i].extend_from_slice(&buf[..n.unwrap_or(0)]),
+                }
+            }
+        }
+        let [stdout, stderr] = texts;
+        Ok(self.wait(deadline)?.map(|status| Output { status, stdout, stderr }))
     }
 
     /// Sends `signal` to the child.
