@@ -3,18 +3,21 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use becket_sys::{fanotify, gpio, inotify, input, mounts, signal};
+use becket_sys::netlink::{Answer, Attributes, Exchange, Messages, uevent::Uevent};
+use becket_sys::{cmsg, fanotify, gpio, inotify, input, mounts, signal};
 
 /// Parses bytes, and panics where what must hold does not.
 pub(crate) type Check = fn(&[u8]);
 
 /// Every format, by the name of its target and of its folder in `corpus`.
 pub(crate) const KINDS: &[(&str, Check)] = &[
+    ("cmsg", cmsg),
     ("fanotify", fanotify),
     ("gpio", gpio),
     ("inotify", inotify),
     ("input", input),
     ("mounts", mounts),
+    ("netlink", netlink),
     ("signalfd", signalfd),
 ];
 
@@ -124,4 +127,66 @@ pub(crate) fn mounts(bytes: &[u8]) {
         assert_eq!(mounts::Table::default().changes(&table).len(), table.iter().count());
         assert_eq!(table.changes(&mounts::Table::default()).len(), table.iter().count());
     }
+}
+
+pub(crate) fn cmsg(bytes: &[u8]) {
+    let mut records = cmsg::parse(bytes);
+    let mut before = bytes.len();
+    while let Some(record) = records.next() {
+        let left = records.remainder().len();
+        assert!(left + cmsg::space(0) + record.data.len() <= before, "each record takes its head and its data");
+        let message = record.decode();
+        let _ = format!("{message:?}");
+        match message {
+            cmsg::Message::Rights(numbers) => assert_eq!(numbers.count(), record.data.len() / 4),
+            cmsg::Message::Unknown(unknown) => assert_eq!(unknown, record),
+            cmsg::Message::Error(e) => _ = e.to_io_error(),
+            _ => {}
+        }
+        before = left;
+    }
+    assert!(bytes.ends_with(records.remainder()));
+    assert!(records.next().is_none(), "the end stays the end");
+}
+
+/// Messages and their attributes, the answers of an exchange, and what is told of devices.
+pub(crate) fn netlink(bytes: &[u8]) {
+    let mut messages = Messages::parse(bytes);
+    let mut before = bytes.len();
+    let mut exchange = Exchange::new(7);
+    while let Some(message) = messages.next() {
+        let left = messages.remainder().len();
+        assert!(left + 16 + message.payload.len() <= before, "each message takes its head and its content");
+        before = left;
+        for skip in [0, 4, 8, 12, 16, usize::MAX] {
+            attributes(message.attributes(skip), message.payload.len(), 0);
+        }
+        match exchange.take(message) {
+            Answer::Refused(refusal) => assert!(refusal.code > 0 && !refusal.to_string().is_empty()),
+            answer => _ = format!("{answer:?}"),
+        }
+    }
+    assert!(bytes.ends_with(messages.remainder()));
+    assert!(messages.next().is_none(), "the end stays the end");
+
+    if let Some(event) = Uevent::parse(bytes) {
+        assert!(event.path().is_absolute() && !event.action().is_empty());
+        let text: usize = event.properties().map(|(name, value)| name.len() + value.len() + 1).sum();
+        assert!(text <= bytes.len());
+        let _ = (event.sequence(), event.get("SUBSYSTEM"), format!("{event:?}"));
+    }
+}
+
+fn attributes(mut all: Attributes<'_>, mut before: usize, depth: u32) {
+    while let Some(attribute) = all.next() {
+        let left = all.remainder().len();
+        assert!(left + 4 + attribute.payload.len() <= before, "each attribute takes its head and its content");
+        before = left;
+        let _ = (attribute.to_u8(), attribute.to_u16(), attribute.to_u32(), attribute.to_u64());
+        assert!(attribute.to_os_str().len() <= attribute.payload.len());
+        if depth < 4 {
+            attributes(attribute.nested(), attribute.payload.len(), depth + 1);
+        }
+    }
+    assert!(all.next().is_none());
 }
