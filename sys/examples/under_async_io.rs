@@ -26,6 +26,8 @@ pub(crate) fn main() -> io::Result<()> {
         next("event", &Async::new_nonblocking(&things.event)?, |event| event.try_read()).await?;
         next("child", &Async::new_nonblocking(&things.child)?, |child| child.try_wait()).await?;
 
+        next("packet", &Async::new_nonblocking(&things.packets)?, |_| things.try_packet()).await?;
+
         let urgent = Async::new_nonblocking(Adapter::new(&things.urgent)?)?;
         next("urgent", &urgent, |adapter| adapter.get_ref().try_recv_urgent()).await
     })

@@ -30,6 +30,8 @@ pub(crate) fn main() -> io::Result<()> {
         next("event", &event, Interest::READABLE, || things.event.try_read()).await?;
         let child = register(things.child.as_fd(), Interest::READABLE)?;
         next("child", &child, Interest::READABLE, || things.child.try_wait()).await?;
+        let packets = register(things.packets.as_fd(), Interest::READABLE)?;
+        next("packet", &packets, Interest::READABLE, || things.try_packet()).await?;
         let urgent = register(things.urgent.as_fd(), Interest::PRIORITY)?;
         next("urgent", &urgent, Interest::PRIORITY, || things.urgent.try_recv_urgent()).await
     })

@@ -7,15 +7,17 @@
 #[path = "common/main_thread.rs"]
 mod main_thread;
 
+use becket_sys::cmsg::{Batch, Incoming, Outgoing};
 use becket_sys::epoll::{Epoll, Trigger};
 use becket_sys::event::Event;
 use becket_sys::inotify::{Inotify, Mask, Options};
 use becket_sys::process::Child;
 use becket_sys::signal::{Signal, SignalSet, Signals, raise};
 use becket_sys::timer::{Clock, Timer, When};
-use becket_sys::{EventBuf, Ready, Reserve, pipe, pty, tcp, udp, wait};
+use becket_sys::{EventBuf, Ready, Reserve, pipe, pty, tcp, udp, unix, wait};
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -134,6 +136,26 @@ fn probe(name: &str) -> String {
             let socket = udp::Socket::bind(([127, 0, 0, 1], 0)).unwrap();
             socket.try_send_to(b"abc", socket.local_addr().unwrap()).unwrap();
             twice(|| Ok(socket.try_recv_from(&mut buf)?.map(|(received, _)| received.len())))
+        }
+        "descriptor" => {
+            let (a, b) = unix::Seqpacket::pair().unwrap();
+            let mut out = Outgoing::new();
+            out.push_fds(&[a.as_fd(), b.as_fd()]).unwrap();
+            a.try_send_with(b"abc", &out).unwrap();
+            let mut control = Incoming::new();
+            twice(|| Ok(b.try_recv_with(&mut buf, &mut control)?.map(|_| control.fds().len())))
+        }
+        "descriptor sent" => {
+            let (a, b) = unix::Seqpacket::pair().unwrap();
+            let mut out = Outgoing::new();
+            out.push_fds(&[a.as_fd(), b.as_fd()]).unwrap();
+            twice(|| a.try_send_with(b"abc", &out))
+        }
+        "udp batch" => {
+            let socket = udp::Socket::bind(([127, 0, 0, 1], 0)).unwrap();
+            socket.try_send_to(b"abc", socket.local_addr().unwrap()).unwrap();
+            let mut batch = Batch::new(4, 16, 64);
+            twice(|| socket.try_recv_batch(&mut batch))
         }
         "accept" => {
             let (listener, ..) = tcp_pair();
@@ -279,6 +301,14 @@ fn reads_and_writes() {
             ("tcp write", "sendto", "error=ENOBUFS", "error 105, then Some(3)"),
             ("udp", "recvfrom", "error=EINTR", "Some(3), then None"),
             ("udp", "recvfrom", "error=ECONNREFUSED", "error 111, then Some(3)"),
+            ("udp batch", "recvmmsg", "error=EINTR", "Some(1), then None"),
+            ("udp batch", "recvmmsg", "error=ENOMEM", "error 12, then Some(1)"),
+            ("descriptor", "recvmsg", "error=EINTR", "Some(2), then None"),
+            ("descriptor", "recvmsg", "error=EAGAIN", "None, then Some(2)"),
+            ("descriptor", "recvmsg", "error=ENOMEM", "error 12, then Some(2)"),
+            ("descriptor sent", "sendmsg", "error=EINTR", "Some(3), then Some(3)"),
+            ("descriptor sent", "sendmsg", "error=EAGAIN", "None, then Some(3)"),
+            ("descriptor sent", "sendmsg", "error=ETOOMANYREFS", "error 109, then Some(3)"),
             ("accept", "accept4", "error=EINTR", "true, then false"),
             ("accept", "accept4", "error=ECONNABORTED", "true, then false"),
             ("accept", "accept4", "error=EMFILE", "error 24, then true"),

@@ -2,15 +2,17 @@
 
 #![allow(dead_code, reason = "each example uses some of it")]
 
+use becket_sys::cmsg::{Incoming, Outgoing};
 use becket_sys::event::Event;
 use becket_sys::inotify::{Inotify, Mask, Options};
 use becket_sys::process::Child;
 use becket_sys::signal::{Signal, Signals};
 use becket_sys::tcp::{Listener, Stream};
 use becket_sys::timer::{Clock, Timer, When};
+use becket_sys::unix::Seqpacket;
 use becket_sys::{Readiness, Ready};
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,7 +26,10 @@ pub(crate) struct Things {
     pub(crate) child: Child,
     /// A connection with urgent data: to be polled for [`Ready::PRI`].
     pub(crate) urgent: Stream,
+    /// Records, each with a descriptor beside it.
+    pub(crate) packets: Seqpacket,
     peer: Stream,
+    other_end: Seqpacket,
     dir: PathBuf,
 }
 
@@ -44,6 +49,8 @@ impl Things {
         listener.wait_ready(Ready::READ, None)?;
         let (urgent, _) = listener.try_accept()?.expect("a connection");
 
+        let (packets, other_end) = Seqpacket::pair()?;
+
         Ok(Things {
             timer: Timer::new(Clock::Monotonic)?,
             // Before any other thread is there, since threads inherit which signals are blocked.
@@ -52,7 +59,9 @@ impl Things {
             event: Event::new()?,
             child: Child::spawn(Command::new("sleep").arg("0.05"))?,
             urgent,
+            packets,
             peer,
+            other_end,
             dir,
         })
     }
@@ -63,11 +72,14 @@ impl Things {
         self.peer.try_send_urgent(b"!")?;
         std::fs::write(self.dir.join("new"), "")?;
         self.event.add(7)?;
+        let (reader, writer) = std::io::pipe()?;
+        (&writer).write_all(b"hello")?;
+        self.other_end.try_send_with(b"a reader", Outgoing::new().push_fds(&[reader.as_fd()])?)?;
         becket_sys::process::PidFd::open(std::process::id())?.send_signal(Signal::TERM)
     }
 
     /// Each with what to poll it for.
-    pub(crate) fn all(&self) -> [(&dyn Descriptor, Ready); 6] {
+    pub(crate) fn all(&self) -> [(&dyn Descriptor, Ready); 7] {
         let interest = |readiness: Readiness| readiness.interest().expect("a kind that can be polled");
         [
             (&self.timer, interest(Timer::READINESS)),
@@ -76,7 +88,18 @@ impl Things {
             (&self.event, interest(Event::READINESS)),
             (&self.child, interest(Child::READINESS)),
             (&self.urgent, Ready::PRI),
+            (&self.packets, interest(Seqpacket::READINESS)),
         ]
+    }
+
+    /// A record, with what the descriptor that came with it has to say.
+    pub(crate) fn try_packet(&self) -> io::Result<Option<(String, String)>> {
+        let (mut buf, mut control) = ([0; 64], Incoming::for_fds(1));
+        let Some(received) = self.packets.try_recv_with(&mut buf, &mut control)? else { return Ok(None) };
+        let [reader] = control.take_exactly()?;
+        let mut text = String::new();
+        std::fs::File::from(reader).read_to_string(&mut text)?;
+        Ok(Some((String::from_utf8_lossy(&buf[..received.len()]).into_owned(), text)))
     }
 
     /// Takes what made the one with this place in [`all`](Self::all) ready; false where there was nothing.
@@ -88,6 +111,7 @@ impl Things {
             3 => said("event", self.event.try_read()),
             4 => said("child", self.child.try_wait()),
             5 => said("urgent", self.urgent.try_recv_urgent()),
+            6 => said("packet", self.try_packet()),
             _ => panic!("there is no {place}"),
         }
     }

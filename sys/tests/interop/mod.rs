@@ -1,5 +1,6 @@
 //! One descriptor of each kind, quiet at first, with what makes it ready and what takes that readiness away.
 
+use becket_sys::cmsg::{Incoming, Outgoing};
 use becket_sys::event::Event;
 use becket_sys::inotify::{Inotify, Mask, Options};
 use becket_sys::pri::Adapter;
@@ -7,6 +8,8 @@ use becket_sys::process::Child;
 use becket_sys::signal::{MaskGuard, Signal, Signals};
 use becket_sys::timer::{Clock, Timer, When};
 use becket_sys::{Ready, pipe, pty, tcp, udp, unix, wait};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -120,6 +123,25 @@ pub(crate) fn readable_kinds(under: &impl Under) {
         b.try_read(&mut [0]).unwrap().is_some()
     });
 
+    let (a, b) = unix::Seqpacket::pair().unwrap();
+    let fire = move || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (&writer).write_all(b"in the pipe").unwrap();
+        let mut out = Outgoing::new();
+        out.push_fds(&[reader.as_fd()]).unwrap();
+        assert_eq!(a.try_send_with(b"a reader", &out).unwrap(), Some(8));
+    };
+    check(under, "seqpacket", b, unix::Seqpacket::READINESS.interest(), fire, |b| {
+        let mut control = Incoming::for_fds(1);
+        if b.try_recv_with(&mut [0; 16], &mut control).unwrap().is_none() {
+            return false;
+        }
+        let [reader] = control.take_exactly().unwrap();
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        text == "in the pipe"
+    });
+
     let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     let mut clients = Vec::new();
@@ -143,6 +165,10 @@ pub(crate) fn priority_kinds(under: &impl Under) {
     wait(&b, Ready::READ, soon()).unwrap().unwrap();
     let fire = move || assert_eq!(a.try_send_urgent(b"!").unwrap(), Some(1));
     check(under, "urgent data", b, Some(Ready::PRI), fire, |b| b.try_recv_urgent().unwrap() == Some(b'!'));
+
+    let (a, b) = unix::Stream::pair().unwrap();
+    let fire = move || assert_eq!(a.try_send_urgent(b"!").unwrap(), Some(1));
+    check(under, "urgent data over unix", b, Some(Ready::PRI), fire, |b| b.try_recv_urgent().unwrap() == Some(b'!'));
 
     let (controller, terminal) = pty::pair().unwrap();
     controller.set_packet_mode(true).unwrap();
