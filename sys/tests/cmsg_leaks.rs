@@ -3,7 +3,9 @@
 
 use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags, space};
 use becket_sys::unix::{Address, Datagram, Stream};
-use std::io::IoSlice;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -135,7 +137,7 @@ fn descriptors_in_flight_end_with_the_socket() {
     drop((a, writer));
     drop(b);
     // Nobody can write any more, or this would wait.
-    assert_eq!(std::io::Read::read(&mut reader, &mut [0; 1]).unwrap(), 0);
+    assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
     drop(reader);
     assert_eq!(open(), before);
 }
@@ -187,7 +189,77 @@ fn wrong_counts_hand_over_or_close() {
     assert!(small.is_truncated());
     let e = std::io::Error::from(small.take_fds().unwrap_err());
     assert_eq!(e.kind(), std::io::ErrorKind::InvalidData);
-    assert_eq!((e.to_string().as_str(), open()), ("2 descriptors came, and something was lost", before + 2));
+    assert_eq!(
+        (e.to_string().as_str(), open()),
+        ("unexpected descriptors: 2 came, and something was lost", before + 2)
+    );
     drop(e);
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn what_the_kernel_loses_without_a_word_is_refused_here() {
+    let _turn = turn();
+    let (a, b) = Stream::pair().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[writer.as_fd()]).unwrap();
+    assert_eq!(a.try_send_with(b"", &out).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+
+    // The call itself succeeds, and nothing ever arrives.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut theirs = SendAncillaryBuffer::new(&mut space);
+    let fds = [writer.as_fd()];
+    assert!(theirs.push(SendAncillaryMessage::ScmRights(&fds)));
+    assert_eq!(sendmsg(&a, &[], &mut theirs, SendFlags::DONTWAIT), Ok(0));
+    a.try_write(b"x").unwrap();
+    let mut control = Incoming::new();
+    assert_eq!(b.try_recv_with(&mut [0; 4], &mut control).unwrap().unwrap().len(), 1);
+    assert!(control.take_fds().unwrap().is_empty());
+    drop(writer);
+    assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn reads_without_room_for_descriptors_open_none() {
+    let _turn = turn();
+    let (a, b) = Stream::pair().unwrap();
+    b.set_pass_pidfd(true).unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[a.as_fd(), b.as_fd()]).unwrap();
+    let before = open();
+    for _ in 0..4 {
+        a.try_send_with(b"data", &out).unwrap();
+    }
+    let mut buf = [0; 8];
+    assert_eq!(b.try_read(&mut buf).unwrap(), Some(4));
+    assert_eq!(b.try_read_vectored(&mut [IoSliceMut::new(&mut buf)]).unwrap(), Some(4));
+    assert_eq!(b.try_peek(&mut buf).unwrap(), Some(4));
+    assert_eq!((&b).read(&mut buf).unwrap(), 4);
+    assert_eq!((&b).read_vectored(&mut [IoSliceMut::new(&mut buf)]).unwrap(), 4);
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn what_was_received_in_another_way_is_taken_over() {
+    let _turn = turn();
+    let before = open();
+    let bytes = {
+        let mut out = Outgoing::new();
+        let (reader, writer) = std::io::pipe().unwrap();
+        out.push_fds(&[reader.as_fd(), writer.as_fd()]).unwrap();
+        let bytes = out.as_bytes().to_vec();
+        std::mem::forget((reader, writer)); // as if the kernel had just made them
+        bytes
+    };
+    assert_eq!(open(), before + 2);
+    let mut control = Incoming::with_capacity(0); // grows
+    #[allow(unsafe_code, reason = "what it is for")]
+    // SAFETY: nobody else owns the two descriptors in it.
+    unsafe {
+        control.adopt(&bytes, true)
+    };
+    assert_eq!((control.fds().len(), control.is_truncated(), control.as_bytes()), (2, true, &bytes[..]));
+    drop(control);
     assert_eq!(open(), before);
 }

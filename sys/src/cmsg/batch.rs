@@ -93,7 +93,7 @@ impl Batch {
     }
 }
 
-/// One message of a [`Batch`].
+/// One message of a [`Batch`], whose example shows it.
 #[derive(Debug)]
 pub struct Slot {
     data: Box<[u8]>,
@@ -130,6 +130,20 @@ impl Slot {
 }
 
 /// One of several messages to send by one call; see [`try_send_batch`](super::try_send_batch).
+///
+/// ```
+/// use becket_sys::cmsg::{self, Outgoing, Packet};
+/// use becket_sys::unix::{Address, Datagram};
+///
+/// let receiver = Datagram::bind(&Address::unnamed())?;
+/// let (addr, mut out) = (receiver.local_addr()?, Outgoing::new());
+/// out.push_credentials(Datagram::pair()?.0.peer_credentials()?);
+/// let packets = [Packet::new(b"one").to_unix(&addr), Packet::new(b"").to_unix(&addr).control(&out)];
+/// assert_eq!(cmsg::try_send_batch(&Datagram::unbound()?, &packets)?, Some(2));
+/// assert_eq!(receiver.try_recv(&mut [0; 8])?.unwrap().len(), 3);
+/// assert!(receiver.try_recv(&mut [0; 8])?.unwrap().is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Packet<'a> {
     pub(super) data: &'a [u8],

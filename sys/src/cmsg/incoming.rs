@@ -206,7 +206,7 @@ impl Default for Incoming {
 /// let mut control = Incoming::new();
 /// b.try_recv_with(&mut [0; 8], &mut control)?.expect("a datagram");
 /// let e = control.take_exactly::<1>().unwrap_err();
-/// assert_eq!(e.to_string(), "2 descriptors came");
+/// assert_eq!(e.to_string(), "unexpected descriptors: 2 came");
 /// assert_eq!((e.is_truncated(), e.fds().len()), (false, 2));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -236,7 +236,7 @@ impl UnexpectedFds {
 impl fmt::Display for UnexpectedFds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = if self.truncated { ", and something was lost" } else { "" };
-        write!(f, "{} descriptors came{lost}", self.fds.len())
+        write!(f, "unexpected descriptors: {} came{lost}", self.fds.len())
     }
 }
 

@@ -341,7 +341,25 @@ impl Iterator for Numbers<'_> {
 impl ExactSizeIterator for Numbers<'_> {}
 impl FusedIterator for Numbers<'_> {}
 
-/// Where a packet was sent to: ip(7), ipv6(7). The example of the [module](super) shows it.
+/// Where a packet was sent to: ip(7), ipv6(7).
+///
+/// ```
+/// use becket_sys::cmsg::{Incoming, Message};
+/// use becket_sys::{Ready, udp::Socket};
+/// use std::net::Ipv4Addr;
+///
+/// let socket = Socket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+/// socket.set_packet_info(true)?;
+/// socket.try_send_to(b"x", ([127, 0, 0, 3], socket.local_addr()?.port()))?;
+///
+/// socket.wait_ready(Ready::READ, None)?;
+/// let mut control = Incoming::new();
+/// socket.try_recv_with(&mut [0; 8], &mut control)?.expect("a datagram");
+/// let Some(Message::PacketInfo(info)) = control.messages().next() else { panic!("it was asked for") };
+/// assert_eq!(info.destination.to_string(), "127.0.0.3");
+/// assert_eq!(info.reply_from, Some(info.destination)); // it is this machine's own
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "in_pktinfo")]
 #[doc(alias = "in6_pktinfo")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -24,6 +24,19 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// assert!(numbers.eq([reader.as_raw_fd(), writer.as_raw_fd()]));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// What is to be sent cannot be closed before:
+///
+/// ```compile_fail,E0505
+/// use becket_sys::cmsg::Outgoing;
+/// use std::os::fd::AsFd;
+///
+/// let (reader, _writer) = std::io::pipe().unwrap();
+/// let mut out = Outgoing::new();
+/// out.push_fds(&[reader.as_fd()]).unwrap();
+/// drop(reader);
+/// assert_eq!(out.fd_count(), 1);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Outgoing<'fd> {
     bytes: Vec<u8>,
