@@ -11,10 +11,11 @@ use becket_sys::cmsg::{Batch, Incoming, Outgoing};
 use becket_sys::epoll::{Epoll, Trigger};
 use becket_sys::event::Event;
 use becket_sys::inotify::{Inotify, Mask, Options};
+use becket_sys::memfd::Memfd;
 use becket_sys::process::Child;
 use becket_sys::signal::{Signal, SignalSet, Signals, raise};
 use becket_sys::timer::{Clock, Timer, When};
-use becket_sys::{EventBuf, Ready, Reserve, pipe, pty, tcp, udp, unix, wait};
+use becket_sys::{EventBuf, Ready, Reserve, fanotify, mounts, netlink, pipe, pty, tcp, udp, unix, wait};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::AsFd;
@@ -195,6 +196,16 @@ fn probe(name: &str) -> String {
         "pipe pair" => make(pipe::pair),
         "tcp listener" => make(|| tcp::Listener::bind(([127, 0, 0, 1], 0))),
         "udp socket" => make(|| udp::Socket::builder().reuse_address(true).bind(([127, 0, 0, 1], 0))),
+        "unix listener" => {
+            let path = std::env::temp_dir().join(format!("becket-faults-{}.socket", std::process::id()));
+            let addr = unix::Address::pathname(&path).unwrap();
+            make(|| unix::Listener::builder().unlink_on_drop(true).bind(&addr))
+        }
+        "unix pair" => make(unix::Seqpacket::pair),
+        "netlink" => make(|| netlink::Socket::new(netlink::Protocol::ROUTE)),
+        "memfd" => make(|| Memfd::new("becket")),
+        "mounts" => make(mounts::Watcher::new),
+        "fanotify" => make(|| fanotify::Fanotify::builder().report(fanotify::Report::DFID_NAME).open()),
         "clone" => {
             let event = Event::new().unwrap();
             make(|| event.try_clone())
@@ -355,6 +366,13 @@ fn constructors_undo_their_steps() {
             ("udp socket", "setsockopt", "error=ENOMEM", "error 12, then made"),
             ("connect", "connect", "error=EADDRNOTAVAIL", "error 99, then made"),
             ("connect", "connect", "error=EINTR", "error 107, then made"),
+            ("unix listener", "bind", "error=EADDRINUSE", "error 98, then made"),
+            ("unix listener", "listen", "error=ENOMEM", "error 12, then made"),
+            ("unix pair", "socketpair", "error=ENFILE", "error 23, then made"),
+            ("netlink", "bind", "error=EADDRINUSE", "error 98, then made"),
+            ("memfd", "memfd_create", "error=ENOMEM", "error 12, then made"),
+            ("mounts", "open|openat", "error=EMFILE", "error 24, then made"),
+            ("fanotify", "fanotify_init", "error=EMFILE", "error 24, then made"),
             ("clone", "fcntl", "error=EMFILE", "error 24, then made"),
             ("Epoll", "epoll_create1", "error=EMFILE", "error 24, then made"),
             ("Epoll add", "epoll_ctl", "error=ENOSPC", "error 28, then made"),
