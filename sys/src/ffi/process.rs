@@ -1,6 +1,7 @@
 //! Calls on pidfds that rustix has in part, or not: pidfd_send_signal(2) with its details, the ioctls of pidfs, and
 //! what a child does between fork and exec.
 
+use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::io;
 use std::mem::offset_of;
@@ -87,8 +88,12 @@ pub(crate) fn info(pidfd: BorrowedFd<'_>, mask: u64) -> rustix::io::Result<Info>
     let mut info = Info { mask, ..Info::default() };
     // SAFETY: PIDFD_GET_INFO reads the mask and writes as much of the struct as its number says and the kernel knows;
     // the layout is asserted above, and all bit patterns are valid. No other kind of descriptor has the number.
-    unsafe { ioctl(pidfd, Updater::<PIDFD_GET_INFO, Info>::new(&mut info))? };
-    Ok(info)
+    match unsafe { ioctl(pidfd, Updater::<PIDFD_GET_INFO, Info>::new(&mut info)) } {
+        Ok(()) => Ok(info),
+        // Linux 6.11 and 6.12 have other ioctls here, none with an argument; later ones find nothing invalid in this.
+        Err(Errno::INVAL) => Err(Errno::NOTTY),
+        Err(e) => Err(e),
+    }
 }
 
 /// An ioctl of pidfs that takes nothing and returns a new descriptor.
@@ -118,7 +123,7 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, which: u8) -> rustix::io::Result<
     // On a descriptor of another kind a number might mean something else, and return what is no descriptor of ours.
     const PID_FS_MAGIC: u64 = 0x5049_4446;
     if rustix::fs::fstatfs(pidfd)?.f_type as u64 & 0xffff_ffff != PID_FS_MAGIC {
-        return Err(rustix::io::Errno::NOTTY);
+        return Err(Errno::NOTTY);
     }
     macro_rules! get {
         ($($n:literal)+) => {
@@ -128,7 +133,7 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, which: u8) -> rustix::io::Result<
                     // SAFETY: see the implementation. The call has no argument.
                     unsafe { ioctl(pidfd, GetNamespace::<OPCODE>)? }
                 })+
-                _ => return Err(rustix::io::Errno::INVAL),
+                _ => return Err(Errno::INVAL),
             }
         };
     }

@@ -16,8 +16,9 @@ use std::time::Instant;
 
 /// A process, whatever becomes of its number: pidfd_open(2).
 ///
-/// Readable from the end of the process on; poll(2) reports [`HUP`](crate::Ready::HUP) as well once its status has
-/// been taken. Close-on-exec and non-blocking. Dropping it closes the descriptor and does nothing to the process.
+/// Readable from the end of the process on; since Linux 6.9 poll(2) reports [`HUP`](crate::Ready::HUP) as well once its
+/// status has been taken. Close-on-exec and non-blocking. Dropping it closes the descriptor and does nothing to the
+/// process.
 ///
 /// ```
 /// use becket_sys::process::PidFd;
