@@ -224,6 +224,36 @@ fn a_deferred_connection_is_handed_out_with_its_first_data() {
 }
 
 #[test]
+fn a_connection_of_several_paths_is_one_of_tcp() {
+    let listener = match Listener::builder().multipath(true).bind(LOCALHOST) {
+        Ok(listener) => listener,
+        Err(e) => {
+            assert_eq!(e.step(), "socket");
+            return println!("SKIP: a_connection_of_several_paths_is_one_of_tcp: {e}");
+        }
+    };
+    let addr = listener.local_addr().unwrap();
+    for multipath in [true, false] {
+        let client = Stream::builder().multipath(multipath).connect(addr).unwrap().finish(soon()).unwrap();
+        let server = accept(&listener);
+        client.try_write(b"hello").unwrap();
+        ready(&server, Ready::READ);
+        assert_eq!(server.try_read(&mut [0; 8]).unwrap(), Some(5));
+        let protocol = rustix::net::sockopt::socket_protocol(&client).unwrap();
+        assert_eq!(protocol == Some(rustix::net::ipproto::MPTCP), multipath);
+    }
+}
+
+#[test]
+fn a_connection_that_was_not_redirected_has_no_other_destination() {
+    let (a, _b) = pair();
+    let code = a.original_destination().unwrap_err().raw_os_error();
+    assert!([Some(libc::ENOENT), Some(libc::ENOPROTOOPT)].contains(&code), "{code:?}");
+    a.set_incoming_cpu(0).unwrap();
+    assert_eq!(a.incoming_cpu().unwrap(), Some(0));
+}
+
+#[test]
 fn figures_of_a_connection() {
     let (a, b) = pair();
     for _ in 0..10 {

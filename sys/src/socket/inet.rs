@@ -1,10 +1,10 @@
 //! What TCP and UDP have in common: addresses, and what is set before binding.
 
 use super::options::set_device;
-use super::{failed, open};
+use super::{failed, open_with};
 use crate::{SetupError, ffi};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketType, bind, getpeername, getsockname, sockopt};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketType, bind, getpeername, getsockname, ipproto, sockopt};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) reuse_port: bool,
     /// `None` leaves it to the system's default, here and below.
     pub(crate) v6only: Option<bool>,
+    /// Of TCP alone.
+    pub(crate) multipath: bool,
     pub(crate) freebind: bool,
     pub(crate) transparent: bool,
     pub(crate) device: Option<OsString>,
@@ -45,7 +47,8 @@ pub(crate) struct Options {
 impl Options {
     /// Creates a socket with these options, for use with `addr`.
     pub(crate) fn open(&self, kind: SocketType, addr: SocketAddr) -> Result<OwnedFd, SetupError> {
-        let fd = open(family(addr), kind, &addr)?;
+        let protocol = self.multipath.then_some(ipproto::MPTCP);
+        let fd = open_with(family(addr), kind, protocol, &addr)?;
         let step = |step| failed(step, &addr);
         if self.reuse_address {
             sockopt::set_socket_reuseaddr(&fd, true).map_err(step("set SO_REUSEADDR"))?;

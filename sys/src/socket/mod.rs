@@ -9,7 +9,7 @@ pub(crate) mod urgent;
 
 use crate::SetupError;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, acceptfrom_with, socket_with};
+use rustix::net::{AddressFamily, Protocol, SocketAddrAny, SocketFlags, SocketType, acceptfrom_with, socket_with};
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +19,17 @@ pub(crate) const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NO
 
 /// Creates a socket, close-on-exec and non-blocking; `subject` is for the error.
 pub(crate) fn open(family: AddressFamily, kind: SocketType, subject: &dyn Display) -> Result<OwnedFd, SetupError> {
-    socket_with(family, kind, FLAGS, None).map_err(failed("socket", subject))
+    open_with(family, kind, None, subject)
+}
+
+/// As [`open`], of a protocol that is not the usual one.
+pub(crate) fn open_with(
+    family: AddressFamily,
+    kind: SocketType,
+    protocol: Option<Protocol>,
+    subject: &dyn Display,
+) -> Result<OwnedFd, SetupError> {
+    socket_with(family, kind, FLAGS, protocol).map_err(failed("socket", subject))
 }
 
 /// Makes the error that says that `step` failed on `subject`.

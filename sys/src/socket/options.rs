@@ -267,6 +267,15 @@ macro_rules! inet_options {
                 Ok(cpu.try_into().ok())
             }
 
+            /// Of sockets that share a port, prefers this one for what arrives at this processor.
+            ///
+            /// # Errors
+            /// None but those that all options have.
+            #[doc(alias = "SO_INCOMING_CPU")]
+            pub fn set_incoming_cpu(&self, cpu: u32) -> std::io::Result<()> {
+                Ok(rustix::net::sockopt::set_socket_incoming_cpu(self, cpu)?)
+            }
+
             /// A number that no other socket of this machine has, or had, since it was started.
             ///
             /// # Errors

@@ -147,6 +147,15 @@ impl ListenerBuilder {
         self
     }
 
+    /// Whether to use several paths at once where both ends have them (RFC 8684, Multipath TCP). The default is no. With a
+    /// peer that does not know it, it is plain TCP. `socket` fails with `EPROTONOSUPPORT` or `ENOPROTOOPT` where this system
+    /// does not have it. Accepted connections may be of either kind.
+    #[doc(alias = "IPPROTO_MPTCP")]
+    pub fn multipath(mut self, multipath: bool) -> Self {
+        self.options.multipath = multipath;
+        self
+    }
+
     /// The largest segment to announce and to send, in bytes, from 88 to 32767, for accepted connections; the default
     /// follows from the interface.
     #[doc(alias = "TCP_MAXSEG")]

@@ -6,6 +6,7 @@ use crate::socket::stream::{attempt, stream_io};
 use crate::socket::urgent::urgent_io;
 use crate::socket::{inet, socket};
 use rustix::fs::sendfile;
+use rustix::net::sockopt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,6 +83,19 @@ impl Stream {
     /// `ENOTCONN` where the connection is gone, so ask early; otherwise as [`local_addr`](Self::local_addr).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         inet::peer_addr(self)
+    }
+
+    /// Where the peer was connecting to, of a connection that the firewall has redirected here.
+    ///
+    /// # Errors
+    /// `ENOENT` where it was not redirected; `ENOPROTOOPT` where this system does not keep track of connections.
+    #[doc(alias = "SO_ORIGINAL_DST")]
+    #[doc(alias = "IP6T_SO_ORIGINAL_DST")]
+    pub fn original_destination(&self) -> io::Result<SocketAddr> {
+        match self.local_addr()? {
+            SocketAddr::V4(_) => Ok(sockopt::ip_original_dst(self)?.into()),
+            SocketAddr::V6(_) => Ok(sockopt::ipv6_original_dst(self)?.into()),
+        }
     }
 
     /// What the kernel knows of the connection.

@@ -243,8 +243,8 @@ impl Socket {
 
     /// Cuts what is sent by one call into datagrams of this size, the last of which may be shorter: at most 128 of them,
     /// and 65507 bytes in all over IPv4. `None`, the default, cuts nothing; 0 counts as it. Sending fails with `EINVAL`
-    /// or `EMSGSIZE` above these limits, and where one datagram does not fit into the packets of the path. A control
-    /// message says it for one call.
+    /// or `EMSGSIZE` above these limits, and where one datagram does not fit into the packets of the path; with `EIO` where the
+    /// interface cannot compute checksums. A control message says it for one call.
     ///
     /// # Errors
     /// None but those that all have.
