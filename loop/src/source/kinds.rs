@@ -1,19 +1,17 @@
-//! The kinds of `becket-sys` that are sources.
+//! The kinds of `becket-sys` that are sources: counters, clocks, processes, listeners.
 
 use super::Source;
 use crate::{Next, Ready, Result};
-use becket_sys::inotify::{self, Inotify};
 use becket_sys::process::{Child, PidFd};
 use becket_sys::signal::{SigInfo, Signals};
-use becket_sys::{EventBuf, event, gpio, is_exhausted, tcp, timer, unix};
-use std::ffi::OsStr;
+use becket_sys::{event, is_exhausted, tcp, timer, unix};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 /// How many events one call reads of a kind that has a call for each: the rest is reported again.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// How long a listener rests when the process or the system has no descriptor left for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -40,29 +38,15 @@ impl Source for event::Event {
     }
 }
 
-/// The event says how often the timer expired, or that its clock was set. For the clocks and modes that the loop's own
-/// timers do not have.
+/// The event says how often the timer expired, or that its clock was set: then compute the time anew, and set it by
+/// [`Ctx::get`](crate::Ctx::get). For the clocks and modes that the loop's own timers do not have. It stays a source
+/// after it has expired.
 impl Source for timer::Timer {
     type Event<'a> = timer::Event;
 
     fn ready(&self, _: Ready, emit: &mut dyn FnMut(timer::Event) -> ControlFlow<()>) -> Result {
         let event = self.try_read()?;
         let _ = event.map(emit);
-        Ok(Next::Keep)
-    }
-}
-
-/// The event is a change in a watched place, or that some were lost: all of one read are handed out one by one.
-impl Source for Inotify {
-    type Event<'a> = inotify::Event<&'a OsStr>;
-
-    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
-        let mut buf = EventBuf::new();
-        for event in self.read_events(&mut buf)?.into_iter().flatten() {
-            if emit(event).is_break() {
-                break;
-            }
-        }
         Ok(Next::Keep)
     }
 }
@@ -103,24 +87,6 @@ fn once(status: Option<ExitStatus>, emit: &mut dyn FnMut(ExitStatus) -> ControlF
     Ok(Next::Remove)
 }
 
-/// The event is the line's value after an edge, re-read. Edges that follow each other faster than they are read count
-/// as one. Set the edge by [`Line::watch`](gpio::sysfs::Line::watch) before.
-impl Source for gpio::sysfs::Line {
-    type Event<'a> = bool;
-
-    fn interest(&self) -> Ready {
-        Ready::PRI
-    }
-
-    fn ready(&self, ready: Ready, emit: &mut dyn FnMut(bool) -> ControlFlow<()>) -> Result {
-        // ERR beside PRI is how sysfs reports a change. The read also takes the report back.
-        if ready.is_priority() {
-            let _ = emit(self.value()?);
-        }
-        Ok(Next::Keep)
-    }
-}
-
 /// The event is an accepted connection. Where no descriptor is left for it, it waits in the backlog, and the listener
 /// rests for 100 ms.
 impl Source for tcp::Listener {
@@ -134,6 +100,15 @@ impl Source for tcp::Listener {
 /// As for TCP.
 impl Source for unix::Listener {
     type Event<'a> = (unix::Stream, unix::Address);
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
+        rest_if_exhausted(each(|| self.try_accept(), emit))
+    }
+}
+
+/// As for TCP.
+impl Source for unix::SeqpacketListener {
+    type Event<'a> = (unix::Seqpacket, unix::Address);
 
     fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
         rest_if_exhausted(each(|| self.try_accept(), emit))

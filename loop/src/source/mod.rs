@@ -1,6 +1,7 @@
 //! Typed sources: descriptors that the loop reads itself, so that callbacks get events instead of readiness.
 
 mod kinds;
+mod watches;
 
 use crate::backend::AsFd;
 use crate::{AddError, Ctx, Id, Mode, Next, Ready, Result};
@@ -8,7 +9,10 @@ use std::ops::ControlFlow;
 
 /// A descriptor that makes events: what [`Ctx::on`] takes.
 ///
-/// The kinds of `becket-sys` that have events are sources. A user's own type becomes one by reading itself:
+/// The kinds of `becket-sys` that have events are sources: what each event is, what is read again, and what removes the
+/// source is said with its implementation below. Streams of bytes have none: a terminal, a serial port, a controller of
+/// a pseudoterminal, a connection are added by [`Ctx::add`]. What comes from another thread needs no descriptor:
+/// [`Remote::post`](crate::Remote::post). A user's own type becomes one by reading itself:
 ///
 /// ```
 /// use becket_loop::{Loop, Next, Ready, Result, Source};
