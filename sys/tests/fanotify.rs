@@ -708,12 +708,10 @@ fn who_knows_need_not_ask() {
 
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event() {
+    const TEST: &str = "a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event";
     let builder = Fanotify::builder().event_files(OpenFlags::READ_WRITE);
-    let Some(failing) = privileged("a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event", &builder)
-    else {
-        return;
-    };
-    let telling = builder.report(Report::FD_ERROR).open().unwrap();
+    let Some(failing) = privileged(TEST, &builder) else { return };
+    let Some(telling) = privileged(TEST, &builder.report(Report::FD_ERROR)) else { return };
     let dir = Dir::new("busy");
     let program = dir.program("sleep");
     let _running = Helper::spawn(std::process::Command::new(&program).arg("100"));

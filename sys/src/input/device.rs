@@ -98,16 +98,20 @@ pub struct Mapping {
 
 /// What a read of a [`Device`] brought.
 ///
-/// ```no_run
+/// ```
 /// use becket_sys::EventBuf;
-/// use becket_sys::input::{Batch, Device};
+/// use becket_sys::input::{Batch, Device, Layout};
+/// use std::io::Write;
+/// use std::os::fd::OwnedFd;
 ///
-/// let device = Device::open("/dev/input/event0")?;
+/// let (reader, mut writer) = std::io::pipe()?; // stands in for a device
+/// let device = Device::from(OwnedFd::from(reader));
+/// writer.write_all(&[0; Layout::NATIVE.record()])?;
 /// let mut buf = EventBuf::new();
 /// match device.read_events(&mut buf)? {
-///     Some(Batch::Events(events)) => events.for_each(|event| println!("{event}")),
-///     Some(Batch::Gone) => println!("unplugged"),
-///     None => println!("nothing yet"),
+///     Some(Batch::Events(mut events)) => assert!(events.next().unwrap().is_report()),
+///     Some(Batch::Gone) => panic!("unplugged"),
+///     None => panic!("nothing yet"),
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -133,6 +137,7 @@ pub enum Batch<'b> {
 ///
 /// let device = Device::open("/dev/input/event0")?;
 /// println!("{:?} {:x?}", device.name()?, device.id()?);
+/// assert!(device.kinds()?.contains(&Kind::SYN));
 /// if device.codes(Kind::KEY)?.contains(codes::KEY_ENTER) {
 ///     println!("a keyboard; held down: {:?}", device.keys()?);
 /// }

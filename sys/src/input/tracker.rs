@@ -6,16 +6,19 @@ use std::time::Duration;
 
 /// What [`Tracker::read`] brought.
 ///
-/// ```no_run
+/// ```
 /// use becket_sys::EventBuf;
-/// use becket_sys::input::{Device, Input, Tracker};
+/// use becket_sys::input::{Device, Input, Layout, Tracker};
+/// use std::io::Write;
+/// use std::os::fd::OwnedFd;
 ///
-/// let device = Device::open("/dev/input/event0")?;
-/// let (mut tracker, mut buf) = (Tracker::new(&device)?, EventBuf::new());
-/// match tracker.read(&device, &mut buf)? {
-///     Some(Input::Events(events)) => events.iter().for_each(|event| println!("{event}")),
-///     Some(Input::Gone) => println!("unplugged"),
-///     None => println!("nothing yet"),
+/// let (reader, mut writer) = std::io::pipe()?; // stands in for a device, and Tracker::default() for Tracker::new
+/// let (device, mut tracker) = (Device::from(OwnedFd::from(reader)), Tracker::default());
+/// writer.write_all(&[0; Layout::NATIVE.record()])?;
+/// match tracker.read(&device, &mut EventBuf::new())? {
+///     Some(Input::Events(events)) => assert!(events[0].is_report()),
+///     Some(Input::Gone) => panic!("unplugged"),
+///     None => panic!("nothing yet"),
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
