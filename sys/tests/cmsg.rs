@@ -379,3 +379,40 @@ fn what_is_no_socket_is_refused() {
     let e = cmsg::try_send(&reader, &[], &Outgoing::new()).unwrap_err();
     assert_eq!(e.raw_os_error(), Some(libc::ENOTSOCK));
 }
+
+#[test]
+fn a_stream_of_another_crate_tells_too() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    set(&server, libc::IPPROTO_TCP, 36, 1).unwrap(); // TCP_INQ
+    std::io::Write::write_all(&mut client, b"12345").unwrap();
+    ready(&server, Ready::READ);
+    let (mut one, mut two, mut control) = ([0; 1], [0; 2], Incoming::new());
+    let bufs = &mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+    let received = cmsg::try_recv(&server, bufs, &mut control, RecvFlags::empty()).unwrap().unwrap();
+    assert_eq!((received.len(), received.is_truncated()), (3, false));
+    assert!(control.messages().eq([Message::Unread(2)]), "{control:?}");
+    assert_eq!((one, two), (*b"1", *b"23"));
+    // Lengths stay within the buffer, whatever the kernel says: here it throws the bytes away.
+    let flags = RecvFlags::TRUNC;
+    let received = cmsg::try_recv(&server, &mut [IoSliceMut::new(&mut one)], &mut control, flags).unwrap().unwrap();
+    assert!(received.len() <= 1);
+    assert!(cmsg::try_recv(&server, &mut [], &mut control, RecvFlags::PEEK).unwrap().is_some_and(|r| r.is_empty()));
+}
+
+#[test]
+fn a_socket_never_blocks_whatever_its_mode() {
+    let (a, b) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert!(!fcntl_getfl(&a).unwrap().contains(OFlags::NONBLOCK));
+    let mut control = Incoming::new();
+    let mut buf = [0; 4];
+    let bufs = &mut [IoSliceMut::new(&mut buf)];
+    assert_eq!(cmsg::try_recv(&a, bufs, &mut control, RecvFlags::empty()).unwrap(), None);
+    let big = vec![0; 8 << 20];
+    let mut sent = 0;
+    while let Some(n) = cmsg::try_send(&b, &[IoSlice::new(&big), IoSlice::new(b"x")], &Outgoing::new()).unwrap() {
+        sent += n;
+    }
+    assert!(sent > 0);
+}

@@ -3,10 +3,16 @@
 use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags};
 use becket_sys::unix::Datagram;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Mutex, PoisonError};
+
+/// The limit is the process's.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
 fn descriptors_beyond_the_limit_are_lost_visibly_and_the_others_are_owned() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (a, b) = Datagram::pair().unwrap();
     b.set_pass_pidfd(true).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
@@ -52,4 +58,30 @@ fn descriptors_beyond_the_limit_are_lost_visibly_and_the_others_are_owned() {
     }
     drop(batch);
     assert_eq!(open(), before);
+}
+
+#[test]
+fn too_many_descriptors_on_their_way_are_refused() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Privileged threads have no such limit: one that gives its privileges up.
+    let refused = std::thread::spawn(|| {
+        let mut mine = capabilities(None).unwrap();
+        let privileges = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_RESOURCE;
+        mine.effective -= privileges;
+        mine.permitted -= privileges;
+        set_capabilities(None, mine).unwrap();
+        let limits = getrlimit(Resource::Nofile);
+        let (a, b) = Datagram::pair().unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(300), maximum: limits.maximum }).unwrap();
+        let mut out = Outgoing::new();
+        out.push_fds(&[a.as_fd(); 253]).unwrap();
+        let results = [(); 4].map(|()| a.try_send_with(b"x", &out));
+        setrlimit(Resource::Nofile, limits).unwrap();
+        assert_eq!(results[0].as_ref().ok(), Some(&Some(1)));
+        // What is received makes room again.
+        while b.try_recv(&mut [0; 4]).unwrap().is_some() {}
+        assert_eq!(a.try_send_with(b"x", &out).unwrap(), Some(1));
+        results.into_iter().find_map(Result::err).map(|e| e.raw_os_error())
+    });
+    assert_eq!(refused.join().unwrap(), Some(Some(libc::ETOOMANYREFS)));
 }

@@ -35,8 +35,10 @@ fn who_takes_no_descriptors_is_sent_none() {
     assert_eq!(a.try_send_with(b"after", &out).unwrap_err().raw_os_error(), Some(libc::EPERM));
     assert_eq!(a.try_write(b" plain").unwrap(), Some(6));
     let (mut buf, mut control) = ([0; 16], Incoming::new());
-    b.try_recv_with(&mut buf, &mut control).unwrap().unwrap();
-    drop(control);
+    assert_eq!(b.try_recv_with(&mut buf, &mut control).unwrap().unwrap().len(), 6);
+    assert_eq!(control.take_fds().unwrap().len(), 1); // it was under way
+    assert_eq!(b.try_recv_with(&mut buf, &mut control).unwrap().unwrap().len(), 6);
+    assert!(control.take_fds().unwrap().is_empty());
     drop(reader);
 
     // Listeners hand it on.
@@ -221,6 +223,54 @@ fn labels_are_told_where_a_security_module_has_some() {
     let wrong = Stream::from(OwnedFd::from(reader));
     assert_eq!(wrong.peer_security().unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
 }
+
+/// Not a test of its own: what `a_peer_that_has_ended_is_still_that_process` runs in a process of its own.
+#[test]
+fn in_a_process_that_ends() {
+    let Ok(name) = std::env::var(ENDS) else { return };
+    Stream::connect(&Address::abstract_name(name).unwrap()).unwrap().try_write(b"x").unwrap();
+}
+
+#[test]
+fn a_peer_that_has_ended_is_still_that_process() {
+    let listener = Listener::bind(&Address::unnamed()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let name = std::str::from_utf8(addr.as_abstract_name().unwrap()).unwrap().to_owned();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_a_process_that_ends"])
+        .env(ENDS, name)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let (server, _) = listener.try_accept().unwrap().unwrap();
+    assert_eq!(server.peer_credentials().unwrap().pid, Some(child.id())); // by now perhaps another's
+    match server.peer_pidfd() {
+        Ok(process) => {
+            assert!(process.wait_ready(Ready::READ, soon()).unwrap().is_some());
+            let signal = becket_sys::signal::Signal::TERM;
+            assert_eq!(process.send_signal(signal).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        }
+        Err(e) => assert!(matches!(e.raw_os_error(), Some(libc::ESRCH | libc::EINVAL)), "{e}"),
+    }
+}
+
+#[test]
+fn what_is_left_to_read_is_told() {
+    let (a, b) = Stream::pair().unwrap();
+    if let Err(e) = b.set_recv_unread(true) {
+        return println!("SKIP: what_is_left_to_read_is_told: {e}");
+    }
+    a.try_write(b"12345").unwrap();
+    let mut control = Incoming::new();
+    for left in [3, 1, 0] {
+        b.try_recv_with(&mut [0; 2], &mut control).unwrap().unwrap();
+        assert!(control.messages().eq([cmsg::Message::Unread(left)]), "{control:?}");
+    }
+}
+
+/// The name of the variable by which a process that soon ends is told where to connect.
+const ENDS: &str = "BECKET_TEST_ENDS";
 
 /// The name of the variable by which the process in another namespace is told where to connect.
 const ADDRESS: &str = "BECKET_TEST_ADDRESS";

@@ -407,10 +407,11 @@ pub struct ExtendedError {
     /// The code of the ICMP message, if it is one.
     #[doc(alias = "ee_code")]
     pub code: u8,
-    /// For `EMSGSIZE` the size that would fit; for times which one it is (`SCM_TSTAMP_…`).
+    /// For `EMSGSIZE` the size that would fit; for times which one it is (`SCM_TSTAMP_…`); for sends without copying the
+    /// number of the first that is done.
     #[doc(alias = "ee_info")]
     pub info: u32,
-    /// For times, the number of the packet.
+    /// For times, the number of the packet; for sends without copying, that of the last that is done.
     #[doc(alias = "ee_data")]
     pub data: u32,
     /// Who reported it, with port 0; `None` where that is not known, or it was this machine.

@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 
 /// Not in libc.
 const SO_PASSRIGHTS: i32 = 83;
+/// Not in libc.
+const SO_INQ: i32 = 84;
 
 /// One of the options that switch what is received.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,7 @@ pub(super) enum Pass {
     PidFd = libc::SO_PASSPIDFD as isize,
     Security = libc::SO_PASSSEC as isize,
     Rights = SO_PASSRIGHTS as isize,
+    Unread = SO_INQ as isize,
 }
 
 pub(super) fn pass(fd: impl AsFd, what: Pass) -> io::Result<bool> {
@@ -123,19 +126,22 @@ pub(super) use ancillary_io;
 
 /// Gives `$name` one switch.
 macro_rules! pass_option {
-    ($name:ident, $pass:ident, $get:ident, $set:ident, $alias:literal, $doc:literal) => {
+    ($name:ident, $pass:ident, $get:ident, $set:ident, $alias:literal, $doc:literal, $errors:literal) => {
         impl $name {
             #[doc = concat!("See [`", stringify!($set), "`](Self::", stringify!($set), ").")]
             ///
             /// # Errors
-            /// `ENOTSOCK` where the descriptor is no socket; otherwise as there.
+            /// As there.
             pub fn $get(&self) -> std::io::Result<bool> {
                 crate::unix::ancillary::pass(self, crate::unix::ancillary::Pass::$pass)
             }
 
             #[doc = $doc]
             ///
-            /// Sockets that a listener accepts have it as the listener does.
+            /// What a listener accepts has it as the listener does.
+            ///
+            /// # Errors
+            #[doc = concat!("`ENOTSOCK` or `EOPNOTSUPP` where the descriptor is no unix socket", $errors, ".")]
             #[doc(alias = $alias)]
             pub fn $set(&self, on: bool) -> std::io::Result<()> {
                 crate::unix::ancillary::set_pass(self, crate::unix::ancillary::Pass::$pass, on)
@@ -155,9 +161,9 @@ macro_rules! pass_options {
             set_pass_credentials,
             "SO_PASSCRED",
             "Whether each message brings the [credentials](crate::cmsg::Incoming::credentials) of its sender; the \
-             default is no. What was sent before it was switched on brings none, of process `None` and user 65534. A \
-             socket that asks for them is given an abstract name when it connects or sends without one.\n\n\
-             # Errors\n`ENOTSOCK` or `EOPNOTSUPP` where the descriptor is no unix socket."
+             default is no. What was sent before it was switched on brings none: a process of `None`, and user 65534. \
+             A socket that asks for them is given an abstract name when it connects or sends without one.",
+            ""
         );
         crate::unix::ancillary::pass_option!(
             $name,
@@ -166,7 +172,8 @@ macro_rules! pass_options {
             set_pass_pidfd,
             "SO_PASSPIDFD",
             "Whether each message brings a [descriptor of its sender](crate::cmsg::Incoming::take_pidfd); the default \
-             is no.\n\n# Errors\n`ENOPROTOOPT` before Linux 6.5, `EOPNOTSUPP` where it is no unix socket."
+             is no. It opens one with each receive that has room for it.",
+            "; `ENOPROTOOPT` before Linux 6.5"
         );
         crate::unix::ancillary::pass_option!(
             $name,
@@ -175,8 +182,8 @@ macro_rules! pass_options {
             set_pass_security,
             "SO_PASSSEC",
             "Whether each message brings the [label](crate::cmsg::Incoming::security) of its sender in a security \
-             module; the default is no. Nothing comes where there is no such module.\n\n\
-             # Errors\n`EOPNOTSUPP` where the descriptor is no unix socket."
+             module; the default is no. Nothing comes where there is no such module.",
+            ""
         );
         crate::unix::ancillary::pass_option!(
             $name,
@@ -185,9 +192,9 @@ macro_rules! pass_options {
             set_pass_rights,
             "SO_PASSRIGHTS",
             "Whether this socket takes descriptors; the default is yes. Where it does not, whoever sends some gets \
-             `EPERM`: switch it off wherever none are expected, because descriptors that nobody asked for cost room \
-             in the table of this process, and closing them may take long. Those sent before still arrive.\n\n\
-             # Errors\n`ENOPROTOOPT` before Linux 6.16, `EOPNOTSUPP` where it is no unix socket."
+             `EPERM`. Switch it off wherever none are expected: what nobody asked for takes room in the table of this \
+             process, and closing it may take long. Those sent before still arrive.",
+            "; `ENOPROTOOPT` before Linux 6.16"
         );
     };
 }

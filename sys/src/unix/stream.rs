@@ -1,5 +1,5 @@
 use super::Address;
-use super::ancillary::{ancillary_io, pass_options, peer};
+use super::ancillary::{Pass, ancillary_io, pass_options, peer, set_pass};
 use crate::SetupError;
 use crate::cmsg::RecvFlags;
 use crate::fd::owned_fd;
@@ -74,6 +74,16 @@ impl Stream {
     pub fn pair() -> io::Result<(Stream, Stream)> {
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
         Ok((a.into(), b.into()))
+    }
+
+    /// Whether each receive tells how many bytes are [left to read](crate::cmsg::Message::Unread); the default is no.
+    /// The kernel does not tell whether it is switched on.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` from kernels that do not know it, and where it is no unix stream.
+    #[doc(alias = "SO_INQ")]
+    pub fn set_recv_unread(&self, on: bool) -> io::Result<()> {
+        set_pass(self, Pass::Unread, on)
     }
 
     /// The address of this end: unnamed, unless it was accepted.
