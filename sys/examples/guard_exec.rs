@@ -17,13 +17,15 @@ pub(crate) fn main() -> io::Result<()> {
     };
     let dir = env::temp_dir().join(format!("becket-guard-exec-{}", process::id()));
     fs::create_dir(&dir)?;
-    for program in ["trusted", "other"].map(|name| dir.join(name)) {
+    for folder in ["trusted", "other"].map(|name| dir.join(name)) {
+        fs::create_dir(&folder)?;
+        let program = folder.join("true"); // which some programs are by their name
         fs::copy("/bin/true", &program)?;
         group.add(Scope::Inode, &program, Mask::OPEN_EXEC_PERM, Options::empty())?;
     }
 
     // Who starts a guarded program waits for the answer. It must not be the thread that gives it: so a shell does.
-    let script = r#"cd "$0"; ./trusted; echo trusted $?; ./other 2> /dev/null; echo other $?"#;
+    let script = r#"cd "$0"; trusted/true; echo trusted $?; other/true 2> /dev/null; echo other $?"#;
     let shell = Command::new("sh").args(["-c", script]).arg(&dir).stdout(Stdio::piped()).spawn()?;
 
     let mut buf = EventBuf::new();
@@ -35,7 +37,7 @@ pub(crate) fn main() -> io::Result<()> {
             let Event::Permission(permission) = event else { continue };
             asked += 1;
             let path = path_of(permission.file())?.unwrap_or_default();
-            let allowed = path.ends_with("trusted");
+            let allowed = path.ends_with("trusted/true");
             println!("process {:?} starts {}: {allowed}", permission.pid, path.display());
             if allowed { permission.allow()? } else { permission.deny()? }
         }

@@ -8,7 +8,7 @@ use becket_sys::fanotify::{
 };
 use becket_sys::signal::Signal;
 use becket_sys::{EventBuf, Ready, wait};
-use fanotify_help::{Dir, Helper, keep, notices, privileged, readable, soon};
+use fanotify_help::{Dir, Helper, keep, known, notices, privileged, readable, soon};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -199,10 +199,12 @@ fn a_pidfd_is_of_the_process() {
 
 #[test]
 fn a_process_that_is_gone_has_no_pidfd() {
-    for report in [Report::PIDFD, Report::PIDFD | Report::FD_ERROR, Report::PIDFD | Report::FID] {
-        let Some(group) = privileged("a_process_that_is_gone_has_no_pidfd", &Fanotify::builder().report(report)) else {
-            return;
-        };
+    let test = "a_process_that_is_gone_has_no_pidfd";
+    for report in [Report::PIDFD, Report::PIDFD | Report::FID, Report::PIDFD | Report::FD_ERROR] {
+        if report.contains(Report::FD_ERROR) && !known(&format!("{test} (in part)"), Report::FD_ERROR) {
+            continue;
+        }
+        let Some(group) = privileged(test, &Fanotify::builder().report(report)) else { return };
         let dir = Dir::new("gone");
         let path = dir.file("a", "");
         group.add(Scope::Inode, &path, Mask::CLOSE_WRITE, Options::empty()).unwrap();
@@ -470,9 +472,11 @@ fn mounts_and_file_systems_are_marked_as_a_whole() {
 
 #[test]
 fn mounts_are_told_by_their_number() {
-    let Some(group) = privileged("mounts_are_told_by_their_number", &Fanotify::builder().report(Report::MNT)) else {
+    let test = "mounts_are_told_by_their_number";
+    if privileged(test, &Fanotify::builder()).is_none() || !known(test, Report::MNT) {
         return;
-    };
+    }
+    let group = group(Report::MNT);
     let dir = Dir::new("namespace");
     let (from, to) = (dir.at("from"), dir.at("to"));
     fs::create_dir(&from).unwrap();
@@ -518,7 +522,9 @@ fn a_damaged_file_system_is_told_with_its_error() {
     image.set_len(4 << 20).unwrap();
     drop(image);
     fs::create_dir(dir.at("m")).unwrap();
-    let script = "mkfs.ext4 -q $1 >&2 && mount -o loop $1 $2 && echo mounted || echo not mounted; read x;
+    // Where there is no mkfs.ext4, the older kind that others make will do: ext4 mounts it, too.
+    let script = "{ mkfs.ext4 -q $1 || mke2fs $1; } >&2 && mount -t ext4 -o loop $1 $2 && echo mounted ||
+        echo not mounted; read x;
         mount -o remount,abort $2; echo aborted; read x";
     let mut helper = Helper::unshared(script, &[&dir.at("image"), &dir.at("m")]);
     if helper.line() != "mounted" {
@@ -674,10 +680,14 @@ fn only_a_group_is_taken_for_one() {
     let [Event::Notice(notice)] = &events[..] else { panic!() };
     assert_eq!(name(notice), "a");
     drop(events);
+    let test = "only_a_group_is_taken_for_one (in part)";
+    if privileged(test, &Fanotify::builder()).is_none() {
+        return;
+    }
+    let newer = if known(test, Report::FD_ERROR) { Report::FD_ERROR } else { Report::empty() };
     for class in [Class::Content, Class::PreContent] {
-        let report = Report::PIDFD | Report::FD_ERROR;
-        let builder = Fanotify::builder().class(class).report(report).unlimited_queue().unlimited_marks().audit();
-        let Some(group) = privileged("only_a_group_is_taken_for_one", &builder) else { return };
+        let builder = Fanotify::builder().class(class).report(Report::PIDFD | newer);
+        let group = builder.unlimited_queue().unlimited_marks().audit().open().unwrap();
         assert!(Fanotify::try_from(OwnedFd::from(group)).is_ok());
     }
 }
@@ -708,14 +718,15 @@ fn who_knows_need_not_ask() {
 
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event() {
-    const TEST: &str = "a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event";
+    let test = "a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event";
     let builder = Fanotify::builder().event_files(OpenFlags::READ_WRITE);
-    let Some(failing) = privileged(TEST, &builder) else { return };
-    let Some(telling) = privileged(TEST, &builder.report(Report::FD_ERROR)) else { return };
+    let Some(failing) = privileged(test, &builder) else { return };
+    let telling =
+        known(&format!("{test} (in part)"), Report::FD_ERROR).then(|| builder.report(Report::FD_ERROR).open().unwrap());
     let dir = Dir::new("busy");
     let program = dir.program("sleep");
     let _running = Helper::spawn(std::process::Command::new(&program).arg("100"));
-    for group in [&failing, &telling] {
+    for group in [&failing].into_iter().chain(&telling) {
         // The helper may still be about to start it.
         while fs::read_link(format!("/proc/{}/exe", _running.0.id())).ok().as_ref() != Some(&program) {
             std::thread::yield_now();
@@ -726,6 +737,7 @@ fn a_file_that_cannot_be_opened_is_an_error_of_the_read_or_of_the_event() {
     File::open(&program).unwrap().read_exact(&mut byte).unwrap();
     assert_eq!(code(failing.try_read()), libc::ETXTBSY);
     assert!(failing.try_read().unwrap().is_none(), "the event is gone");
+    let Some(telling) = telling else { return };
     let [notice] = notices(&telling).try_into().unwrap();
     assert_eq!(notice.mask, Mask::OPEN);
     assert_eq!(code(notice.file.unwrap()), libc::ETXTBSY);

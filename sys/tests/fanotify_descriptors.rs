@@ -5,7 +5,7 @@ mod fanotify_help;
 
 use becket_sys::EventBuf;
 use becket_sys::fanotify::{Class, Event, Fanotify, FileId, FileSystems, Mask, Options, Report, Scope};
-use fanotify_help::{Dir, Helper, privileged, readable};
+use fanotify_help::{Dir, Helper, known, privileged, readable};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File};
 use std::io;
@@ -62,10 +62,15 @@ fn a_flood_with_files_and_pidfds_leaves_nothing_open() {
 
 #[test]
 fn a_flood_with_handles_and_pidfds_leaves_nothing_open() {
-    flood(
-        "a_flood_with_handles_and_pidfds_leaves_nothing_open",
-        Report::PIDFD | Report::DFID_NAME_TARGET | Report::FD_ERROR,
-    );
+    flood("a_flood_with_handles_and_pidfds_leaves_nothing_open", Report::PIDFD | Report::DFID_NAME_TARGET);
+}
+
+#[test]
+fn a_flood_with_pidfds_or_errors_leaves_nothing_open() {
+    let test = "a_flood_with_pidfds_or_errors_leaves_nothing_open";
+    if privileged(test, &Fanotify::builder()).is_some() && known(test, Report::FD_ERROR) {
+        flood(test, Report::PIDFD | Report::DFID_NAME_TARGET | Report::FD_ERROR);
+    }
 }
 
 #[test]
@@ -149,17 +154,16 @@ impl Drop for Full {
 
 #[test]
 fn where_no_descriptor_is_left_the_event_or_the_read_says_so() {
+    let test = "where_no_descriptor_is_left_the_event_or_the_read_says_so";
     let _turn = turn();
     let dir = Dir::new("full");
     let path = dir.file("a", "");
     let code = |e: &io::Error| e.raw_os_error();
     for report in [Report::PIDFD, Report::PIDFD | Report::FD_ERROR] {
-        let Some(group) = privileged(
-            "where_no_descriptor_is_left_the_event_or_the_read_says_so",
-            &Fanotify::builder().report(report),
-        ) else {
-            return;
-        };
+        if report.contains(Report::FD_ERROR) && !known(&format!("{test} (in part)"), Report::FD_ERROR) {
+            continue;
+        }
+        let Some(group) = privileged(test, &Fanotify::builder().report(report)) else { return };
         group.add(Scope::Inode, &path, Mask::OPEN, Options::empty()).unwrap();
         let before = open_descriptors();
         let read = |left| {

@@ -4,7 +4,7 @@
 //! others: a file is not always closed when it is dropped. So they wait for what comes of closing.
 #![allow(dead_code, unreachable_pub, reason = "each of them uses a part of it")]
 
-use becket_sys::fanotify::{Builder, Event, Fanotify, Notice, Permission};
+use becket_sys::fanotify::{Builder, Event, Fanotify, Notice, Permission, Report};
 use becket_sys::process::PidFd;
 use becket_sys::{Ready, wait};
 use std::fs;
@@ -58,23 +58,30 @@ pub fn privileged(test: &str, builder: &Builder) -> Option<Fanotify> {
             println!("SKIP: {test}: no CAP_SYS_ADMIN");
             None
         }
-        _ => match builder.open() {
-            // Nothing here is newer than that.
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && !since(test, 6, 15) => None,
-            group => Some(group.unwrap()),
-        },
+        _ => Some(builder.open().unwrap()),
     }
 }
 
-/// Whether the kernel is that new; a word on it where it is not.
-pub fn since(test: &str, major: u32, minor: u32) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
-    let here = (numbers.next().unwrap(), numbers.next().unwrap());
-    if here < (major, minor) {
-        println!("SKIP: {test}: needs Linux {major}.{minor}");
+/// Whether the kernel has a report of the newer ones; a word on it where it has not. For those who may open such groups.
+pub fn known(test: &str, report: Report) -> bool {
+    match Fanotify::builder().report(report).open() {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            let since = if report == Report::MNT { (6, 15) } else { (6, 13) };
+            assert!(release() < since, "Linux {since:?} has {report:?}");
+            println!("SKIP: {test}: Linux before {}.{} has no {report:?}", since.0, since.1);
+            false
+        }
+        group => {
+            group.unwrap();
+            true
+        }
     }
-    here >= (major, minor)
+}
+
+fn release() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 /// All that has happened, which is there at once: the kernel queues before the call that does something returns.
