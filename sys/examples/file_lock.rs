@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     let path = std::env::temp_dir().join(format!("becket-file-lock-{}", std::process::id()));
     std::fs::write(&path, "old version")?;
     let open = || File::options().read(true).write(true).open(&path);

@@ -12,7 +12,7 @@ fn sleep(seconds: &str) -> Result<Child, SetupError> {
     Child::spawn(Command::new("sleep").arg(seconds).signal_on_parents_end(Signal::KILL))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let me = PidFd::open(std::process::id())?;
     match me.info() {
         Ok(info) => println!("I am {:?}, parent {:?}, user {:?}", info.pid(), info.parent(), info.user()),

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     let controller = Controller::open()?;
     controller.set_window_size(WindowSize { rows: 33, columns: 100, ..WindowSize::default() })?;
 

@@ -1,20 +1,20 @@
 //! A serial port and its device, played by a pseudoterminal: a request, an answer of known length, a setting that the
-//! device refuses, and the hang-up. Run it with `cargo run -p becket-sys --example serial_loopback_pty`; with a path,
-//! it lists this machine's ports and opens that one.
+//! device refuses, and the hang-up. Before that it lists this machine's ports, and with the path of one in
+//! `SERIAL_PORT` it shows that one's settings and lines instead.
 
 use becket_sys::pty::Controller;
 use becket_sys::serial::{Parity, Port, Refused, Settings, ports};
 use becket_sys::{Ready, SetupError};
 use std::time::{Duration, Instant};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     for port in ports()? {
         let usb = port.usb.map(|usb| format!("USB {:04x}:{:04x} at {}", usb.vendor, usb.product, usb.location));
         println!("{}: {}", port.path.display(), usb.or(port.bus).unwrap_or_default());
     }
-    if let Some(path) = std::env::args().nth(1) {
+    if let Some(path) = std::env::var_os("SERIAL_PORT") {
         let port = Port::open(&path, 115_200)?;
-        println!("{path}: {}, lines {:?}", port.settings()?, port.modem_lines()?);
+        println!("{}: {}, lines {:?}", path.display(), port.settings()?, port.modem_lines()?);
         return Ok(());
     }
 

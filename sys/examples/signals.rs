@@ -7,7 +7,7 @@ use becket_sys::signal::{CommandSignalExt, Signal, SignalSet, Signals, act_by_de
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let custom = Signal::real_time(1).ok_or("no real-time signals")?;
     // In the main thread, before there is any other.
     let signals = Signals::new([Signal::CHLD, Signal::TERM, "SIGINT".parse()?, custom])?;

@@ -25,7 +25,7 @@ fn pour(from: &Reader, mut to: &File) -> io::Result<usize> {
     }
 }
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     let dir = std::env::temp_dir().join(format!("becket-splice-{}", std::process::id()));
     std::fs::create_dir(&dir)?;
     let content = vec![b'b'; 300_000];

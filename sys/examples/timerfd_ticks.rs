@@ -6,7 +6,7 @@ use becket_sys::timer::{Armed, Clock, Event, Timer, When};
 use std::io;
 use std::time::Duration;
 
-fn main() -> io::Result<()> {
+pub(crate) fn main() -> io::Result<()> {
     let period = Duration::from_millis(50);
     let ticks = Timer::new(Clock::Monotonic)?;
     ticks.set(When::After(period), Some(period))?;
