@@ -31,9 +31,9 @@
 //! | serial port | [`serial::Port`] | reading | termios(3), ioctl_tty(2) | 2.6.20 for any speed |
 //! | its modem lines, its jobs | [`serial::LineWatch`], [`serial::Job`] | reading | ioctl_tty(2) | ever |
 //! | pseudoterminal | [`pty::Controller`] | reading; PRI in packet mode | pty(7) | 4.13 |
-//! | TCP | [`tcp::Stream`], [`tcp::Listener`] | reading, writing; PRI for urgent data | tcp(7) | ever |
+//! | TCP | [`tcp::Stream`], [`tcp::Listener`] | reading, writing; PRI for urgent data | tcp(7) | ever; several paths 5.6 |
 //! | TCP connection being made | [`tcp::Connecting`] | writing | connect(2) | ever |
-//! | UDP | [`udp::Socket`] | reading | udp(7) | ever |
+//! | UDP | [`udp::Socket`] | reading | udp(7) | ever; cutting into segments 4.18, joining them 5.0 |
 //! | unix socket | [`unix::Stream`], [`unix::Listener`], [`unix::Datagram`] | reading, writing | unix(7) | ever |
 //! | GPIO chip, its lines | [`gpio::Chip`], [`gpio::Request`] | reading | gpio/chardev of the kernel | 5.10 |
 //! | GPIO line by number | [`gpio::sysfs::Line`] | PRI | gpio/sysfs of the kernel | 2.6.33 |
