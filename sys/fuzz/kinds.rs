@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use becket_sys::netlink::{Answer, Attributes, Exchange, Messages, uevent::Uevent};
+use becket_sys::netlink::{Answer, Attributes, Exchange, Messages, route, uevent::Uevent};
 use becket_sys::{cmsg, fanotify, gpio, inotify, input, mounts, signal};
 
 /// Parses bytes, and panics where what must hold does not.
@@ -169,6 +169,9 @@ pub(crate) fn netlink(bytes: &[u8]) {
     assert!(bytes.ends_with(messages.remainder()));
     assert!(messages.next().is_none(), "the end stays the end");
 
+    for event in route::Events::parse(bytes) {
+        let _ = format!("{event:?}");
+    }
     if let Some(event) = Uevent::parse(bytes) {
         assert!(event.path().is_absolute() && !event.action().is_empty());
         let text: usize = event.properties().map(|(name, value)| name.len() + value.len() + 1).sum();

@@ -1,8 +1,9 @@
 //! Messages to and from the kernel: netlink(7).
 //!
 //! A [`Socket`] carries [`Request`]s to the kernel and brings [`Messages`] back: answers, and what the groups that it has
-//! joined are told. [`uevent`] knows what is told of devices. What has no module here can be spoken by the same means: a
-//! message is a number, a struct, and [`Attributes`].
+//! joined are told. [`route`] knows the messages about links, addresses, routes and neighbours, [`uevent`] those about
+//! devices. What has no module here can be spoken by the same means: a message is a number, a struct, and
+//! [`Attributes`].
 //!
 //! # Honest trouble
 //!
@@ -24,6 +25,7 @@ mod attribute;
 mod exchange;
 mod message;
 mod request;
+pub mod route;
 mod socket;
 pub mod uevent;
 
