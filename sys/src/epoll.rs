@@ -1,4 +1,18 @@
 //! The kernel's readiness set: epoll(7).
+//!
+//! # Honest trouble
+//!
+//! - **A registration belongs to the open file, not to the number.** Closing a descriptor ends it only when no duplicate
+//!   is left anywhere: a clone, a child, a message on its way. Until then the set reports the file under the old key, and
+//!   nothing can take it out: delete before closing.
+//! - **Errors and hang-ups come unasked.** A hung-up descriptor in a level-triggered set ends each wait at once, also when
+//!   no interest is left: delete it, or make it one-shot.
+//! - **Regular files and directories are refused** with `EPERM`: they are always ready.
+//! - **Edges are told once.** Read until nothing is there, or ask again by modifying, which looks anew. More may arrive
+//!   between the two: an edge too many is possible, one too few is not.
+//! - **A one-shot that fired is still registered**: adding it again is `EEXIST`; modify it.
+//! - **Sets in sets**: at most five deep, and never in a circle (`ELOOP`). The outer one says that the inner one *may*
+//!   have something.
 
 use crate::Ready;
 use crate::fd::owned_fd;

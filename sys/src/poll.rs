@@ -1,4 +1,11 @@
 //! A set of descriptors to wait for without a descriptor of its own: poll(2).
+//!
+//! # Honest trouble
+//!
+//! - **Every wait hands the kernel the whole set**: its cost grows with the set, not with what is ready.
+//! - **There are no edges**: what is not read is reported again.
+//! - **Regular files are always ready**, for everything that is asked; epoll(7) refuses them.
+//! - **Errors and hang-ups come unasked**, and end each wait at once until the descriptor is taken out.
 
 use crate::Ready;
 use crate::ffi::poll::{PollFd, ppoll};

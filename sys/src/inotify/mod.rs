@@ -1,6 +1,6 @@
 //! Changes of files and directories: inotify(7).
 //!
-//! What follows from the kernel's rules:
+//! # Honest trouble
 //!
 //! - **A watch is of the file, not of the path.** Two paths to one file are one watch, and a watch goes along when the
 //!   file is renamed.

@@ -1,7 +1,8 @@
 //! Signals that are read, not handled: signalfd(2).
 //!
-//! A [`Signals`] blocks the signals of a [`SignalSet`] in its thread and reads them as [`SigInfo`]s. What follows
-//! from the kernel's rules:
+//! A [`Signals`] blocks the signals of a [`SignalSet`] in its thread and reads them as [`SigInfo`]s.
+//!
+//! # Honest trouble
 //!
 //! - **Threads.** A signal sent to the process acts in any thread that does not block it. Make the [`Signals`] in the
 //!   main thread before others are started (they inherit the mask), or block there with a [`MaskGuard`] and make it
