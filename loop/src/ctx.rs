@@ -371,16 +371,18 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// The source that `id` names, also inside its own callback.
+    /// The source or [external](crate::External) that `id` names, also inside its own callback.
     pub fn get<T: 'static>(&self, id: Id<T>) -> Option<&T> {
         match &self.slots.get(id.key)?.kind {
             Kind::Io(Io { source: Lent::Owned(source), .. }) => source.any().downcast_ref(),
+            Kind::External(external) => external.lib.as_ref()?.downcast_ref(),
             _ => None,
         }
     }
 
-    /// Removes a source and hands it back. It leaves the backend at once. `None` where the id is stale, or where this
-    /// is called in the source's own callback, which is still holding it: it is then dropped after that.
+    /// Removes a source or an [external](crate::External) and hands it back. It leaves the backend at once. `None` where
+    /// the id is stale, or where this is called in a source's own callback, which is still holding it: it is then dropped
+    /// after that.
     pub fn remove<T: 'static>(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         match self.take_out(id.key)?.kind {
@@ -388,6 +390,7 @@ impl<S: 'static> Ctx<S> {
                 drop(handler);
                 Rc::into_inner(source.into_any().downcast::<T>().ok()?)
             }
+            Kind::External(external) => external.lib?.downcast().ok().map(|lib| *lib),
             _ => None,
         }
     }

@@ -4,8 +4,10 @@ use crate::backend::{Fd, Key};
 use crate::ctx::{Handler, Io, Kind, Lent, TimerCall, TimerEntry};
 use crate::remote::Nudges;
 use crate::{Ctx, Id, Mode, Next, Ready, Result};
+use std::any::Any;
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,6 +64,84 @@ use std::time::Instant;
 /// let mut log = Vec::new();
 /// event_loop.run(&mut log)?;
 /// assert_eq!(log, ["hi", "timeout"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # A source of several parts
+///
+/// It is also how a source is made of several: a protocol with a connection and a timer, say. It owns its parts, watches
+/// them under names of its choice, and its events are those of the whole. The user calls it by
+/// [`Ctx::joined`](crate::Ctx::joined), in its own closure, too.
+///
+/// ```
+/// use becket_loop::{Cause, External, Id, Loop, Mode, Next, Ready, Wishes};
+/// use becket_sys::unix::Stream;
+/// use std::collections::VecDeque;
+/// use std::io::{self, Read, Write};
+/// use std::os::fd::AsFd;
+/// use std::time::Duration;
+///
+/// /// A connection that asks when nothing comes, and gives up when that does not help.
+/// struct Link { stream: Stream, asked: bool, events: VecDeque<Said> }
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Said { Bytes(Vec<u8>), Silent }
+///
+/// const PATIENCE: Duration = Duration::from_millis(2);
+///
+/// impl Link {
+///     fn new(stream: Stream) -> Link {
+///         Link { stream, asked: false, events: VecDeque::new() }
+///     }
+///     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+///         (&self.stream).write_all(bytes)
+///     }
+/// }
+///
+/// impl External for Link {
+///     type Event = Said;
+///     fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
+///         match cause {
+///             Cause::Joined => wishes.watch(0, self.stream.as_fd(), Ready::READ, Mode::Level).unwrap(),
+///             Cause::Timeout if self.asked => {
+///                 self.events.push_back(Said::Silent);
+///                 return wishes.leave();
+///             }
+///             Cause::Timeout => self.asked = self.send(b"?").is_ok(),
+///             Cause::Ready { .. } => {
+///                 let mut buf = [0; 64];
+///                 let n = (&self.stream).read(&mut buf).unwrap_or(0);
+///                 self.events.push_back(Said::Bytes(buf[..n].to_vec()));
+///                 self.asked = false;
+///             }
+///             _ => return, // nudged: the user has called
+///         }
+///         wishes.timeout(Some(wishes.now() + PATIENCE));
+///     }
+///     fn next_event(&mut self) -> Option<Said> {
+///         self.events.pop_front()
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct State { link: Option<Id<Link>>, log: Vec<Said> }
+///
+/// let (near, far) = Stream::pair()?;
+/// let mut event_loop: Loop<State> = Loop::new()?;
+/// let id = event_loop.join(Link::new(near), |state, ctx, said| {
+///     if let (Said::Bytes(_), Some(link)) = (&said, state.link.and_then(|id| ctx.joined(id))) {
+///         link.send(b"thanks")?;
+///     }
+///     state.log.push(said);
+///     Ok(Next::Keep)
+/// });
+/// (&far).write_all(b"hello")?;
+/// let mut state = State { link: Some(id), ..State::default() };
+/// event_loop.run(&mut state)?;
+/// assert_eq!(state.log, [Said::Bytes(b"hello".into()), Said::Silent]);
+/// let mut heard = [0; 16];
+/// let n = (&far).read(&mut heard)?;
+/// assert_eq!(&heard[..n], b"thanks?");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait External: 'static {
@@ -224,7 +304,9 @@ impl Nudge {
 
 /// A library that has joined, with the user's closure.
 pub(crate) struct ExternalEntry<S> {
-    /// Taken out while it is stepped.
+    /// Taken out while it is stepped, but not while the user is told.
+    pub(crate) lib: Option<Box<dyn Any>>,
+    /// Taken out during both.
     pub(crate) joined: Option<Box<dyn Joined<S>>>,
     /// What it watches: its names and our registrations.
     pub(crate) watches: Vec<(u64, Key)>,
@@ -234,24 +316,27 @@ pub(crate) struct ExternalEntry<S> {
     leaving: bool,
 }
 
+/// What knows the type of the library.
 pub(crate) trait Joined<S> {
-    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause);
+    fn step(&mut self, lib: &mut dyn Any, wishes: &mut Wishes<'_>, cause: Cause);
     /// Hands one event to the user; `None` where there is none.
-    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>) -> Option<Result>;
+    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>, key: Key) -> Option<Result>;
 }
 
-struct Pair<L, F> {
-    lib: L,
+struct Told<L, F> {
     f: F,
+    lib: PhantomData<fn(L)>,
 }
 
-impl<S, L: External, F: FnMut(&mut S, &mut Ctx<S>, L::Event) -> Result> Joined<S> for Pair<L, F> {
-    fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
-        self.lib.step(wishes, cause);
+impl<S: 'static, L: External, F: FnMut(&mut S, &mut Ctx<S>, L::Event) -> Result> Joined<S> for Told<L, F> {
+    fn step(&mut self, lib: &mut dyn Any, wishes: &mut Wishes<'_>, cause: Cause) {
+        let lib = lib.downcast_mut::<L>();
+        lib.into_iter().for_each(|lib| lib.step(wishes, cause));
     }
 
-    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>) -> Option<Result> {
-        let event = self.lib.next_event()?;
+    fn tell(&mut self, s: &mut S, ctx: &mut Ctx<S>, key: Key) -> Option<Result> {
+        let lib = ctx.external(key)?.lib.as_mut()?;
+        let event = lib.downcast_mut::<L>()?.next_event()?;
         Some((self.f)(s, ctx, event))
     }
 }
@@ -319,8 +404,8 @@ impl<S: 'static> Wish for Stepping<'_, S> {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Takes in a foreign library; `f` gets its events. It keeps the loop alive until it leaves, or is cancelled (which
-    /// drops it; inside its own closure, after that).
+    /// Takes in a foreign library, or a source of several parts; `f` gets its events. It keeps the loop alive until it
+    /// leaves, or is [cancelled](Self::cancel), which drops it, or [removed](Self::remove), which hands it back.
     ///
     /// It is stepped for the first time ([`Cause::Joined`]) before the loop waits the next time. An error of `f` goes
     /// where errors of callbacks go, and the library stays; so do all answers of `f` but [`Next::Remove`].
@@ -330,8 +415,9 @@ impl<S: 'static> Ctx<S> {
         f: impl FnMut(&mut S, &mut Ctx<S>, L::Event) -> Result + 'static,
     ) -> Id<L> {
         let timer = self.insert_timer(TimerCall::External(None));
-        let joined: Box<dyn Joined<S>> = Box::new(Pair { lib, f });
-        let entry = ExternalEntry { joined: Some(joined), watches: Vec::new(), timer, is_new: true, leaving: false };
+        let joined: Box<dyn Joined<S>> = Box::new(Told { f, lib: PhantomData::<fn(L)> });
+        let (lib, joined, watches) = (Some(Box::new(lib) as _), Some(joined), Vec::new());
+        let entry = ExternalEntry { lib, joined, watches, timer, is_new: true, leaving: false };
         let key = self.insert(Kind::External(entry));
         if let Some(TimerEntry { call: TimerCall::External(of), .. }) = self.timer_mut(timer) {
             *of = Some(key);
@@ -340,19 +426,34 @@ impl<S: 'static> Ctx<S> {
         Id::new(key)
     }
 
+    /// Lends what has joined, to be called, also inside its own closure. It is stepped ([`Cause::Nudged`]) before the loop
+    /// waits the next time. `None` where the id is stale. To look at it only, use [`get`](Self::get).
+    ///
+    /// See [`External`] for an example.
+    pub fn joined<L: External>(&mut self, id: Id<L>) -> Option<&mut L> {
+        let nudges = self.nudges();
+        let lib = self.external(id.key)?.lib.as_mut()?.downcast_mut()?;
+        nudges.push(id.key);
+        Some(lib)
+    }
+
     /// Steps an external and hands out its events.
     pub(crate) fn step_external(&mut self, s: &mut S, key: Key, cause: Cause) {
-        let Some(mut joined) = self.external(key).and_then(|entry| entry.joined.take()) else { return };
+        let Some(entry) = self.external(key) else { return };
+        let Some(mut joined) = entry.joined.take() else { return };
+        let Some(mut lib) = entry.lib.take() else { return };
         self.protected(s, key, |_, ctx| {
             let mut stepping = Stepping { ctx, key };
-            joined.step(&mut Wishes { inner: &mut stepping }, cause);
+            joined.step(&mut *lib, &mut Wishes { inner: &mut stepping }, cause);
         });
-        while let Some(told) = self.protected(s, key, |s, ctx| joined.tell(s, ctx)) {
+        let Some(entry) = self.external(key) else { return };
+        entry.lib = Some(lib);
+        while let Some(told) = self.protected(s, key, |s, ctx| joined.tell(s, ctx, key)) {
             match told {
                 Ok(Next::Remove) => drop(self.take_out(key)),
                 Ok(_) => {}
                 Err(e) => {
-                    // The library is out of its place: a panic of the error hook must not lose it.
+                    // The closure is out of its place: a panic of the error hook must not lose it.
                     let told = catch_unwind(AssertUnwindSafe(|| self.fault(s, Some(key), e)));
                     if let Err(panic) = told {
                         if let Some(entry) = self.external(key) {
@@ -362,9 +463,6 @@ impl<S: 'static> Ctx<S> {
                         resume_unwind(panic);
                     }
                 }
-            }
-            if self.external(key).is_none() {
-                return; // removed in its own closure: dropped here
             }
         }
         let Some(entry) = self.external(key) else { return };
