@@ -35,11 +35,16 @@
 //! | TCP connection being made | [`tcp::Connecting`] | writing | connect(2) | ever |
 //! | UDP | [`udp::Socket`] | reading | udp(7) | ever; cutting into segments 4.18, joining them 5.0 |
 //! | unix socket | [`unix::Stream`], [`unix::Listener`], [`unix::Datagram`] | reading, writing | unix(7) | ever |
+//! | unix socket of records | [`unix::Seqpacket`], [`unix::SeqpacketListener`] | reading, writing | unix(7) | 2.6.4 |
+//! | what comes beside data | [`cmsg::Incoming`], [`cmsg::Outgoing`] | | cmsg(3) | pidfds of senders 6.5 |
+//! | netlink; links, addresses | [`netlink::Socket`], [`netlink::route::Monitor`] | reading | netlink(7), rtnetlink(7) | 2.6.12 |
 //! | GPIO chip, its lines | [`gpio::Chip`], [`gpio::Request`] | reading | gpio/chardev of the kernel | 5.10 |
 //! | GPIO line by number | [`gpio::sysfs::Line`] | PRI | gpio/sysfs of the kernel | 2.6.33 |
 //! | input device | [`input::Device`] | reading | input/input of the kernel | ever |
 //! | pressure | [`psi::Trigger`] | PRI | accounting/psi of the kernel | 5.2 |
 //! | mounts | [`mounts::Watcher`] | PRI | proc_pid_mountinfo(5) | 2.6.26 |
+//! | file | [`std::fs::File`] with [`file`] | nothing: always ready | open(2) | ever; reads that do not wait 4.14 |
+//! | its locks | [`file::LockWait`] | reading | fcntl_locking(2) | 3.15 |
 //! | memory file | [`memfd::Memfd`], [`memfd::Sealed`] | nothing: always ready | memfd_create(2) | 3.17; never executable 6.3 |
 //! | epoll set | [`epoll::Epoll`] | reading | epoll(7) | 2.6.27 |
 //! | what knows PRI only | [`pri::Adapter`] | reading | epoll(7) | 2.6.27 |
