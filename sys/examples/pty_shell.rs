@@ -1,5 +1,4 @@
-//! Plays a terminal for a shell: types commands, shows what comes back, interrupts a command by Ctrl-C, and sees the
-//! end.
+//! Plays a terminal for a shell: types an answer, shows what comes back, interrupts it by Ctrl-C, and sees the end.
 
 use becket_sys::pty::Controller;
 use becket_sys::tty::WindowSize;
@@ -13,15 +12,14 @@ pub(crate) fn main() -> io::Result<()> {
     controller.set_window_size(WindowSize { rows: 33, columns: 100, ..WindowSize::default() })?;
 
     let mut command = Command::new("sh");
-    command.env("PS1", "$ ").arg("-i");
+    let work = "trap 'exit 7' INT; echo working; while :; do sleep 0.05; done";
+    command.args(["-c", &format!("tty; stty size; echo 'your name?'; read name; echo \"hello $name\"; {work}")]);
     let shell = controller.spawn(command)?;
 
-    // What to type, and what to wait for before.
-    let script: [(&str, &[u8]); 4] = [
-        ("$ ", b"stty size; sleep 100\n"),
-        ("33 100\r\n", b"\x03"), // Ctrl-C: an interrupt, for the shell's terminal is in cooked mode
-        ("$ ", b"tty\n"),
-        ("$ ", b"exit 7\n"),
+    // What to wait for, and what to type then.
+    let script: [(&str, &[u8]); 2] = [
+        ("name?\r\n", b"Becket\n"),
+        ("working\r\n", b"\x03"), // Ctrl-C: an interrupt, for the terminal is in cooked mode
     ];
     let mut script = script.iter();
     let mut next = script.next();

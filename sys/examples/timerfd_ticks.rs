@@ -9,8 +9,8 @@ use std::time::Duration;
 pub(crate) fn main() -> io::Result<()> {
     let period = Duration::from_millis(50);
     let ticks = Timer::new(Clock::Monotonic)?;
-    ticks.set(When::After(period), Some(period))?;
     let start = Clock::Monotonic.now();
+    ticks.set(When::At(start + period), Some(period))?;
 
     let mut count = 0;
     while count < 6 {
