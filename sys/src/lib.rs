@@ -43,7 +43,7 @@
 //! | input device | [`input::Device`] | reading | input/input of the kernel | ever |
 //! | pressure | [`psi::Trigger`] | PRI | accounting/psi of the kernel | 5.2 |
 //! | mounts | [`mounts::Watcher`] | PRI | proc_pid_mountinfo(5) | 2.6.26 |
-//! | file | [`std::fs::File`] with [`file`] | nothing: always ready | open(2) | ever; reads that do not wait 4.14 |
+//! | file | [`std::fs::File`] with [`mod@file`] | nothing: always ready | open(2) | ever; reads that do not wait 4.14 |
 //! | its locks | [`file::LockWait`] | reading | fcntl_locking(2) | 3.15 |
 //! | memory file | [`memfd::Memfd`], [`memfd::Sealed`] | nothing: always ready | memfd_create(2) | 3.17; never executable 6.3 |
 //! | epoll set | [`epoll::Epoll`] | reading | epoll(7) | 2.6.27 |
