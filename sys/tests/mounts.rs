@@ -220,6 +220,10 @@ fn other_processes_and_namespaces_are_watched_and_outlived() {
         let ours = Watcher::new().unwrap();
         let before = by_pid.read().unwrap();
         assert_eq!(by_ns.read().unwrap(), before);
+        let thread = |link: &Path| link.parent().is_some_and(|parent| parent.ends_with("task"));
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        assert_eq!(links.filter(|link| thread(link)).count(), 0, "the way there is closed");
         std::io::Write::write_all(&mut to, b"\n").unwrap();
         hear();
         for watcher in [&by_pid, &by_ns, &by_path] {

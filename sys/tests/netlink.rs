@@ -242,6 +242,22 @@ fn what_others_send_is_dropped_and_counted_unless_asked_for() {
 }
 
 #[test]
+fn nobody_answers_in_the_place_of_the_kernel() {
+    in_own("nobody_answers", || {
+        let open = Socket::builder(Protocol::ROUTE).accept_users(true).open().unwrap();
+        let forger = route();
+        // The confirmation of the first request, before it is asked.
+        let mut forged = Request::new(Message::ERROR, Flags::CAPPED);
+        forged.put([0; 20]);
+        match forger.try_send_to(&forged.to_bytes(1).unwrap(), open.port().unwrap(), 0) {
+            Ok(sent) => sent.unwrap(),
+            Err(e) => return println!("SKIP: nobody_answers_in_the_place_of_the_kernel: CAP_NET_ADMIN: {e}"),
+        }
+        assert_eq!(open.request(&del_link("none"), soon()).unwrap_err().raw_os_error(), Some(libc::ENODEV));
+    });
+}
+
+#[test]
 fn a_buffer_too_small_cuts_and_says_so() {
     in_own("a_buffer_too_small", || {
         let socket = route();

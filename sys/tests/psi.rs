@@ -3,6 +3,7 @@
 //! All windows are 2 s long, which is what the kernel allows without CAP_SYS_RESOURCE.
 
 use becket_sys::epoll::{Epoll, Events, Trigger as How};
+use becket_sys::pri::Adapter;
 use becket_sys::psi::{self, Event, Kind, Pressure, Resource, Trigger};
 use becket_sys::{Readiness, Ready, wait};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -80,6 +81,15 @@ fn pressure_is_an_event_that_looking_takes() {
         let told: Vec<_> = events.iter().collect();
         assert_eq!(told, [(1, Ready::PRI)], "without ERR");
         assert_eq!(Event::of(told[0].1), Some(Event::Stalled));
+        assert_eq!(set.wait(&mut events, Some(Instant::now())).unwrap(), 0);
+
+        // Behind an adapter, the readiness is the event.
+        set.delete(&trigger).unwrap();
+        let adapter = Adapter::new(trigger).unwrap();
+        set.add(&adapter, 2, Ready::READ, How::empty()).unwrap();
+        set.wait(&mut events, soon).unwrap();
+        assert_eq!(events.iter().collect::<Vec<_>>(), [(2, Ready::READ)]);
+        assert_eq!(adapter.try_ready().unwrap(), None);
         assert_eq!(set.wait(&mut events, Some(Instant::now())).unwrap(), 0);
     });
 }

@@ -267,8 +267,8 @@ impl Socket {
     /// Sends a request and waits for all of the answer, without any loop.
     ///
     /// A list that the kernel calls interrupted, or of which something was lost, is asked for again, eight times; then it
-    /// comes as it is ([`Reply::is_interrupted`]). What groups are told meanwhile is dropped: use a socket that has joined
-    /// none. After an error of the waiting, use another socket: answers may still be on their way.
+    /// comes as it is ([`Reply::is_interrupted`]). What groups are told and others send meanwhile is dropped: use a socket
+    /// that has joined none. After an error of the waiting, use another socket: answers may still be on their way.
     ///
     /// # Errors
     /// What the kernel answers, with its explanation as part of the [`subject`](SetupError::subject); `ETIMEDOUT` where
@@ -289,6 +289,8 @@ impl Socket {
                 let received = if lost { Some(Incoming::Overflow) } else { self.try_recv(&mut buf).map_err(fail)? };
                 let datagram = match received {
                     None => continue,
+                    // Whoever may send to this socket could answer in the kernel's place.
+                    Some(Incoming::Datagram(datagram)) if datagram.sender() != 0 => continue,
                     Some(Incoming::Datagram(datagram)) if !datagram.is_truncated() => datagram,
                     Some(_) if is_list => {
                         exchange.lost();
