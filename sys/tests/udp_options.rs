@@ -3,6 +3,7 @@
 use becket_sys::udp::{MtuDiscovery, Socket, Timestamping, interface_index};
 use becket_sys::{Ready, wait};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LOCALHOST: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -116,22 +117,55 @@ fn options_of_multicast_are_read_back_for_both_versions() {
     }
 }
 
+/// In a network of its own, with an interface that has IPv6 for sure.
 #[test]
 fn groups_of_ipv6_by_sender() {
     const NAME: &str = "groups_of_ipv6_by_sender";
-    let lo = interface_index("lo").unwrap();
-    let group: Ipv6Addr = "ff31::7701".parse().unwrap();
-    let receiver = match Socket::builder().v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)) {
-        Ok(socket) => socket,
-        Err(e) => return println!("SKIP: {NAME}: no IPv6 here: {e}"),
-    };
-    let source = IpAddr::from(Ipv6Addr::LOCALHOST);
-    if let Err(e) = receiver.join_multicast_source(group.into(), source, lo) {
-        return println!("SKIP: {NAME}: no IPv6 multicast on the loopback interface: {e}");
-    }
-    let e = receiver.join_multicast_source(group.into(), source, lo).unwrap_err();
-    assert_eq!(e.raw_os_error(), Some(libc::EADDRNOTAVAIL));
-    receiver.leave_multicast_source(group.into(), source, lo).unwrap();
+    std::thread::spawn(|| {
+        #[allow(unsafe_code, reason = "the namespace is this thread's alone")]
+        // SAFETY: no memory is passed, and this thread, which shares nothing that a network namespace owns, ends soon.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return println!("SKIP: {NAME}: no network namespace: {}", std::io::Error::last_os_error());
+        }
+        let setup = "ip link add becket0 type veth peer name becket1 && \
+                     ip link set becket0 up && ip link set becket1 up && \
+                     ip -6 addr add fd00::1/64 dev becket0 nodad && ip -6 addr add fd00::2/64 dev becket0 nodad";
+        if !Command::new("sh").args(["-c", setup]).status().is_ok_and(|status| status.success()) {
+            return println!("SKIP: {NAME}: no interface with IPv6 can be made");
+        }
+        let index = interface_index("becket0").unwrap();
+        let group: Ipv6Addr = "ff35::7701".parse().unwrap();
+        let [wanted, other] = ["fd00::1", "fd00::2"].map(|address| address.parse::<IpAddr>().unwrap());
+        let receiver = Socket::builder().v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        let to = (group, receiver.local_addr().unwrap().port());
+        let [from_wanted, from_other] = [wanted, other].map(|address| {
+            let sender = Socket::bind((address, 0)).unwrap();
+            sender.set_multicast_interface(index).unwrap();
+            sender
+        });
+
+        receiver.join_multicast_source(group.into(), wanted, index).unwrap();
+        let e = receiver.join_multicast_source(group.into(), wanted, index).unwrap_err();
+        assert_eq!(e.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+        from_other.try_send_to(b"other", to).unwrap();
+        from_wanted.try_send_to(b"wanted", to).unwrap();
+        assert_eq!(receive(&receiver).unwrap(), b"wanted");
+        assert!(nothing_came(&receiver));
+        receiver.leave_multicast_source(group.into(), wanted, index).unwrap();
+
+        receiver.join_multicast(group.into(), index).unwrap();
+        receiver.block_multicast_source(group.into(), wanted, index).unwrap();
+        from_wanted.try_send_to(b"wanted", to).unwrap();
+        from_other.try_send_to(b"other", to).unwrap();
+        assert_eq!(receive(&receiver).unwrap(), b"other");
+        assert!(nothing_came(&receiver));
+        receiver.leave_multicast(group.into(), index).unwrap();
+        receiver.set_multicast_all(false).unwrap();
+        from_other.try_send_to(b"other", to).unwrap();
+        assert!(nothing_came(&receiver));
+    })
+    .join()
+    .unwrap();
 }
 
 #[test]

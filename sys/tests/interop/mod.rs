@@ -2,12 +2,13 @@
 
 use becket_sys::cmsg::{Incoming, Outgoing};
 use becket_sys::event::Event;
+use becket_sys::fanotify::{Fanotify, Report, Scope};
 use becket_sys::inotify::{Inotify, Mask, Options};
 use becket_sys::pri::Adapter;
 use becket_sys::process::Child;
 use becket_sys::signal::{MaskGuard, Signal, Signals};
 use becket_sys::timer::{Clock, Timer, When};
-use becket_sys::{Ready, pipe, pty, tcp, udp, unix, wait};
+use becket_sys::{EventBuf, Ready, fanotify, netlink, pipe, pty, tcp, udp, unix, wait};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -100,7 +101,25 @@ pub(crate) fn readable_kinds(under: &impl Under) {
         move || std::fs::write(&file, "").unwrap(),
         |i| i.try_read().unwrap().is_some(),
     );
+    match Fanotify::builder().report(Report::DFID_NAME).open() {
+        Ok(group) => {
+            group.add(Scope::Inode, &dir, fanotify::Mask::CREATE, fanotify::Options::ONLYDIR).unwrap();
+            let file = dir.join("newer");
+            let fire = move || std::fs::write(&file, "").unwrap();
+            check(under, "fanotify", group, Fanotify::READINESS.interest(), fire, |g| g.try_read().unwrap().is_some());
+        }
+        Err(e) => println!("SKIP: readable_kinds: fanotify: {e}"),
+    }
     std::fs::remove_dir_all(&dir).unwrap();
+
+    let netlink = |accept| netlink::Socket::builder(netlink::Protocol::USERSOCK).accept_users(accept).open().unwrap();
+    let (sender, receiver) = (netlink(false), netlink(true));
+    let port = receiver.port().unwrap();
+    let datagram = netlink::Request::new(16, netlink::Flags::empty()).to_bytes(1).unwrap();
+    let fire = move || assert!(sender.try_send_to(&datagram, port, 0).unwrap().is_some());
+    check(under, "netlink", receiver, netlink::Socket::READINESS.interest(), fire, |s| {
+        s.try_recv(&mut EventBuf::new()).unwrap().is_some()
+    });
 
     let mut child = Child::spawn(Command::new("cat").stdin(Stdio::piped())).unwrap();
     let mut input = child.stdin.take();
