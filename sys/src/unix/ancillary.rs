@@ -22,6 +22,18 @@ pub(super) enum Pass {
     Unread = SO_INQ as isize,
 }
 
+impl Pass {
+    pub(super) fn step(self) -> &'static str {
+        match self {
+            Pass::Credentials => "set SO_PASSCRED",
+            Pass::PidFd => "set SO_PASSPIDFD",
+            Pass::Security => "set SO_PASSSEC",
+            Pass::Rights => "set SO_PASSRIGHTS",
+            Pass::Unread => "set SO_INQ",
+        }
+    }
+}
+
 pub(super) fn pass(fd: impl AsFd, what: Pass) -> io::Result<bool> {
     Ok(sockopt::int(fd, libc::SOL_SOCKET, what as i32)? != 0)
 }
@@ -138,7 +150,8 @@ macro_rules! pass_option {
 
             #[doc = $doc]
             ///
-            /// What a listener accepts has it as the listener does.
+            /// What a listener accepts has it as the listener had it when the client *connected* (before Linux 6.16:
+            /// when it was accepted): for all connections, ask its builder.
             ///
             /// # Errors
             #[doc = concat!("`ENOTSOCK` or `EOPNOTSUPP` where the descriptor is no unix socket", $errors, ".")]
@@ -199,6 +212,44 @@ macro_rules! pass_options {
     };
 }
 pub(super) use pass_options;
+
+/// Gives `$name`, a builder with a field `options`, the switches of what is received.
+macro_rules! pass_builder {
+    ($name:ident) => {
+        /// What messages bring, from the first one on: switched on later, it is missing from what was sent meanwhile.
+        impl $name {
+            /// As [`set_pass_credentials`](crate::unix::Stream::set_pass_credentials).
+            #[doc(alias = "SO_PASSCRED")]
+            pub fn pass_credentials(self, on: bool) -> Self {
+                self.pass(crate::unix::ancillary::Pass::Credentials, on)
+            }
+
+            /// As [`set_pass_pidfd`](crate::unix::Stream::set_pass_pidfd).
+            #[doc(alias = "SO_PASSPIDFD")]
+            pub fn pass_pidfd(self, on: bool) -> Self {
+                self.pass(crate::unix::ancillary::Pass::PidFd, on)
+            }
+
+            /// As [`set_pass_security`](crate::unix::Stream::set_pass_security).
+            #[doc(alias = "SO_PASSSEC")]
+            pub fn pass_security(self, on: bool) -> Self {
+                self.pass(crate::unix::ancillary::Pass::Security, on)
+            }
+
+            /// As [`set_pass_rights`](crate::unix::Stream::set_pass_rights).
+            #[doc(alias = "SO_PASSRIGHTS")]
+            pub fn pass_rights(self, on: bool) -> Self {
+                self.pass(crate::unix::ancillary::Pass::Rights, on)
+            }
+
+            fn pass(mut self, what: crate::unix::ancillary::Pass, on: bool) -> Self {
+                self.options.pass.push((what, on));
+                self
+            }
+        }
+    };
+}
+pub(super) use pass_builder;
 
 /// Gives `$name` what is known of the process at the other end.
 macro_rules! peer {

@@ -1,6 +1,7 @@
 //! A bound socket and the file that binding created.
 
 use super::Address;
+use super::ancillary::{Pass, set_pass};
 use crate::SetupError;
 use crate::socket::{FLAGS, failed, open};
 use rustix::io::Errno;
@@ -71,15 +72,20 @@ fn file_id(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// What the builders of listeners and of datagram sockets have in common.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Options {
     pub(super) replace_stale: bool,
     pub(super) unlink_on_drop: bool,
+    /// In turn: the last of a kind counts.
+    pub(super) pass: Vec<(Pass, bool)>,
 }
 
 impl Options {
-    pub(super) fn bind(self, kind: SocketType, addr: &Address) -> Result<Bound, SetupError> {
+    pub(super) fn bind(&self, kind: SocketType, addr: &Address) -> Result<Bound, SetupError> {
         let fd = open(AddressFamily::UNIX, kind, addr)?;
+        for (what, on) in &self.pass {
+            set_pass(&fd, *what, *on).map_err(failed(what.step(), addr))?;
+        }
         let encoded = addr.encode().map_err(failed("bind", addr))?;
         let in_use = match bind(&fd, &encoded) {
             Ok(()) => false,

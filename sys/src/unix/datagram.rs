@@ -1,4 +1,4 @@
-use super::ancillary::{ancillary_io, pass_options, peer};
+use super::ancillary::{ancillary_io, pass_builder, pass_options, peer};
 use super::bound::{Bound, Options};
 use super::{Address, Received};
 use crate::SetupError;
@@ -186,6 +186,8 @@ impl Datagram {
 pub struct DatagramBuilder {
     options: Options,
 }
+
+pass_builder!(DatagramBuilder);
 
 impl DatagramBuilder {
     /// Whether to remove the file first if it is a socket at which nobody receives, such as a killed process leaves

@@ -1,4 +1,4 @@
-use super::ancillary::pass_options;
+use super::ancillary::{pass_builder, pass_options};
 use super::bound::{Bound, Options};
 use super::{Address, SeqpacketListener, Stream};
 use crate::SetupError;
@@ -96,6 +96,8 @@ pub struct ListenerBuilder {
     backlog: u32,
 }
 
+pass_builder!(ListenerBuilder);
+
 impl ListenerBuilder {
     /// How many connections may wait to be accepted. The default is 4096; the kernel takes at most
     /// `/proc/sys/net/core/somaxconn`, and lets one more wait than it is told. To whoever comes when the queue is
@@ -130,7 +132,7 @@ impl ListenerBuilder {
     /// # Errors
     /// Each names the step and the address. `bind`: `EADDRINUSE` where the file exists or the name is taken,
     /// `ENOENT`, `ENOTDIR`, `EACCES` or `EROFS` for the directory. `unlink`: where a stale file cannot be removed.
-    /// `socket`: `EMFILE`.
+    /// `socket`: `EMFILE`. `set SO_PASS…`: `ENOPROTOOPT` where the kernel is too old for it.
     pub fn bind(&self, addr: &Address) -> Result<Listener, SetupError> {
         Ok(Listener { fd: self.listen(SocketType::STREAM, addr)? })
     }

@@ -31,7 +31,8 @@
 //!
 //! Each kind sends and receives descriptors, credentials and the like ([`cmsg`](crate::cmsg)) by `try_send_with` and
 //! `try_recv_with`, and tells who made the other end (`peer_credentials`, `peer_pidfd`, `peer_groups`, `peer_security`).
-//! The `set_pass_…` switches say what each message brings.
+//! The `set_pass_…` switches say what each message brings; listeners and bound sockets have them in their builders, so that
+//! there is no moment without.
 //!
 //! # Honest trouble
 //!
