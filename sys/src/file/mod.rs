@@ -8,9 +8,10 @@
 //! | locks of whole files | std's own; with a deadline, [`lock_whole`] |
 //! | files without a name, and giving them one | [`unnamed`], [`link`], [`link_over`] |
 //! | handles that outlive descriptors | [`handle`], [`open_by_handle`] |
-//! | reading what is in memory already, and flags for a single call | [`try_read_at`], [`read_vectored_at`],
-//! [`write_vectored_at`] | | room, holes and copies within the file system | [`allocate`], [`data_ranges`],
-//! [`copy_range`], [`reflink`] | | mount, attributes, alignment | [`stat`] |
+//! | reading what is in memory already | [`try_read_at`] |
+//! | flags for a single call | [`read_vectored_at`], [`write_vectored_at`] |
+//! | room, holes, copies within the file system | [`allocate`], [`data_ranges`], [`copy_range`], [`reflink`] |
+//! | mount, attributes, alignment | [`stat`] |
 //!
 //! # What surprises
 //!
