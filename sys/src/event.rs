@@ -1,6 +1,6 @@
 //! A counter to wake a waiter with: eventfd(2).
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - Nothing tells how often something was added: three times one and once three read the same. A semaphore keeps count
 //!   by giving one a read.

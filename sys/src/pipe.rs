@@ -1,6 +1,6 @@
 //! Pipes, of bytes or of packets, with a name or without: pipe(7), fifo(7).
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - **The room is in pages, not bytes.** A pipe of 65536 bytes has 16 places, and a short write or packet may take a
 //!   whole one: it can be full with 16 packets of one byte, and poll(2) calls it writable when there is a place.

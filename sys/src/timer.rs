@@ -1,6 +1,6 @@
 //! Timers on any of the kernel's clocks: timerfd_create(2).
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - **Setting a real-time clock** moves the expiry of [`When::At`] and not that of [`When::After`]. Only a timer that
 //!   was set by [`Timer::set_cancel_on_set`] tells of it, once for each timer, and a resumption from suspension counts

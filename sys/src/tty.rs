@@ -27,7 +27,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - A background process that writes its settings, or reads, is stopped: `SIGTTOU`, `SIGTTIN`. An orphaned one gets
 //!   `EIO` instead.

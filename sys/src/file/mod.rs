@@ -13,7 +13,7 @@
 //! | room, holes, copies within the file system | [`allocate`], [`data_ranges`], [`copy_range`], [`reflink`] |
 //! | mount, attributes, alignment | [`stat`] |
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - **Regular files and directories cannot be polled:** epoll(7) refuses them with `EPERM`, poll(2) calls them always
 //!   ready, and a read of them waits for the disk whatever `O_NONBLOCK` says. [`try_read_at`] reads what is cached;

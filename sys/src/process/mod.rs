@@ -4,7 +4,7 @@
 //! not. It is readable once the process has ended, and waiting by it takes the status of that process alone, so that
 //! other parts of the program can wait for theirs. [`Child`] starts a process together with its descriptor.
 //!
-//! # What surprises
+//! # Honest trouble
 //!
 //! - **A number is not a process.** Between reading one from a file and opening it, the process may have ended and the
 //!   number be another's. Only of a child that nobody has waited for it is certain.

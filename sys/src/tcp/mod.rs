@@ -26,7 +26,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! What surprises:
+//! # Honest trouble
 //!
 //! - **Connected is not answered.** The kernel makes connections by itself, up to the listener's backlog: a peer may be
 //!   connected, and have written, to a program that never accepts.

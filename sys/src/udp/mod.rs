@@ -17,7 +17,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! What surprises:
+//! # Honest trouble
 //!
 //! - **Refusals come late.** What a datagram met is the error of a later call, and only on a connected socket, or with
 //!   [`Socket::set_recv_errors`]. It ends nothing.
