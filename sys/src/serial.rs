@@ -25,7 +25,8 @@
 //! raw mode with the settings asked for, which are read back and compared, since tcsetattr(3) succeeds where
 //! *any* of the changes could be made. A read of 0 bytes always means a hang-up (`VMIN` 1, `VTIME` 0).
 //!
-//! A break on the line reads as one zero byte, and so does a byte whose parity or framing was wrong.
+//! A break on the line reads as one zero byte, and so does a byte whose parity was wrong;
+//! [`set_error_marks`](Port::set_error_marks) tells them apart.
 //!
 //! # What modem lines do
 //!
@@ -48,6 +49,7 @@ mod driver;
 mod job;
 mod lines;
 mod list;
+mod marks;
 mod refused;
 mod rs485;
 mod settings;
@@ -59,6 +61,7 @@ pub use driver::ClosingWait;
 pub use job::Job;
 pub use lines::ModemLines;
 pub use list::{PortInfo, UsbInfo, ports, ports_under};
+pub use marks::{Received, Unmark};
 pub use refused::Refused;
 pub use rs485::{Rs485, Rs485Flags};
 pub use settings::{DataBits, FlowControl, Parity, Settings, StopBits};
@@ -290,9 +293,12 @@ impl Port {
     /// and after one sees what was missed.
     ///
     /// # Errors
-    /// As [`modem_lines`](Self::modem_lines); `EINTR` where a signal with a handler came.
+    /// As [`modem_lines`](Self::modem_lines); `EINVAL` for no line; `EINTR` where a signal with a handler came.
     #[doc(alias = "TIOCMIWAIT")]
     pub fn wait_lines(&self, lines: ModemLines) -> io::Result<()> {
+        if lines.is_empty() {
+            return Err(Errno::INVAL.into()); // the kernel would wait for ever
+        }
         Ok(ffi::wait_modem_lines(self.fd.as_fd(), lines.bits())?)
     }
 
@@ -387,6 +393,34 @@ impl Port {
     #[doc(alias = "VTIME")]
     pub fn set_read_minimum(&self, bytes: u8, gap: Duration) -> io::Result<()> {
         settings::set_read_minimum(self.fd.as_fd(), bytes, tenths(gap).ok_or(Errno::INVAL)?)
+    }
+
+    /// Marks breaks and wrong characters in what is read, which otherwise read as zero bytes or as if they were well:
+    /// take the bytes apart by an [`Unmark`]. Breaks are what frames begin with on LIN and DMX512. Off where nobody set
+    /// it, and after [`set_settings`](Self::set_settings).
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    ///
+    /// ```
+    /// use becket_sys::{pty, serial::{Port, Received, Unmark}};
+    ///
+    /// let controller = pty::Controller::open()?;
+    /// let port = Port::open(controller.terminal_path()?, 250_000)?;
+    /// port.set_error_marks(true)?;
+    /// controller.try_write(&[0x00, 0xff])?;
+    /// port.wait_ready(becket_sys::Ready::READ, None)?;
+    /// let (mut buf, mut unmark) = ([0; 8], Unmark::new());
+    /// let n = port.try_read(&mut buf)?.unwrap();
+    /// assert_eq!(&buf[..n], [0x00, 0xff, 0xff]); // the mark's byte comes twice
+    /// let got: Vec<_> = unmark.decode(&buf[..n]).collect();
+    /// assert_eq!(got, [Received::Byte(0x00), Received::Byte(0xff)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "PARMRK")]
+    #[doc(alias = "INPCK")]
+    pub fn set_error_marks(&self, on: bool) -> io::Result<()> {
+        settings::set_error_marks(self.fd.as_fd(), on)
     }
 
     /// Stops our output, or lets it go on: as if the peer had asked for it.

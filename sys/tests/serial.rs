@@ -2,8 +2,8 @@
 
 use becket_sys::pty::Controller;
 use becket_sys::serial::{
-    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Refused, Rs485, Settings, StopBits, ports,
-    ports_under,
+    ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Received, Refused, Rs485, Settings, StopBits, Unmark,
+    ports, ports_under,
 };
 use becket_sys::tty::Tty;
 use becket_sys::{Ready, wait};
@@ -418,4 +418,37 @@ fn ports_are_listed_with_what_they_are_attached_to() {
     // This machine's own: consoles and pseudoterminals are not among them.
     let names: Vec<String> = ports().unwrap().into_iter().map(|p| p.name).collect();
     assert!(names.iter().all(|name| Path::new("/sys/class/tty").join(name).join("device").exists()), "{names:?}");
+}
+
+#[test]
+fn marks_pass_every_byte_and_end_with_new_settings() {
+    let (controller, path) = device();
+    let port = Port::open(path, 250_000).unwrap();
+    port.set_error_marks(true).unwrap();
+    let all: Vec<u8> = (0..=255).chain([0xff, 0xff, 0, 0xff, 0]).collect();
+    (&controller).write_all(&all).unwrap();
+    let (mut got, mut unmark, mut buf) = (Vec::new(), Unmark::new(), [0; 3]); // marks are torn apart
+    while got.len() < all.len() {
+        wait(&port, Ready::READ, soon()).unwrap().unwrap();
+        let n = port.try_read(&mut buf).unwrap().unwrap_or(0);
+        got.extend(unmark.decode(&buf[..n]));
+    }
+    let want: Vec<Received> = all.iter().map(|byte| Received::Byte(*byte)).collect();
+    assert_eq!(got, want);
+    port.set_settings(&Settings::new(9600)).unwrap();
+    controller.try_write(&[0xff]).unwrap();
+    wait(&port, Ready::READ, soon()).unwrap().unwrap();
+    assert_eq!(port.try_read(&mut buf).unwrap(), Some(1));
+
+    // However the bytes are cut, and whatever they are, the same comes out; nothing is invented.
+    let odd = [1, 0xff, 0, 0, 0xff, 0, 7, 0xff, 9, 0xff, 0xff, 0, 0xff, 0, 0xff, 0xff];
+    let whole: Vec<Received> = Unmark::new().decode(&odd).collect();
+    use Received::{Break, Byte, Wrong};
+    assert_eq!(whole, [Byte(1), Break, Wrong(7), Byte(0xff), Byte(9), Byte(0xff), Byte(0), Wrong(0xff)]);
+    for cut in 0..=odd.len() {
+        let mut unmark = Unmark::new();
+        let mut parts: Vec<Received> = unmark.decode(&odd[..cut]).collect();
+        parts.extend(unmark.decode(&odd[cut..]));
+        assert_eq!(parts, whole, "{cut}");
+    }
 }

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 
 /// `struct serial_rs485`: all integers, no padding.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rs485 {
     pub(crate) flags: u32,
     pub(crate) delay_before: u32,

@@ -62,7 +62,7 @@ bitflags! {
 /// assert_eq!(rs485.delay_before_send(), Duration::from_millis(2)); // rounded up
 /// ```
 #[doc(alias = "serial_rs485")]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rs485 {
     raw: ffi::Rs485,
 }

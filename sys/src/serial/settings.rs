@@ -282,6 +282,16 @@ pub(super) fn set_read_minimum(fd: BorrowedFd<'_>, bytes: u8, tenths: u8) -> io:
     })
 }
 
+pub(super) fn set_error_marks(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    change(fd, |termios| {
+        let checked = termios.control_modes.contains(ControlModes::PARENB);
+        termios.input_modes.set(InputModes::PARMRK, on);
+        // Framing, too, is looked at only with this.
+        termios.input_modes.set(InputModes::INPCK, on || checked);
+        Ok(())
+    })
+}
+
 pub(super) fn hangs_up_on_close(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(tcgetattr(fd)?.control_modes.contains(ControlModes::HUPCL))
 }
