@@ -116,6 +116,20 @@ fn descriptors_are_not_lent_by_number() {
 }
 
 #[test]
+fn what_goes_and_what_came_can_be_printed() {
+    let (a, b) = Datagram::pair().unwrap();
+    let mut out = Outgoing::new();
+    out.push_fds(&[b.as_fd()]).unwrap();
+    let text = format!("{out:?}");
+    assert!(text.starts_with("[Rights(") && text.len() < 100, "{text}");
+    a.try_send_with(b"x", &out).unwrap();
+    let mut control = Incoming::new();
+    b.try_recv_with(&mut [0; 4], &mut control).unwrap();
+    let text = format!("{control:?}");
+    assert!(text.contains("Rights(") && text.contains("truncated: false") && text.len() < 300, "{text}");
+}
+
+#[test]
 fn an_unknown_message_is_kept_or_refused_by_the_kernel() {
     let (a, _b) = Datagram::pair().unwrap();
     let mut out = Outgoing::new();

@@ -7,7 +7,9 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -68,6 +70,50 @@ fn a_flood_into_every_size_of_buffer_leaves_nothing_behind() {
         assert_eq!(open(), before);
     }
     assert_eq!(seen, [4, 3]);
+}
+
+#[test]
+fn threads_that_share_a_socket_own_each_descriptor_once() {
+    let _turn = turn();
+    let before = open();
+    {
+        let (a, b) = Datagram::pair().unwrap();
+        b.set_pass_pidfd(true).unwrap();
+        let mut out = Outgoing::new();
+        out.push_fds(&[a.as_fd(), b.as_fd()]).unwrap();
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        std::thread::scope(|scope| {
+            for single in [true, true, false] {
+                let (b, done) = (&b, &done);
+                scope.spawn(move || {
+                    let (mut control, mut batch) = (Incoming::new(), Batch::new(4, 1, 200));
+                    while done.load(Relaxed) < 1000 {
+                        assert!(Instant::now() < deadline);
+                        let n = if single {
+                            b.try_recv_with(&mut [0; 1], &mut control).unwrap().map(|_| {
+                                assert_eq!(control.take_exactly::<2>().unwrap().len(), 2);
+                                1
+                            })
+                        } else {
+                            cmsg::try_recv_batch(b, &mut batch, RecvFlags::empty()).unwrap()
+                        };
+                        done.fetch_add(n.unwrap_or(0), Relaxed);
+                        if n.is_none() {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            let mut sent = 0;
+            while sent < 1000 {
+                sent += usize::from(a.try_send_with(b"x", &out).unwrap().is_some());
+                assert!(Instant::now() < deadline);
+            }
+        });
+        assert_eq!(done.into_inner(), 1000);
+    }
+    assert_eq!(open(), before);
 }
 
 #[test]

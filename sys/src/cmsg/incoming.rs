@@ -38,7 +38,6 @@ use std::{error, fmt, io};
 /// assert_eq!(text, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Incoming {
     control: Control,
     name: Name,
@@ -179,6 +178,17 @@ impl Incoming {
 
     pub(crate) fn parts(&mut self) -> (&mut Control, &mut Name) {
         (&mut self.control, &mut self.name)
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("messages", &self.messages().collect::<Vec<_>>())
+            .field("truncated", &self.is_truncated())
+            .field("fds", &self.fds())
+            .field("pidfd", &self.pidfd())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,10 @@
 use super::message::HEAD;
 use crate::unix::Credentials;
 use rustix::io::Errno;
-use std::io;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{fmt, io};
 
 /// What goes with a message beside its data. May be sent many times.
 ///
@@ -37,11 +37,17 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// drop(reader);
 /// assert_eq!(out.fd_count(), 1);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Outgoing<'fd> {
     bytes: Vec<u8>,
     fds: usize,
     borrowed: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.records().map(|record| record.decode())).finish()
+    }
 }
 
 /// SCM_MAX_FD.

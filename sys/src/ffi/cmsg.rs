@@ -21,7 +21,6 @@ const _: () = assert!(offset_of!(libc::cmsghdr, cmsg_type) == size_of::<usize>()
 /// Room for the control messages of one message, and the descriptors that came in them.
 ///
 /// Made of words, because that is what the kernel aligns the heads of control messages to.
-#[derive(Debug)]
 pub(crate) struct Control {
     words: Box<[u64]>,
     /// How many bytes of them were written.
@@ -140,12 +139,6 @@ impl Name {
         // SAFETY: the storage is initialised, whatever its length; a length beyond it is cut, for which rustix would
         // panic. What family it is of, the decoders check.
         Some(unsafe { SocketAddrAny::read((&raw const self.storage).cast(), self.len.min(NAME_LEN)) })
-    }
-}
-
-impl std::fmt::Debug for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.get().fmt(f)
     }
 }
 

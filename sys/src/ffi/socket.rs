@@ -37,8 +37,8 @@ pub(crate) fn peer_pidfd(fd: impl AsFd) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(number.saturating_neg()));
     }
-    // SAFETY: sockets, and nothing else has socket options, have this number for the option that makes a descriptor;
-    // the kernel has just made it for us.
+    // SAFETY: nothing but a socket has socket options, and of all sockets this one makes a descriptor for who asks, which
+    // nobody else knows of: so it is ours. That the kernel wrote it is sure, because it was -1 before.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
