@@ -523,7 +523,7 @@ fn a_damaged_file_system_is_told_with_its_error() {
     drop(image);
     fs::create_dir(dir.at("m")).unwrap();
     // Where there is no mkfs.ext4, the older kind that others make will do: ext4 mounts it, too.
-    let script = "{ mkfs.ext4 -q $1 || mke2fs $1; } >&2 && mount -t ext4 -o loop $1 $2 && echo mounted ||
+    let script = "{ mkfs.ext4 -q $1 || mke2fs -F $1; } >&2 && mount -t ext4 -o loop $1 $2 && echo mounted ||
         echo not mounted; read x;
         mount -o remount,abort $2; echo aborted; read x";
     let mut helper = Helper::unshared(script, &[&dir.at("image"), &dir.at("m")]);
