@@ -2,12 +2,22 @@
 
 use super::sockopt::Plain;
 use rustix::io;
-use rustix::ioctl::{Getter, Opcode, ioctl};
+use rustix::ioctl::{Getter, Opcode, ioctl, opcode};
 use std::ffi::c_int;
 use std::os::fd::AsFd;
 
-/// Not in libc. The same number on all but mips and the like, where the kernel builds it with a direction.
-const SIOCATMARK: Opcode = 0x8905;
+/// Not in libc. Some architectures build the number as later calls have it, with a direction and a size.
+const SIOCATMARK: Opcode = if cfg!(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "xtensa"
+)) {
+    opcode::read::<c_int>(b's', 7)
+} else {
+    0x8905
+};
 
 /// Whether the next byte to read is the one after the urgent mark. Unix streams know it too.
 pub(crate) fn is_at_mark(fd: impl AsFd) -> io::Result<bool> {
