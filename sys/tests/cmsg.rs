@@ -1,8 +1,11 @@
 //! Control messages of every kind, over real sockets.
 
+mod old_kernel;
+
 use becket_sys::cmsg::{self, Batch, Incoming, Message, Outgoing, Packet, Received, RecvFlags};
 use becket_sys::unix::{Credentials, Datagram, Stream};
 use becket_sys::{Ready, udp, wait};
+use old_kernel::too_old;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::sockopt;
 use std::io::{IoSlice, IoSliceMut};
@@ -35,17 +38,6 @@ fn flags(fd: impl AsFd) -> i32 {
 fn receive(fd: impl AsFd, control: &mut Incoming) -> Received {
     ready(&fd, Ready::READ);
     cmsg::try_recv(&fd, &mut [IoSliceMut::new(&mut [0; 2048])], control, RecvFlags::TRUNC).unwrap().unwrap()
-}
-
-/// Whether the kernel cannot say by descriptor who sent something, and a word on that.
-fn too_old(test: &str, asked: std::io::Result<()>) -> bool {
-    match asked {
-        Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-            println!("SKIP: {test}: SO_PASSPIDFD needs Linux 6.5");
-            true
-        }
-        asked => asked.map(|()| false).unwrap(),
-    }
 }
 
 fn v4() -> udp::Socket {
