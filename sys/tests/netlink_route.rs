@@ -402,4 +402,15 @@ fn hops_of_odd_lengths_end_the_list() {
     assert_eq!(hops(&[hop(9), hop(8)].concat()), 1, "padded into the next");
     assert_eq!(hops(&hop(u16::MAX)), 0);
     assert_eq!(hops(&hop(8)[..7]), 0);
+
+    // A router of the other family, and what only looks like one.
+    let via = |payload: &[u8]| {
+        let bytes = message(libc::RTM_NEWROUTE, &head, &[(18, payload), (libc::RTA_OIF, &3u32.to_ne_bytes())]);
+        Route::parse(&Messages::parse(&bytes).next().unwrap()).unwrap().hops[0].gateway
+    };
+    let six = [&10u16.to_ne_bytes()[..], &octets(SIX).1].concat();
+    assert_eq!(via(&six), Some(SIX));
+    assert_eq!(via(&six[..17]), None);
+    assert_eq!(via(&[&266u16.to_ne_bytes()[..], &octets(SIX).1].concat()), None, "no family of 8 bits");
+    assert_eq!(via(&[10]), None);
 }

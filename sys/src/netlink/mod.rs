@@ -8,7 +8,8 @@
 //! # Honest trouble
 //!
 //! - **Queues overflow.** The kernel does not wait for readers: [`Incoming::Overflow`] says that something is lost. Read the
-//!   queue empty (until then more is dropped), and look at everything again.
+//!   queue empty (until then more is dropped), and look at everything again. Until it is received, it shows as
+//!   [`Ready::ERR`](crate::Ready::ERR) beside `READ`, and is no failure.
 //! - **Lists are not atomic.** What changes while it is listed may be missing or come twice; the kernel then marks the
 //!   answer as interrupted, and [`Socket::request`] asks again. Join groups first, list then: otherwise what happens in
 //!   between is missed.

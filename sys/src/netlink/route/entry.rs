@@ -2,6 +2,9 @@ use super::{AF_INET, AF_INET6, Other, head, ip, keep, word};
 use crate::netlink::{Attribute, Attributes, Message};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// A router and its family. libc has it for glibc alone.
+const RTA_VIA: u16 = 18;
+
 /// Where a route leads to first.
 ///
 /// ```
@@ -128,7 +131,7 @@ fn hop(hop: &mut NextHop, family: u8, attribute: &Attribute<'_>) -> Option<()> {
     match attribute.kind {
         libc::RTA_OIF => hop.link = Some(attribute.to_u32()?),
         libc::RTA_GATEWAY => hop.gateway = Some(ip(family, attribute.payload)?),
-        libc::RTA_VIA => {
+        RTA_VIA => {
             let (family, address) = attribute.payload.split_first_chunk::<2>()?;
             hop.gateway = Some(ip(u8::try_from(u16::from_ne_bytes(*family)).ok()?, address)?);
         }
