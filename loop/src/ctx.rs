@@ -198,6 +198,8 @@ pub struct Ctx<S> {
     pub(crate) bell: Arc<Bell>,
     pub(crate) mailbox: Arc<Mailbox<S>>,
     pub(crate) nudges: Arc<Nudges>,
+    /// What guards let go of.
+    pub(crate) dropped: Arc<Nudges>,
     pub(crate) pool: Pool,
     pub(crate) outer: Option<Outer>,
     pub(crate) in_turn: bool,
@@ -236,6 +238,7 @@ impl<S: 'static> Ctx<S> {
             hooks: Default::default(),
             mailbox: Arc::new(Mailbox::new(Arc::clone(&bell))),
             nudges: Arc::new(Nudges::new(Arc::clone(&bell))),
+            dropped: Arc::new(Nudges::new(Arc::clone(&bell))),
             pool: Pool::new(Arc::clone(&bell)),
             bell,
             outer: None,
@@ -703,6 +706,7 @@ impl<S: 'static> Ctx<S> {
         match self.on_error.take() {
             Some(mut call) => {
                 call(s, self, fault);
+                self.reap();
                 let _ = self.on_error.get_or_insert(call); // unless it has set another
             }
             None => self.faults.push_back(fault),
@@ -789,7 +793,10 @@ impl<S: 'static> Ctx<S> {
             entry.calls += 1;
         }
         match catch_unwind(AssertUnwindSafe(|| f(s, self))) {
-            Ok(value) => value,
+            Ok(value) => {
+                self.reap();
+                value
+            }
             Err(panic) => {
                 drop(self.take_out(key));
                 resume_unwind(panic)

@@ -78,6 +78,7 @@ impl<S: 'static> Ctx<S> {
         if self.outer.is_none() {
             self.outer = Some(Outer::new(&mut *self.backend)?);
             self.nudges.embedded.store(true, Ordering::Relaxed);
+            self.dropped.embedded.store(true, Ordering::Relaxed);
         }
         self.settle_outer();
         Ok(Embedded { fd })

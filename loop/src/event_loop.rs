@@ -127,6 +127,7 @@ impl<S: 'static> Loop<S> {
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
         let mut ctx = InTurn::begin(&mut self.ctx);
         ctx.ended = false;
+        ctx.reap();
         ctx.run_hooks(s, HookPoint::Prepare);
         ctx.step_nudged(s);
         ctx.flush(s);
@@ -164,6 +165,7 @@ impl<S: 'static> Loop<S> {
     pub fn dispatch(&mut self, s: &mut S) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
         let mut ctx = InTurn::begin(&mut self.ctx);
+        ctx.reap();
         ctx.sort_batch();
         ctx.run_hooks(s, HookPoint::Check);
         ctx.run_timers(s);
@@ -393,7 +395,9 @@ impl<S: 'static> Ctx<S> {
     /// Calls what has no place in the table.
     fn run_loose(&mut self, s: &mut S, call: impl FnOnce(&mut S, &mut Ctx<S>) -> crate::Result<()>) {
         self.stats.callbacks += 1;
-        if let Err(e) = call(s, self) {
+        let result = call(s, self);
+        self.reap();
+        if let Err(e) = result {
             self.fault(s, None, e);
         }
     }

@@ -35,10 +35,12 @@
 //! - [`Loop`] owns everything and turns; it dereferences to [`Ctx`], which callbacks get, too, and which adds, changes
 //!   and removes: descriptors ([`Ctx::add`]), typed sources ([`Ctx::on`]), timers ([`Ctx::after`], [`Ctx::at`],
 //!   [`Ctx::every`]), deferred work and hooks, and operations that end later ([`Ctx::submit`]).
-//! - An [`Id`] names each of them. It is a number: dropping it does nothing, and a stale one is noticed.
+//! - An [`Id`] names each of them. It is a number: dropping it does nothing, and a stale one is noticed. A [`Guard`]
+//!   is an id that cancels when it is dropped.
 //! - [`Next`] is what a callback says happens next, or it fails with any error, which disables its source alone.
 //! - [`Remote`] reaches the loop from other threads.
-//! - [`External`] is how a C library with its own descriptors and timeout joins the loop.
+//! - [`External`] is how a C library with its own descriptors and timeout joins the loop, and how a source is made of
+//!   several.
 //! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
 //!
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
@@ -59,6 +61,7 @@ mod ctx;
 mod embed;
 mod event_loop;
 mod external;
+mod guard;
 mod heap;
 mod id;
 mod remote;
@@ -82,6 +85,7 @@ pub use ctx::Ctx;
 pub use embed::Embedded;
 pub use event_loop::Loop;
 pub use external::{Cause, External, Nudge, Wishes};
+pub use guard::Guard;
 pub use id::{AnyId, Borrowed, Hook, Id, Timer};
 pub use remote::Remote;
 pub use source::Source;

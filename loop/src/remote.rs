@@ -146,7 +146,7 @@ impl<S> fmt::Debug for Remote<S> {
     }
 }
 
-/// The externals that asked to be stepped.
+/// Keys for the loop to look at before it waits: externals that asked to be stepped, entries whose guards are gone.
 #[derive(Debug)]
 pub(crate) struct Nudges {
     queue: Mutex<VecDeque<Key>>,
@@ -168,9 +168,19 @@ impl Nudges {
         }
     }
 
+    /// Puts a key there, unless it is there.
     pub(crate) fn push(&self, key: Key) {
+        self.put(key, true);
+    }
+
+    /// Puts a key there, which is not.
+    pub(crate) fn append(&self, key: Key) {
+        self.put(key, false);
+    }
+
+    fn put(&self, key: Key, once: bool) {
         let mut queue = self.queue.lock().expect("no code panics under this lock");
-        if !queue.contains(&key) {
+        if !(once && queue.contains(&key)) {
             queue.push_back(key);
         }
         self.some.store(true, Ordering::Release);

@@ -118,6 +118,7 @@ impl<S: 'static> Ctx<S> {
                         other if answer.is_ok() => answer = other,
                         _ => {}
                     }
+                    ctx.reap();
                     let gone = matches!(answer, Ok(Next::Remove)) || ctx.entry_mut(key).is_none();
                     if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })?;
