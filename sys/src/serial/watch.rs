@@ -146,12 +146,16 @@ impl LineWatch {
         if watched.is_empty() || !inputs.contains(watched) {
             return Err(Errno::INVAL.into());
         }
-        let before = Look::take(port.as_fd())?;
+        LineWatch::run(port.as_fd(), watched, Calls { wait: ffi::wait_modem_lines, look: Look::take })
+    }
+
+    fn run(port: BorrowedFd<'_>, watched: ModemLines, calls: Calls) -> io::Result<LineWatch> {
+        let before = (calls.look)(port)?;
         let fd = Event::new()?;
         let news = Arc::new(Mutex::new(News::default()));
         let (tell, wake) = (news.clone(), fd.try_clone()?);
-        let _helper = Helper::start(port.as_fd(), "modem lines", move |work| {
-            let error = watch(work, watched, before, |change| {
+        let _helper = Helper::start(port, "modem lines", move |work| {
+            let error = watch(work, &calls, watched, before, |change| {
                 lock(&tell).add(change);
                 let _ = wake.add(1); // a counter that is full is readable as well
             });
@@ -186,11 +190,23 @@ fn lock(news: &Mutex<News>) -> MutexGuard<'_, News> {
     news.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the thread asks the driver; tests have a driver of their own.
+struct Calls {
+    wait: fn(BorrowedFd<'_>, u32) -> Result<(), Errno>,
+    look: fn(BorrowedFd<'_>) -> Result<Look, Errno>,
+}
+
 /// Until the watch is dropped, or the error that ends it.
-fn watch(work: &Work, watched: ModemLines, mut before: Look, tell: impl Fn(LineChange)) -> Result<(), Errno> {
+fn watch(
+    work: &Work,
+    calls: &Calls,
+    watched: ModemLines,
+    mut before: Look,
+    tell: impl Fn(LineChange),
+) -> Result<(), Errno> {
     loop {
-        let waited = ffi::wait_modem_lines(work.as_fd(), watched.bits());
-        let now = Look::take(work.as_fd());
+        let waited = (calls.wait)(work.as_fd(), watched.bits());
+        let now = (calls.look)(work.as_fd());
         if work.is_stopped() {
             return Ok(());
         }
@@ -208,7 +224,12 @@ fn watch(work: &Work, watched: ModemLines, mut before: Look, tell: impl Fn(LineC
 
 #[cfg(test)]
 mod tests {
-    use super::{Counters, LineChange, Look, ModemLines, News};
+    use super::{Calls, Counters, LineChange, LineWatch, Look, ModemLines, News};
+    use crate::Ready;
+    use rustix::io::{Errno, read, write};
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
 
     fn look(lines: ModemLines, counters: Option<Counters>) -> Look {
         Look { lines, counters }
@@ -248,5 +269,62 @@ mod tests {
             (sum.lines, sum.changed, sum.times),
             (ModemLines::empty(), ModemLines::CTS | ModemLines::DCD, [1, 0, 3, 0])
         );
+    }
+
+    /// A pipe plays the driver: a byte in it ends a wait, and its end is a hang-up.
+    #[test]
+    fn changes_wake_add_up_and_an_error_stays() {
+        static CARRIERS: AtomicU32 = AtomicU32::new(0);
+        let calls = || Calls {
+            wait: |fd, _| match read(fd, &mut [0]) {
+                Ok(0) => Err(Errno::IO),
+                other => other.map(drop),
+            },
+            look: |_| {
+                let carrier = CARRIERS.load(Ordering::SeqCst);
+                let lines = if carrier % 2 == 1 { ModemLines::DCD } else { ModemLines::empty() };
+                Ok(Look { lines, counters: Some(Counters { carrier, ..Counters::default() }) })
+            },
+        };
+        let soon = || Some(Instant::now() + Duration::from_secs(10));
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let watch = LineWatch::run(reader.as_fd(), ModemLines::DCD, calls()).unwrap();
+        assert_eq!(watch.wait_ready(Ready::READ, Some(Instant::now())).unwrap(), None);
+        assert_eq!(watch.try_read().unwrap(), None);
+
+        for (more, lines) in [(1, ModemLines::DCD), (2, ModemLines::DCD), (1, ModemLines::empty())] {
+            CARRIERS.fetch_add(more, Ordering::SeqCst);
+            write(&writer, &[0]).unwrap();
+            watch.wait_ready(Ready::READ, soon()).unwrap().unwrap();
+            let change = watch.try_read().unwrap().unwrap();
+            assert_eq!((change.lines, change.changed, change.carrier()), (lines, ModemLines::DCD, more));
+            assert_eq!(watch.wait_ready(Ready::READ, Some(Instant::now())).unwrap(), None, "all was read");
+        }
+
+        // The last change is told before the error, which makes the watch readable for good.
+        CARRIERS.fetch_add(1, Ordering::SeqCst);
+        write(&writer, &[0]).unwrap();
+        watch.wait_ready(Ready::READ, soon()).unwrap().unwrap();
+        drop(writer);
+        let deadline = soon().unwrap();
+        let mut seen = 0;
+        let error = loop {
+            assert!(Instant::now() < deadline);
+            match watch.try_read() {
+                Ok(change) => seen += change.map_or(0, |change| change.carrier()),
+                Err(e) => break e,
+            }
+        };
+        assert_eq!((seen, error.raw_os_error()), (1, Some(libc::EIO)));
+        for _ in 0..2 {
+            assert!(watch.wait_ready(Ready::READ, Some(Instant::now())).unwrap().is_some());
+            assert_eq!(watch.try_read().unwrap_err().raw_os_error(), Some(libc::EIO));
+        }
+
+        // Dropped in the middle of a wait, it lets go of the device.
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let watch = LineWatch::run(reader.as_fd(), ModemLines::DCD, calls()).unwrap();
+        drop((watch, reader));
+        assert_eq!(write(&writer, &[0]), Err(Errno::PIPE));
     }
 }
