@@ -43,7 +43,7 @@ fn at<'t>(table: &'t Table, target: &Path) -> &'t Mount {
 
 #[test]
 fn each_kind_of_change_is_told_once_and_shows_in_the_table() {
-    in_own("each_kind_of_change", |place| {
+    in_own("each_kind_of_change_is_told_once_and_shows_in_the_table", |place| {
         let (a, b) = (dir(place.join("a")), dir(place.join("b")));
         let watcher = Watcher::new().unwrap();
         assert_eq!(Watcher::READINESS, Readiness::Priority);
@@ -85,7 +85,7 @@ fn each_kind_of_change_is_told_once_and_shows_in_the_table() {
 
 #[test]
 fn the_table_is_read_with_the_event_and_only_then() {
-    in_own("the_table_is_read_with_the_event", |place| {
+    in_own("the_table_is_read_with_the_event_and_only_then", |place| {
         let watcher = Watcher::new().unwrap();
         let before = watcher.read().unwrap();
         tmpfs(place);
@@ -104,7 +104,7 @@ fn the_table_is_read_with_the_event_and_only_then() {
 
 #[test]
 fn names_and_propagation_come_whole() {
-    in_own("names_and_propagation", |place| {
+    in_own("names_and_propagation_come_whole", |place| {
         let odd = OsStr::from_bytes(b"sp ace\ttab\nline back\\slash#hash \\040 \xff");
         let target = dir(place.join(odd));
         mount(odd, &target, "tmpfs", MountFlags::NOEXEC, Some(c"size=64k,mode=700")).unwrap();
@@ -146,7 +146,7 @@ fn names_and_propagation_come_whole() {
 
 #[test]
 fn two_sets_on_one_open_file_share_its_events() {
-    in_own("two_sets_on_one_open_file", |place| {
+    in_own("two_sets_on_one_open_file_share_its_events", |place| {
         let watcher = Watcher::new().unwrap();
         let sets = [Epoll::new().unwrap(), Epoll::new().unwrap()];
         for set in &sets {
@@ -168,7 +168,7 @@ fn two_sets_on_one_open_file_share_its_events() {
 
 #[test]
 fn arming_a_one_shot_loses_what_happened_before_and_reading_after_it_does_not() {
-    in_own("arming_a_one_shot", |place| {
+    in_own("arming_a_one_shot_loses_what_happened_before_and_reading_after_it_does_not", |place| {
         let watcher = Watcher::new().unwrap();
         let set = Epoll::new().unwrap();
         set.add(&watcher, 0, Ready::PRI, Trigger::ONE_SHOT).unwrap();
@@ -184,7 +184,7 @@ fn arming_a_one_shot_loses_what_happened_before_and_reading_after_it_does_not() 
 
 #[test]
 fn changes_count_from_the_opening_on_for_poll_and_from_the_registration_on_for_a_set() {
-    in_own("changes_count_from_the_opening_on", |place| {
+    in_own("changes_count_from_the_opening_on_for_poll_and_from_the_registration_on_for_a_set", |place| {
         let watcher = Watcher::new().unwrap();
         tmpfs(place);
         assert!(look(&watcher).is_some());
@@ -203,7 +203,7 @@ fn changes_count_from_the_opening_on_for_poll_and_from_the_registration_on_for_a
 
 #[test]
 fn other_processes_and_namespaces_are_watched_and_outlived() {
-    in_own("other_processes_and_namespaces", |place| {
+    in_own("other_processes_and_namespaces_are_watched_and_outlived", |place| {
         let mut child = Command::new("unshare");
         child.args(["-m", "--propagation", "private", "sh", "-c"]);
         child.arg(r#"echo; read go; mount -t tmpfs elsewhere "$0"; echo; read go"#).arg(place);
@@ -246,7 +246,7 @@ fn other_processes_and_namespaces_are_watched_and_outlived() {
 
 #[test]
 fn a_table_of_many_pieces_is_read_whole() {
-    in_own("a_table_of_many_pieces", |place| {
+    in_own("a_table_of_many_pieces_is_read_whole", |place| {
         let long = "n".repeat(200);
         for i in 0..100 {
             tmpfs(&dir(place.join(format!("{i}-{long}"))));

@@ -7,7 +7,7 @@ use becket_sys::netlink::{
 };
 use becket_sys::netlink::{Datagram, uevent};
 use becket_sys::{EventBuf, Readiness, Ready, wait};
-use net_namespace::in_own;
+use net_namespace::{in_own, new_pair};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,7 +17,6 @@ const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
 const IFNAME: u16 = 3;
-const LINKINFO: u16 = 18;
 const LINK_GROUP: u32 = 1;
 
 fn soon() -> Option<Instant> {
@@ -31,23 +30,6 @@ fn route() -> Socket {
 fn get_links() -> Request {
     let mut request = Request::new(GETLINK, Flags::DUMP);
     request.put([0; 16]);
-    request
-}
-
-/// Makes a pair of links; `name` and `name` with an x.
-fn new_pair(name: &str) -> Request {
-    let mut request = Request::new(NEWLINK, Flags::CREATE | Flags::EXCL);
-    request.put([0; 16]);
-    request.attr_str(IFNAME, name);
-    request.nest(LINKINFO, |info| {
-        info.attr_str(1, "veth");
-        info.nest(2, |data| {
-            data.nest(1, |peer| {
-                peer.put([0; 16]);
-                peer.attr_str(IFNAME, format!("{name}x"));
-            });
-        });
-    });
     request
 }
 
@@ -135,7 +117,7 @@ fn refusals_are_explained() {
 
 #[test]
 fn strict_checking_refuses_what_would_be_ignored() {
-    in_own("strict_checking", || {
+    in_own("strict_checking_refuses_what_would_be_ignored", || {
         let socket = route();
         let mut request = Request::new(GETLINK, Flags::DUMP);
         request.put([0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); // an index, which this request does not heed
@@ -147,7 +129,7 @@ fn strict_checking_refuses_what_would_be_ignored() {
 
 #[test]
 fn groups_are_told_from_the_joining_to_the_leaving() {
-    in_own("groups_are_told", || {
+    in_own("groups_are_told_from_the_joining_to_the_leaving", || {
         let (asker, listener) = (route(), route());
         asker.request(&new_pair("before"), soon()).unwrap();
         assert!(listener.groups().unwrap().is_empty());
@@ -183,7 +165,7 @@ fn groups_are_told_from_the_joining_to_the_leaving() {
 
 #[test]
 fn an_overflow_is_a_value_and_the_queue_goes_on() {
-    in_own("an_overflow_is_a_value", || {
+    in_own("an_overflow_is_a_value_and_the_queue_goes_on", || {
         let (asker, listener) = (route(), route());
         listener.join(LINK_GROUP).unwrap();
         listener.set_recv_buffer_size(1).unwrap(); // the least that the kernel allows
@@ -243,7 +225,7 @@ fn what_others_send_is_dropped_and_counted_unless_asked_for() {
 
 #[test]
 fn nobody_answers_in_the_place_of_the_kernel() {
-    in_own("nobody_answers", || {
+    in_own("nobody_answers_in_the_place_of_the_kernel", || {
         let open = Socket::builder(Protocol::ROUTE).accept_users(true).open().unwrap();
         let forger = route();
         // The confirmation of the first request, before it is asked.
@@ -259,7 +241,7 @@ fn nobody_answers_in_the_place_of_the_kernel() {
 
 #[test]
 fn a_buffer_too_small_cuts_and_says_so() {
-    in_own("a_buffer_too_small", || {
+    in_own("a_buffer_too_small_cuts_and_says_so", || {
         let socket = route();
         let mut request = Request::new(GETLINK, Flags::empty());
         request.put([0; 16]);
@@ -280,7 +262,7 @@ fn a_buffer_too_small_cuts_and_says_so() {
 
 #[test]
 fn a_list_that_changes_is_asked_for_again() {
-    in_own("a_list_that_changes", || {
+    in_own("a_list_that_changes_is_asked_for_again", || {
         let (asker, changer) = (route(), route());
         for i in 0..60 {
             changer.request(&new_pair(&format!("p{i}")), soon()).unwrap();

@@ -161,7 +161,7 @@ impl Monitor {
     /// Tells of `watch` from now on.
     ///
     /// # Errors
-    /// As [`Builder::open`](crate::netlink::Builder::open); in the step `join` `EINVAL` where the kernel has no IPv6.
+    /// As [`Builder::open`](crate::netlink::Builder::open); in the step `join` none is known.
     pub fn new(watch: Watch) -> Result<Monitor, SetupError> {
         let socket = Socket::new(Protocol::ROUTE)?;
         let groups: [(Watch, &[u32]); 4] = [
