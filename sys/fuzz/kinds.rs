@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use becket_sys::netlink::{Answer, Attributes, Exchange, Messages, route, uevent::Uevent};
+use becket_sys::netlink::{Answer, Attributes, Exchange, Messages, generic, route, uevent::Uevent};
 use becket_sys::{cmsg, fanotify, gpio, inotify, input, mounts, signal};
 
 /// Parses bytes, and panics where what must hold does not.
@@ -161,6 +161,7 @@ pub(crate) fn netlink(bytes: &[u8]) {
         for skip in [0, 4, 8, 12, 16, usize::MAX] {
             attributes(message.attributes(skip), message.payload.len(), 0);
         }
+        let _ = format!("{:?}", generic::Family::parse(&message));
         match exchange.take(message) {
             Answer::Refused(refusal) => assert!(refusal.code > 0 && !refusal.to_string().is_empty()),
             answer => _ = format!("{answer:?}"),

@@ -5,7 +5,7 @@ mod net_namespace;
 use becket_sys::netlink::{
     Answer, Attributes, Exchange, Flags, Incoming, Message, Messages, Protocol, Request, Socket,
 };
-use becket_sys::netlink::{Datagram, uevent};
+use becket_sys::netlink::{Datagram, generic, uevent};
 use becket_sys::{EventBuf, Readiness, Ready, wait};
 use net_namespace::{in_own, new_pair};
 use std::collections::HashSet;
@@ -384,6 +384,36 @@ fn devices_are_told_of() {
             return;
         }
     }
+}
+
+#[test]
+fn families_are_found_by_their_names() {
+    let socket = Socket::new(Protocol::GENERIC).unwrap();
+    let control = generic::family(&socket, "nlctrl", soon()).unwrap();
+    assert_eq!((control.id, control.own_head, control.name.as_str()), (0x10, 0, "nlctrl"));
+    assert!(control.group("notify").is_some() && control.group("none").is_none());
+    let reply = socket.request(&control.request(3, Flags::DUMP), soon()).unwrap();
+    let all: Vec<_> = reply.messages().filter_map(|message| generic::Family::parse(&message)).collect();
+    assert_eq!(all.len(), reply.messages().count());
+    assert!(all.contains(&control));
+    let e = generic::family(&socket, "none", soon()).unwrap_err();
+    assert_eq!(e.raw_os_error(), Some(libc::ENOENT));
+    let e = generic::family(&socket, "longer than 15 bytes", soon()).unwrap_err();
+    assert_eq!(e.raw_os_error(), Some(libc::EINVAL));
+
+    let parse = |request: &Request| {
+        generic::Family::parse(&Messages::parse(&request.to_bytes(1).unwrap()).next().unwrap()).is_some()
+    };
+    let mut request = Request::new(0x10, Flags::empty());
+    assert!(!parse(&request), "no head");
+    request.put([1, 2, 0, 0]);
+    assert!(!parse(&request), "no number");
+    let mut wrong = request.clone();
+    wrong.attr(1, [7]);
+    assert!(!parse(&wrong), "a number of one byte");
+    request.attr(1, 7u16.to_ne_bytes());
+    request.nest(7, |groups| groups.nest(1, |group| group.attr(1, [0xff])));
+    assert!(parse(&request), "a group without a number is none");
 }
 
 #[test]

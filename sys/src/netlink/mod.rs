@@ -2,7 +2,7 @@
 //!
 //! A [`Socket`] carries [`Request`]s to the kernel and brings [`Messages`] back: answers, and what the groups that it has
 //! joined are told. [`route`] knows the messages about links, addresses, routes and neighbours, [`uevent`] those about
-//! devices. What has no module here can be spoken by the same means: a message is a number, a struct, and
+//! devices; [`generic`] finds the families that have a name. What has no module here can be spoken by the same means: a message is a number, a struct, and
 //! [`Attributes`].
 //!
 //! # Honest trouble
@@ -24,6 +24,7 @@
 
 mod attribute;
 mod exchange;
+pub mod generic;
 mod message;
 mod request;
 pub mod route;
@@ -74,7 +75,7 @@ impl Protocol {
     /// Devices that come, go and change: see [`uevent`].
     #[doc(alias = "NETLINK_KOBJECT_UEVENT")]
     pub const KOBJECT_UEVENT: Protocol = Protocol(libc::NETLINK_KOBJECT_UEVENT as u32);
-    /// Families that have a name instead of a number: nl80211, ethtool, taskstats.
+    /// Families that have a name instead of a number: see [`generic`].
     #[doc(alias = "NETLINK_GENERIC")]
     pub const GENERIC: Protocol = Protocol(libc::NETLINK_GENERIC as u32);
 
