@@ -41,6 +41,7 @@
 //! - [`Remote`] reaches the loop from other threads.
 //! - [`External`] is how a C library with its own descriptors and timeout joins the loop, and how a source is made of
 //!   several.
+//! - [`notify`] tells a service manager that the service is up, and alive.
 //! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
 //!
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
@@ -73,6 +74,7 @@ mod types;
 mod borrowed;
 
 pub mod backend;
+pub mod notify;
 #[allow(unsafe_code, reason = "raw operations are carried out on memory that only their owner vouches for")]
 pub mod op;
 #[allow(unsafe_code, reason = "see `op`: the thread that carries one out")]
