@@ -1,7 +1,7 @@
 //! A UDP server on all addresses that answers each datagram from the address that it was sent to, many by one call.
 //!
-//! Without an argument it listens on a port of the system's choice, asks itself a thousand times and ends; with a port it
-//! serves others.
+//! Without an argument it listens on a port of the system's choice, asks itself a thousand times and ends; with a port
+//! it serves others.
 
 use becket_sys::cmsg::{Batch, Message, Outgoing, Packet};
 use becket_sys::udp::Socket;

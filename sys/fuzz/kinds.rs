@@ -1,5 +1,5 @@
-//! For each event format of the kernel: parse bytes and check what must hold of the result, whatever the bytes. Both the
-//! fuzz targets and the ordinary tests (`tests/fuzz_replay.rs`) call these.
+//! For each event format of the kernel: parse bytes and check what must hold of the result, whatever the bytes. Both
+//! the fuzz targets and the ordinary tests (`tests/fuzz_replay.rs`) call these.
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 

@@ -1,8 +1,8 @@
 //! System calls that fail, by fault injection of strace: the error reaches the caller with its code, nothing panics, no
 //! descriptor leaks, and the object goes on as if nothing had been.
 //!
-//! The tests run this very program under strace, as a probe: it makes an object, says "from here" by a call that nothing
-//! else makes, does one thing twice and prints what came of it. strace makes the first of the two fail.
+//! The tests run this very program under strace, as a probe: it makes an object, says "from here" by a call that
+//! nothing else makes, does one thing twice and prints what came of it. strace makes the first of the two fail.
 
 #[path = "common/main_thread.rs"]
 mod main_thread;

@@ -102,8 +102,8 @@ macro_rules! inet_options {
 
             /// Sets the size of the receive buffer, in bytes of data. The kernel doubles the number, for its own
             /// bookkeeping, and that is what is read back; it caps it at `/proc/sys/net/core/rmem_max` without an
-            /// error. TCP no longer tunes the buffer by itself then, and agrees on how large its window can become while
-            /// it connects: set it before.
+            /// error. TCP no longer tunes the buffer by itself then, and agrees on how large its window can become
+            /// while it connects: set it before.
             ///
             /// # Errors
             /// None but those that all options have.
@@ -194,8 +194,8 @@ macro_rules! inet_options {
             }
 
             /// The type of service, or traffic class, of what it sends: six bits of DSCP above two bits of ECN; the
-            /// default is 0. TCP keeps the ECN bits to itself: they are ignored. An IPv6 socket that also speaks to IPv4
-            /// gets both.
+            /// default is 0. TCP keeps the ECN bits to itself: they are ignored. An IPv6 socket that also speaks to
+            /// IPv4 gets both.
             ///
             /// # Errors
             /// None but those that all options have.
@@ -325,9 +325,9 @@ macro_rules! inet_builder_options {
                 self
             }
 
-            /// The size of the receive buffer in bytes of data; the kernel keeps the double, and caps it. The default is
-            /// that of the system, which TCP tunes as it goes. Where TCP is to have a large window, the size has to be
-            /// set here, since its scale is agreed on while it connects; accepted connections inherit it.
+            /// The size of the receive buffer in bytes of data; the kernel keeps the double, and caps it. The default
+            /// is that of the system, which TCP tunes as it goes. Where TCP is to have a large window, the size has to
+            /// be set here, since its scale is agreed on while it connects; accepted connections inherit it.
             #[doc(alias = "SO_RCVBUF")]
             pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
                 self.options.recv_buffer_size = Some(bytes);

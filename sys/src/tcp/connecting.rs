@@ -178,9 +178,9 @@ impl StreamBuilder {
         self
     }
 
-    /// Whether to use several paths at once where both ends have them (RFC 8684, Multipath TCP). The default is no. With a
-    /// peer that does not know it, it is plain TCP. `socket` fails with `EPROTONOSUPPORT` or `ENOPROTOOPT` where this system
-    /// does not have it; some of the options of a stream fail then that work with plain TCP.
+    /// Whether to use several paths at once where both ends have them (RFC 8684, Multipath TCP). The default is no.
+    /// With a peer that does not know it, it is plain TCP. `socket` fails with `EPROTONOSUPPORT` or `ENOPROTOOPT` where
+    /// this system does not have it; some of the options of a stream fail then that work with plain TCP.
     #[doc(alias = "IPPROTO_MPTCP")]
     pub fn multipath(mut self, multipath: bool) -> Self {
         self.options.multipath = multipath;

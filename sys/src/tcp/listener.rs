@@ -65,8 +65,8 @@ impl Listener {
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM` where something has run out: [`is_exhausted`](crate::is_exhausted)
-    /// tells these apart and says what to do; [`Reserve`](crate::Reserve) turns the connection away. `EPERM` where a firewall forbids it; `EINVAL` where the socket does
-    /// not listen.
+    /// tells these apart and says what to do; [`Reserve`](crate::Reserve) turns the connection away. `EPERM` where a
+    /// firewall forbids it; `EINVAL` where the socket does not listen.
     #[doc(alias = "accept4")]
     pub fn try_accept(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
         let Some((fd, from)) = socket::try_accept(self)? else { return Ok(None) };
@@ -147,9 +147,9 @@ impl ListenerBuilder {
         self
     }
 
-    /// Whether to use several paths at once where both ends have them (RFC 8684, Multipath TCP). The default is no. With a
-    /// peer that does not know it, it is plain TCP. `socket` fails with `EPROTONOSUPPORT` or `ENOPROTOOPT` where this system
-    /// does not have it. Accepted connections may be of either kind.
+    /// Whether to use several paths at once where both ends have them (RFC 8684, Multipath TCP). The default is no.
+    /// With a peer that does not know it, it is plain TCP. `socket` fails with `EPROTONOSUPPORT` or `ENOPROTOOPT` where
+    /// this system does not have it. Accepted connections may be of either kind.
     #[doc(alias = "IPPROTO_MPTCP")]
     pub fn multipath(mut self, multipath: bool) -> Self {
         self.options.multipath = multipath;

@@ -81,8 +81,8 @@ impl Socket {
     /// [times of sending](Self::set_timestamping); `None` where there is nothing. [`Ready::ERR`](crate::Ready::ERR)
     /// announces it.
     ///
-    /// `control` then has a [`Message::Error`], and its [`sender`](Incoming::sender) is whom the datagram was for; `buf`
-    /// has the data of that datagram, as far as they came back.
+    /// `control` then has a [`Message::Error`], and its [`sender`](Incoming::sender) is whom the datagram was for;
+    /// `buf` has the data of that datagram, as far as they came back.
     ///
     /// # Errors
     /// `ENOTSOCK` where the descriptor is no socket. The errors in the queue are values.

@@ -176,8 +176,8 @@ impl Socket {
     }
 
     /// Keeps what befell earlier datagrams in a queue of its own, with the cause and who reported it. The socket then
-    /// has [`Ready::ERR`](crate::Ready::ERR), and one that is not connected hears of refusals too: the next call returns
-    /// the code, as ever.
+    /// has [`Ready::ERR`](crate::Ready::ERR), and one that is not connected hears of refusals too: the next call
+    /// returns the code, as ever.
     ///
     /// # Errors
     /// None but those that all have.
@@ -241,10 +241,10 @@ impl Socket {
         Ok(u16::try_from(size).ok().filter(|size| *size != 0))
     }
 
-    /// Cuts what is sent by one call into datagrams of this size, the last of which may be shorter: at most 128 of them,
-    /// and 65507 bytes in all over IPv4. `None`, the default, cuts nothing; 0 counts as it. Sending fails with `EINVAL`
-    /// or `EMSGSIZE` above these limits, and where one datagram does not fit into the packets of the path; with `EIO` where the
-    /// interface cannot compute checksums. A control message says it for one call.
+    /// Cuts what is sent by one call into datagrams of this size, the last of which may be shorter: at most 128 of
+    /// them, and 65507 bytes in all over IPv4. `None`, the default, cuts nothing; 0 counts as it. Sending fails with
+    /// `EINVAL` or `EMSGSIZE` above these limits, and where one datagram does not fit into the packets of the path;
+    /// with `EIO` where the interface cannot compute checksums. A control message says it for one call.
     ///
     /// # Errors
     /// None but those that all have.
