@@ -46,6 +46,9 @@ bitflags! {
 /// Reads what is in memory already: `Some(n)` bytes, which may be fewer than there are in the file; `None` where the
 /// disk would have to be waited for; `Some(0)` at the end. Then read it on a helper thread.
 ///
+/// The end of what was just written can be such a case too, where the file system's blocks are smaller than pages: the
+/// kernel then fetches the rest of the page.
+///
 /// # Errors
 /// `EOPNOTSUPP` where the file system cannot tell (tmpfs before Linux 6.6, FUSE, NFS); `EISDIR`, `EINVAL`, `EIO` and
 /// the others of pread(2).
