@@ -220,7 +220,8 @@ impl Socket {
     /// `EMSGSIZE` where the request is too long; `ENOBUFS` where the kernel has no memory, or the answer has no room;
     /// `ECONNREFUSED` where nobody in the kernel listens; `EPERM` where the caller may not speak this protocol.
     pub fn try_send(&self, request: &Request) -> io::Result<Option<u32>> {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        // Zero is the number of what nobody asked for.
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed).max(1);
         Ok(self.try_send_to(&request.to_bytes(sequence)?, 0, 0)?.map(|()| sequence))
     }
 
