@@ -1,10 +1,7 @@
 //! Receiving descriptors when none is left: a file of its own, since the limit is the whole process's.
 
-mod old_kernel;
-
 use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags};
 use becket_sys::unix::Datagram;
-use old_kernel::too_old;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use std::os::fd::{AsFd, AsRawFd};
@@ -17,9 +14,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn descriptors_beyond_the_limit_are_lost_visibly_and_the_others_are_owned() {
     let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (a, b) = Datagram::pair().unwrap();
-    if too_old("descriptors_beyond_the_limit_are_lost_visibly_and_the_others_are_owned", b.set_pass_pidfd(true)) {
-        return;
-    }
+    let _ = b.set_pass_pidfd(true); // from Linux 6.5 on
     let (reader, writer) = std::io::pipe().unwrap();
     let mut out = Outgoing::new();
     out.push_fds(&[reader.as_fd(), writer.as_fd(), reader.as_fd()]).unwrap();

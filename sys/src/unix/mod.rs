@@ -48,6 +48,8 @@
 //! - **Closing with something unread** is an error (`ECONNRESET`) at the other end: on a stream after what was written
 //!   there, on a socket of records before.
 //! - **An empty record and the end** of a connection of records look alike: see [`Seqpacket`].
+//! - **Urgent bytes** of streams are young in the kernel: before some release between 6.1 and 6.12 the mark is forgotten
+//!   when the byte is taken.
 //! - **Abstract names** know no permissions: anybody in the same network namespace can connect, or bind first.
 //! - **The longest path**, of 108 bytes, has no NUL at its end, and the kernel reports an address longer than the struct.
 //!   It is decoded here as what it is; other programs may trip over it.
