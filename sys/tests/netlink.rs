@@ -240,6 +240,60 @@ fn nobody_answers_in_the_place_of_the_kernel() {
 }
 
 #[test]
+fn other_namespaces_are_heard_where_asked_for() {
+    in_own("other_namespaces_are_heard_where_asked_for", || {
+        // A namespace that its socket keeps, and that has the number 5 here.
+        let (there, namespace) = std::thread::spawn(|| {
+            #[allow(unsafe_code, reason = "the namespace is this thread's alone")]
+            // SAFETY: no memory is passed, and this thread, which shares nothing that a network namespace owns, ends soon.
+            let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(result, 0);
+            (route(), std::fs::File::open("/proc/thread-self/ns/net").unwrap())
+        })
+        .join()
+        .unwrap();
+        let mut number = Request::new(libc::RTM_NEWNSID, Flags::empty());
+        number.put([0; 4]);
+        number.attr(1, 5i32.to_ne_bytes()); // NETNSA_NSID
+        number.attr(3, namespace.as_raw_fd().to_ne_bytes()); // NETNSA_FD
+        let listener = route();
+        listener.request(&number, soon()).unwrap();
+        listener.join(LINK_GROUP).unwrap();
+        there.request(&new_pair("unheard"), soon()).unwrap();
+        let mut buf = EventBuf::with_capacity(32768);
+        assert_eq!(listener.try_recv(&mut buf).unwrap(), None);
+        if let Err(e) = listener.set_listen_all_namespaces(true) {
+            return println!("SKIP: other_namespaces_are_heard_where_asked_for: CAP_NET_BROADCAST: {e}");
+        }
+        listener.set_packet_info(true).unwrap();
+        there.request(&new_pair("heard"), soon()).unwrap();
+        let datagram = next(&listener, &mut buf);
+        assert_eq!((datagram.sender(), datagram.group(), datagram.namespace()), (0, Some(LINK_GROUP), Some(5)));
+        assert!(name_of(&datagram.messages().next().unwrap()).starts_with("heard"));
+    });
+}
+
+#[test]
+fn queues_have_sizes() {
+    let socket = route();
+    let cap: usize = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap().trim().parse().unwrap();
+    socket.set_recv_buffer_size(usize::MAX).unwrap();
+    assert_eq!(socket.recv_buffer_size().unwrap(), 2 * cap);
+    match socket.force_recv_buffer_size(2 * cap) {
+        Ok(()) => assert_eq!(socket.recv_buffer_size().unwrap(), 4 * cap),
+        Err(e) => assert_eq!(e.raw_os_error(), Some(libc::EPERM)),
+    }
+    socket.set_send_buffer_size(1).unwrap();
+    let room = socket.send_buffer_size().unwrap();
+    assert!(room < 16 * 1024);
+    let mut long = get_links();
+    long.attr(1, vec![0; room]);
+    assert_eq!(socket.try_send(&long).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+    socket.set_broadcast_error(true).unwrap();
+    socket.set_strict_checking(false).unwrap();
+}
+
+#[test]
 fn a_buffer_too_small_cuts_and_says_so() {
     in_own("a_buffer_too_small_cuts_and_says_so", || {
         let socket = route();
