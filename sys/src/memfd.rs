@@ -4,18 +4,19 @@
 //!
 //! # Honest trouble
 //!
-//! - **A sealed size is what makes a map safe.** Whoever maps memory of a stranger that can shrink dies by SIGBUS. Verify
-//!   first ([`Sealed::try_from`]), map then.
-//! - **[`FUTURE_WRITE`](Seals::FUTURE_WRITE) is no [`WRITE`](Seals::WRITE):** whoever mapped the memory for writing before
-//!   goes on writing. It is for owners who give to others what they go on changing.
-//! - **`EBUSY`**: [`WRITE`](Seals::WRITE) cannot be set while the memory is mapped shared for writing anywhere, or while a
-//!   direct or asynchronous read into it is under way. Unmap, and try again.
+//! - **A sealed size is what makes a map safe.** Whoever maps memory of a stranger that can shrink dies by SIGBUS.
+//!   Verify first ([`Sealed::try_from`]), map then.
+//! - **[`FUTURE_WRITE`](Seals::FUTURE_WRITE) is no [`WRITE`](Seals::WRITE):** whoever mapped the memory for writing
+//!   before goes on writing. It is for owners who give to others what they go on changing.
+//! - **`EBUSY`**: [`WRITE`](Seals::WRITE) cannot be set while the memory is mapped shared for writing anywhere, or
+//!   while a direct or asynchronous read into it is under way. Unmap, and try again.
 //! - **The position is shared** by all duplicates, on either end of a socket too, and so `read` and `write` are for the
 //!   owner; [`Sealed`] reads at positions of its own.
 //! - **Passing it on passes the right to write,** whatever the receiver is meant to do: seal it first. What the kernel
 //!   counts as used is charged to whoever writes first, and a size alone takes no memory.
-//! - **Execution.** By default the content can never be executed ([`Seals::EXEC`], Linux 6.3; older kernels do without).
-//!   An administrator may insist on that (`vm.memfd_noexec`), which refuses [`Builder::executable`] with `EACCES`.
+//! - **Execution.** By default the content can never be executed ([`Seals::EXEC`], Linux 6.3; older kernels do
+//!   without). An administrator may insist on that (`vm.memfd_noexec`), which refuses [`Builder::executable`] with
+//!   `EACCES`.
 //! - **Not pollable:** reads and writes never wait for anybody, though they may for the disk where memory was swapped.
 
 use crate::fd::owned_fd;
@@ -65,8 +66,8 @@ bitflags! {
 
 /// A file in memory.
 ///
-/// Reads and writes as any file, at its position or at any other. Close-on-exec. It is gone with its last descriptor and
-/// its last map. Dropping it closes the descriptor.
+/// Reads and writes as any file, at its position or at any other. Close-on-exec. It is gone with its last descriptor
+/// and its last map. Dropping it closes the descriptor.
 ///
 /// ```
 /// use becket_sys::memfd::{Memfd, Sealed, Seals};
@@ -118,7 +119,8 @@ impl Memfd {
     /// Makes it larger, by zeros, or smaller: ftruncate(2). Zeros take no memory until they are written to.
     ///
     /// # Errors
-    /// `EPERM` against a seal; `EINVAL` where the memory is of huge pages and `bytes` no multiple of their size; `EFBIG`.
+    /// `EPERM` against a seal; `EINVAL` where the memory is of huge pages and `bytes` no multiple of their size;
+    /// `EFBIG`.
     #[doc(alias = "ftruncate")]
     pub fn set_size(&self, bytes: u64) -> io::Result<()> {
         self.fd.set_len(bytes)
@@ -137,8 +139,8 @@ impl Memfd {
     /// memory ends.
     ///
     /// # Errors
-    /// `EPERM` against a seal, and `ENOSPC` where memory is at an end; `EINVAL` where the memory is of huge pages, which can
-    /// only be mapped.
+    /// `EPERM` against a seal, and `ENOSPC` where memory is at an end; `EINVAL` where the memory is of huge pages,
+    /// which can only be mapped.
     #[doc(alias = "pwrite")]
     pub fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.fd.write_at(buf, offset)
@@ -156,9 +158,9 @@ impl Memfd {
     /// Seals it, for good. What is sealed already may be named again.
     ///
     /// # Errors
-    /// `EPERM` where [`Seals::SEAL`] is set, or the descriptor is open for reading only; `EBUSY` for [`Seals::WRITE`] where
-    /// the memory is mapped for writing; `EINVAL` for seals that the kernel does not know, or where the descriptor is
-    /// another file's.
+    /// `EPERM` where [`Seals::SEAL`] is set, or the descriptor is open for reading only; `EBUSY` for [`Seals::WRITE`]
+    /// where the memory is mapped for writing; `EINVAL` for seals that the kernel does not know, or where the
+    /// descriptor is another file's.
     #[doc(alias = "F_ADD_SEALS")]
     pub fn add_seals(&self, seals: Seals) -> io::Result<()> {
         Ok(fcntl_add_seals(&self.fd, SealFlags::from_bits_retain(seals.bits()))?)
@@ -270,8 +272,8 @@ impl Builder {
     /// Makes the file.
     ///
     /// # Errors
-    /// As [`Memfd::new`]; `EACCES` where it is to be executable and the administrator forbids that; `ENODEV` or `ENOENT` where
-    /// there are no huge pages of that size.
+    /// As [`Memfd::new`]; `EACCES` where it is to be executable and the administrator forbids that; `ENODEV` or
+    /// `ENOENT` where there are no huge pages of that size.
     pub fn create(&self, name: &str) -> io::Result<Memfd> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | self.huge;
         let exec = if self.executable { MemfdFlags::EXEC } else { MemfdFlags::NOEXEC_SEAL };
@@ -290,8 +292,8 @@ impl Builder {
 
 /// A file in memory of which neither size nor content can ever change: verified, from whomever it came.
 ///
-/// Made from a descriptor or a [`Memfd`] that has all of [`Seals::CONTENT`]; otherwise the descriptor comes back with the
-/// error. To map it, read-only and for as long as is liked, is then safe from its former owners.
+/// Made from a descriptor or a [`Memfd`] that has all of [`Seals::CONTENT`]; otherwise the descriptor comes back with
+/// the error. To map it, read-only and for as long as is liked, is then safe from its former owners.
 ///
 /// Close-on-exec is as it was. Dropping it closes the descriptor.
 ///
@@ -341,8 +343,8 @@ impl Sealed {
         self.fd.read_at(buf, offset)
     }
 
-    /// The whole content. Look at the [`size`](Self::size) first where a stranger made it: it may be of zeros that take no
-    /// memory until they are read.
+    /// The whole content. Look at the [`size`](Self::size) first where a stranger made it: it may be of zeros that take
+    /// no memory until they are read.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at), and `OutOfMemory`.

@@ -4,16 +4,16 @@
 //!
 //! # Honest trouble
 //!
-//! - **Looking takes the event,** and there are three ways to look: the poll(2) or epoll_wait(2) that reports it, but also
-//!   the epoll_ctl(2) that adds or modifies a registration, which throws away what it sees. So: one [`Watcher`] for each
-//!   loop (two sets on one open file share the events, each told to one of them), registered for [`Ready::PRI`],
-//!   edge-triggered, and never one-shot.
-//! - **Register, read the table, wait, read it again.** In this order nothing is missed. Where a loop knows only one-shot,
-//!   read the table after each arming. A loop without `PRI` takes a [`pri::Adapter`](crate::pri::Adapter).
+//! - **Looking takes the event,** and there are three ways to look: the poll(2) or epoll_wait(2) that reports it, but
+//!   also the epoll_ctl(2) that adds or modifies a registration, which throws away what it sees. So: one [`Watcher`]
+//!   for each loop (two sets on one open file share the events, each told to one of them), registered for
+//!   [`Ready::PRI`], edge-triggered, and never one-shot.
+//! - **Register, read the table, wait, read it again.** In this order nothing is missed. Where a loop knows only
+//!   one-shot, read the table after each arming. A loop without `PRI` takes a [`pri::Adapter`](crate::pri::Adapter).
 //! - **[`Ready::ERR`] comes along** with each change and is no failure. `READ` is always set.
 //! - **A change in the middle** of a reading can mix old and new; it is told afterwards, for it came after the look.
-//! - **What is not told:** how full file systems are, and changes that come and go between two looks: the table is then as
-//!   it was, though the event came.
+//! - **What is not told:** how full file systems are, and changes that come and go between two looks: the table is then
+//!   as it was, though the event came.
 //! - **Numbers are given again.** A mount that goes and another that comes may have the same [`id`](Mount::id) in two
 //!   tables: [`Table::changes`] then tells both, where device, root or type differ.
 //! - **The table ends at the root** of the process that it is asked of: what lies outside is left out, and so is what a
@@ -58,8 +58,8 @@ pub struct Mount {
     pub parent: u64,
     /// Major and minor number of the device, as stat(2) tells of the files in it.
     pub device: (u32, u32),
-    /// The directory (or file) of the file system that is mounted. `//deleted` is appended where it was removed. In some
-    /// file systems (nsfs) it is no path.
+    /// The directory (or file) of the file system that is mounted. `//deleted` is appended where it was removed. In
+    /// some file systems (nsfs) it is no path.
     pub root: PathBuf,
     /// Where it is mounted, seen from the root of the process.
     pub target: PathBuf,
@@ -75,7 +75,8 @@ pub struct Mount {
     pub super_options: Options,
 }
 
-/// How mounts and unmounts below a mount spread to others; none of all that is a private mount. See mount_namespaces(7).
+/// How mounts and unmounts below a mount spread to others; none of all that is a private mount. See
+/// mount_namespaces(7).
 ///
 /// ```
 /// use becket_sys::mounts::Mount;
@@ -343,8 +344,8 @@ pub enum Change<'t> {
 
 /// An open `mountinfo` file: urgent ([`Ready::PRI`]) once the table has changed, until somebody looks.
 ///
-/// Close-on-exec. It stays with the namespace, whatever becomes of the process that it was asked of. Dropping it closes the
-/// file.
+/// Close-on-exec. It stays with the namespace, whatever becomes of the process that it was asked of. Dropping it closes
+/// the file.
 ///
 /// ```
 /// use becket_sys::mounts::Watcher;
@@ -387,8 +388,8 @@ impl Watcher {
         Watcher::open(format!("/proc/{pid}/mountinfo"))
     }
 
-    /// Watches a mount namespace, given as an open `/proc/PID/ns/mnt` or a place where one is kept; as seen from its own
-    /// root. A thread goes there and comes to its end.
+    /// Watches a mount namespace, given as an open `/proc/PID/ns/mnt` or a place where one is kept; as seen from its
+    /// own root. A thread goes there and comes to its end.
     ///
     /// # Errors
     /// As [`new`](Self::new), and `EPERM` without CAP_SYS_ADMIN and CAP_SYS_CHROOT; `EINVAL` where it is no mount

@@ -1,8 +1,8 @@
 //! Priority readiness for loops that know reading and writing only.
 //!
-//! Pressure triggers, mount tables, sysfs attributes and GPIO lines of sysfs announce themselves by [`Ready::PRI`], which
-//! calloop, async-io and others cannot ask for. An [`Adapter`] puts such a descriptor into an epoll set of its own; the
-//! set is readable when the descriptor is urgent, and a set can be polled anywhere.
+//! Pressure triggers, mount tables, sysfs attributes and GPIO lines of sysfs announce themselves by [`Ready::PRI`],
+//! which calloop, async-io and others cannot ask for. An [`Adapter`] puts such a descriptor into an epoll set of its
+//! own; the set is readable when the descriptor is urgent, and a set can be polled anywhere.
 //!
 //! # Honest trouble
 //!
@@ -11,13 +11,14 @@
 //! | | level | edge | one-shot, armed again |
 //! |---|---|---|---|
 //! | sysfs, control groups, out-of-band data, packet mode: urgent **until read** | yes | yes | yes |
-//! | [mount tables](crate::mounts), [pressure triggers](crate::psi): urgent **until looked at** | yes | yes | **loses events** |
+//! | [mount tables](crate::mounts), [pressure](crate::psi): urgent **until looked at** | yes | yes | **loses events** |
 //!
 //! - Under a loop that waits level- or edge-triggered, the readiness of the adapter *is* the event of the second kind:
 //!   the look that reported it has taken it, and [`Adapter::try_ready`] then says `None`.
-//! - Under a loop that arms one-shot (async-io, `polling` by default), an event between two waits is lost: arming looks,
-//!   and throws away what it sees. Read the mount table after each arming, before each wait; then nothing is missed that
-//!   the table shows. A pressure event is lost for good, and the next comes a window later if the pressure lasts.
+//! - Under a loop that arms one-shot (async-io, `polling` by default), an event between two waits is lost: arming
+//!   looks, and throws away what it sees. Read the mount table after each arming, before each wait; then nothing is
+//!   missed that the table shows. A pressure event is lost for good, and the next comes a window later if the pressure
+//!   lasts.
 //! - Registering looks, too: what changed before is not told of the second kind. Register first and read then.
 //! - A set inside a set inside a set: the kernel allows five levels.
 //! - Two adapters, or an adapter and a set, on one *open file* of the second kind share its events, each told to one of
@@ -63,8 +64,9 @@ impl<T: AsFd> Adapter<T> {
     /// Watches `inner` for [`Ready::PRI`]; failure and hang-up make it readable as well.
     ///
     /// # Errors
-    /// `EPERM` where that kind of descriptor cannot be polled: an ordinary file; `EMFILE` or `ENFILE` where no descriptor
-    /// is left; `ENOSPC` at the limit of `/proc/sys/fs/epoll/max_user_watches`; `ENOMEM`. `inner` is dropped then.
+    /// `EPERM` where that kind of descriptor cannot be polled: an ordinary file; `EMFILE` or `ENFILE` where no
+    /// descriptor is left; `ENOSPC` at the limit of `/proc/sys/fs/epoll/max_user_watches`; `ENOMEM`. `inner` is dropped
+    /// then.
     pub fn new(inner: T) -> io::Result<Adapter<T>> {
         let set = Epoll::new()?;
         // Level-triggered: the set then forgets a state when the state has ended, not when somebody has asked.

@@ -7,8 +7,8 @@
 //! # Honest trouble
 //!
 //! - **Looking takes the event.** There is nothing to read: [`Ready::PRI`] is the event, and the poll(2) or
-//!   epoll_wait(2) that reports it clears it. Two sets that watch one open file get each event in one of them only: open
-//!   one trigger for each.
+//!   epoll_wait(2) that reports it clears it. Two sets that watch one open file get each event in one of them only:
+//!   open one trigger for each.
 //! - **`READ` is always set.** Poll for [`Ready::PRI`] alone, which is what [`Trigger::READINESS`] says. A loop without
 //!   it takes a [`pri::Adapter`](crate::pri::Adapter).
 //! - **One trigger for each open file**, for good: a second one is refused with `EBUSY`.
@@ -262,8 +262,8 @@ impl Trigger {
     /// `stall` within `window`. Both are rounded up to microseconds.
     ///
     /// # Errors
-    /// In the step `open` those of [`read`], and `EACCES` or `EPERM` where the file may not be written (before Linux 6.5:
-    /// without CAP_SYS_RESOURCE). In the step `write` those of [`arm`](Self::arm), save `EBUSY`.
+    /// In the step `open` those of [`read`], and `EACCES` or `EPERM` where the file may not be written (before Linux
+    /// 6.5: without CAP_SYS_RESOURCE). In the step `write` those of [`arm`](Self::arm), save `EBUSY`.
     pub fn open(path: impl AsRef<Path>, kind: Kind, stall: Duration, window: Duration) -> Result<Trigger, SetupError> {
         let path = path.as_ref();
         let error = |step, e: io::Error| SetupError::new(step, path.display().to_string(), e);
@@ -275,10 +275,10 @@ impl Trigger {
     /// As [`open`](Self::open), on a pressure file that somebody else has opened for writing.
     ///
     /// # Errors
-    /// `EINVAL` where the window is below 500 ms or above 10 s, or no multiple of 2 s while CAP_SYS_RESOURCE is missing,
-    /// and where `stall` is zero or longer than the window; `EBUSY` where the open file has a trigger; `EBADF` where it is
-    /// not open for writing; `ENODEV` where the control group is gone; `EOPNOTSUPP` where pressure is not accounted for;
-    /// `ENOMEM`.
+    /// `EINVAL` where the window is below 500 ms or above 10 s, or no multiple of 2 s while CAP_SYS_RESOURCE is
+    /// missing, and where `stall` is zero or longer than the window; `EBUSY` where the open file has a trigger; `EBADF`
+    /// where it is not open for writing; `ENODEV` where the control group is gone; `EOPNOTSUPP` where pressure is not
+    /// accounted for; `ENOMEM`.
     pub fn arm(fd: OwnedFd, kind: Kind, stall: Duration, window: Duration) -> io::Result<Trigger> {
         let kind = match kind {
             Kind::Some => "some",

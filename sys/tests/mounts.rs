@@ -1,5 +1,5 @@
-//! The table of mounts as the kernel writes it and tells of it, each test in a namespace of its own; and the parser on bytes
-//! that no kernel writes.
+//! The table of mounts as the kernel writes it and tells of it, each test in a namespace of its own; and the parser on
+//! bytes that no kernel writes.
 
 mod mount_namespace;
 

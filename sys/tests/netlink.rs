@@ -245,7 +245,8 @@ fn other_namespaces_are_heard_where_asked_for() {
         // A namespace that its socket keeps, and that has the number 5 here.
         let (there, namespace) = std::thread::spawn(|| {
             #[allow(unsafe_code, reason = "the namespace is this thread's alone")]
-            // SAFETY: no memory is passed, and this thread, which shares nothing that a network namespace owns, ends soon.
+            // SAFETY: no memory is passed, and this thread, which shares nothing that a network namespace owns, ends
+            // soon.
             let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
             assert_eq!(result, 0);
             (route(), std::fs::File::open("/proc/thread-self/ns/net").unwrap())

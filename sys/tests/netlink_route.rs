@@ -1,4 +1,5 @@
-//! rtnetlink(7): what is listed and told of real links, addresses, routes and neighbours, each test in a network of its own.
+//! rtnetlink(7): what is listed and told of real links, addresses, routes and neighbours, each test in a network of its
+//! own.
 
 mod net_namespace;
 

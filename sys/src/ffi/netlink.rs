@@ -31,8 +31,8 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], peek: bool) -> Result<Rec
     message.msg_control = (&raw mut control).cast();
     message.msg_controllen = size_of::<Control>() as _;
     let flags = libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC | if peek { libc::MSG_PEEK } else { 0 };
-    // SAFETY: every pointer in the message is to a live, writable object of the length beside it, and the kernel writes no
-    // more than that; any bytes are valid for all of them.
+    // SAFETY: every pointer in the message is to a live, writable object of the length beside it, and the kernel writes
+    // no more than that; any bytes are valid for all of them.
     let n = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) };
     let Ok(len) = usize::try_from(n) else {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));

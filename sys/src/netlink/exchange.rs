@@ -1,9 +1,10 @@
 use super::{Flags, Message, Refusal};
 
-/// A request that was sent, and what has been answered so far: tells which messages belong to it, and when it has ended.
+/// A request that was sent, and what has been answered so far: tells which messages belong to it, and when it has
+/// ended.
 ///
-/// It knows messages alone, for programs that send and receive by a loop. [`Socket::request`](super::Socket::request) does
-/// all of it at once.
+/// It knows messages alone, for programs that send and receive by a loop. [`Socket::request`](super::Socket::request)
+/// does all of it at once.
 ///
 /// ```
 /// use becket_sys::netlink::{Answer, Exchange, Flags, Messages, Request};

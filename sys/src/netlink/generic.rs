@@ -23,8 +23,8 @@ use crate::SetupError;
 use rustix::io::Errno;
 use std::time::Instant;
 
-/// The size of what precedes the attributes of every message of a family (`struct genlmsghdr`), the family's own head not
-/// included: give it to [`Message::attributes`].
+/// The size of what precedes the attributes of every message of a family (`struct genlmsghdr`), the family's own head
+/// not included: give it to [`Message::attributes`].
 pub const HEAD: usize = 4;
 
 const CONTROL: u16 = 0x10;

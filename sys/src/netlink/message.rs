@@ -116,8 +116,8 @@ impl<'b> Message<'b> {
         Attributes::parse(self.payload.get(at..).unwrap_or_default())
     }
 
-    /// How the request ended, where this message tells: a confirmation, a refusal, or the end of a list. A message that is
-    /// too short to say counts as a refusal with `EBADMSG`.
+    /// How the request ended, where this message tells: a confirmation, a refusal, or the end of a list. A message that
+    /// is too short to say counts as a refusal with `EBADMSG`.
     pub fn outcome(&self) -> Option<Result<(), Refusal>> {
         let (code, rest) = match (self.kind, self.payload.split_first_chunk::<4>()) {
             (Message::ERROR | Message::DONE, Some((code, rest))) => (i32::from_ne_bytes(*code), rest),

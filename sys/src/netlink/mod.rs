@@ -1,23 +1,24 @@
 //! Messages to and from the kernel: netlink(7).
 //!
-//! A [`Socket`] carries [`Request`]s to the kernel and brings [`Messages`] back: answers, and what the groups that it has
-//! joined are told. [`route`] knows the messages about links, addresses, routes and neighbours, [`uevent`] those about
-//! devices; [`generic`] finds the families that have a name. What has no module here can be spoken by the same means: a message is a number, a struct, and
-//! [`Attributes`].
+//! A [`Socket`] carries [`Request`]s to the kernel and brings [`Messages`] back: answers, and what the groups that it
+//! has joined are told. [`route`] knows the messages about links, addresses, routes and neighbours, [`uevent`] those
+//! about devices; [`generic`] finds the families that have a name. What has no module here can be spoken by the same
+//! means: a message is a number, a struct, and [`Attributes`].
 //!
 //! # Honest trouble
 //!
-//! - **Queues overflow.** The kernel does not wait for readers: [`Incoming::Overflow`] says that something is lost. Read the
-//!   queue empty (until then more is dropped), and look at everything again. Until it is received, it shows as
+//! - **Queues overflow.** The kernel does not wait for readers: [`Incoming::Overflow`] says that something is lost.
+//!   Read the queue empty (until then more is dropped), and look at everything again. Until it is received, it shows as
 //!   [`Ready::ERR`](crate::Ready::ERR) beside `READ`, and is no failure.
 //! - **Lists are not atomic.** What changes while it is listed may be missing or come twice; the kernel then marks the
 //!   answer as interrupted, and [`Socket::request`] asks again. Join groups first, list then: otherwise what happens in
 //!   between is missed.
-//! - **Anybody may send.** Other processes can send datagrams to this socket where the protocol lets them, and look like the
-//!   kernel but for the sender's port. Those are dropped and [counted](Socket::dropped), unless asked for.
-//! - **Buffers too small cut** what they receive, without an error: [`Datagram::is_truncated`] says so. 8 KiB are the least
-//!   for lists, 32 KiB what the kernel makes use of; a link with many virtual functions may need more.
-//! - **`EBUSY`** for a second list while the first is not read to its end. One socket for each conversation is simplest.
+//! - **Anybody may send.** Other processes can send datagrams to this socket where the protocol lets them, and look
+//!   like the kernel but for the sender's port. Those are dropped and [counted](Socket::dropped), unless asked for.
+//! - **Buffers too small cut** what they receive, without an error: [`Datagram::is_truncated`] says so. 8 KiB are the
+//!   least for lists, 32 KiB what the kernel makes use of; a link with many virtual functions may need more.
+//! - **`EBUSY`** for a second list while the first is not read to its end. One socket for each conversation is
+//!   simplest.
 //! - **The network namespace** is that of the thread that made the socket, for good.
 //! - **Confirmations do not say what was done:** older kernels ignore attributes that they do not know, unless
 //!   [strict checking](Socket::set_strict_checking) is on, and there are families that never check.

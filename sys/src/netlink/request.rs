@@ -54,7 +54,8 @@ impl Request {
         self.pad();
     }
 
-    /// Appends an attribute. Numbers are in this machine's order, as of `to_ne_bytes`, unless the family says otherwise.
+    /// Appends an attribute. Numbers are in this machine's order, as of `to_ne_bytes`, unless the family says
+    /// otherwise.
     pub fn attr(&mut self, kind: u16, payload: impl AsRef<[u8]>) {
         self.length_of(kind, |request| request.payload.extend(payload.as_ref()));
     }

@@ -33,8 +33,8 @@ use std::time::Instant;
 pub enum Incoming<'b> {
     /// A datagram.
     Datagram(Datagram<'b>),
-    /// Datagrams were lost, for want of room in the receive queue. Told once for any number of them, before those that were
-    /// queued earlier; as long as these are not read, more are dropped. Read all, then look at everything again.
+    /// Datagrams were lost, for want of room in the receive queue. Told once for any number of them, before those that
+    /// were queued earlier; as long as these are not read, more are dropped. Read all, then look at everything again.
     #[doc(alias = "ENOBUFS")]
     Overflow,
 }
@@ -104,8 +104,8 @@ impl<'b> Datagram<'b> {
 
 /// A netlink socket: netlink(7).
 ///
-/// Close-on-exec and non-blocking, bound to a port that no other socket of its protocol has. Answers quote no requests, and
-/// explain refusals where the kernel can. Dropping it closes the descriptor.
+/// Close-on-exec and non-blocking, bound to a port that no other socket of its protocol has. Answers quote no requests,
+/// and explain refusals where the kernel can. Dropping it closes the descriptor.
 ///
 /// ```
 /// use becket_sys::netlink::{Flags, Protocol, Request, Socket};
@@ -168,8 +168,8 @@ impl Builder {
     /// Opens the socket, in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// Step `socket`: `EPROTONOSUPPORT` where the kernel has no such protocol, `EMFILE` or `ENFILE` where no descriptor is
-    /// left, `ENOBUFS`. Step `bind`: `EADDRINUSE` where another socket has the port.
+    /// Step `socket`: `EPROTONOSUPPORT` where the kernel has no such protocol, `EMFILE` or `ENFILE` where no descriptor
+    /// is left, `ENOBUFS`. Step `bind`: `EADDRINUSE` where another socket has the port.
     pub fn open(&self) -> Result<Socket, SetupError> {
         let fail = |step, e: Errno| SetupError::new(step, format!("netlink protocol {}", self.protocol.as_raw()), e);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -212,9 +212,9 @@ impl Socket {
         Ok(address.pid())
     }
 
-    /// Sends a request to the kernel, with a number that no other request of this socket has had for long, and returns the
-    /// number; `None` where there is no room. The kernel has mostly done what it was asked when this returns, and the
-    /// answer is there.
+    /// Sends a request to the kernel, with a number that no other request of this socket has had for long, and returns
+    /// the number; `None` where there is no room. The kernel has mostly done what it was asked when this returns, and
+    /// the answer is there.
     ///
     /// # Errors
     /// `EMSGSIZE` where the request is too long; `ENOBUFS` where the kernel has no memory, or the answer has no room;
@@ -225,12 +225,12 @@ impl Socket {
         Ok(self.try_send_to(&request.to_bytes(sequence)?, 0, 0)?.map(|()| sequence))
     }
 
-    /// Sends a datagram to a port (0 is the kernel), and to those of the first 32 groups whose bit is set; `None` where there
-    /// is no room.
+    /// Sends a datagram to a port (0 is the kernel), and to those of the first 32 groups whose bit is set; `None` where
+    /// there is no room.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); `ECONNREFUSED` where nobody has the port; `EPERM` for groups, without CAP_NET_ADMIN
-    /// in most protocols.
+    /// As [`try_send`](Self::try_send); `ECONNREFUSED` where nobody has the port; `EPERM` for groups, without
+    /// CAP_NET_ADMIN in most protocols.
     pub fn try_send_to(&self, datagram: &[u8], port: u32, groups: u32) -> io::Result<Option<()>> {
         let to = SocketAddrNetlink::new(port, groups);
         let sent = unless_blocked(retry_on_intr(|| sendto(&self.fd, datagram, SendFlags::empty(), &to)))?;
@@ -267,14 +267,15 @@ impl Socket {
 
     /// Sends a request and waits for all of the answer, without any loop.
     ///
-    /// A list that the kernel calls interrupted, or of which something was lost, is asked for again, eight times; then it
-    /// comes as it is ([`Reply::is_interrupted`]). What groups are told and others send meanwhile is dropped: use a socket
-    /// that has joined none. After an error of the waiting, use another socket: answers may still be on their way.
+    /// A list that the kernel calls interrupted, or of which something was lost, is asked for again, eight times; then
+    /// it comes as it is ([`Reply::is_interrupted`]). What groups are told and others send meanwhile is dropped: use a
+    /// socket that has joined none. After an error of the waiting, use another socket: answers may still be on their
+    /// way.
     ///
     /// # Errors
     /// What the kernel answers, with its explanation as part of the [`subject`](SetupError::subject); `ETIMEDOUT` where
-    /// `deadline` comes first; `ENOBUFS` where the confirmation was lost, so that nobody knows whether it was done; else as
-    /// [`try_send`](Self::try_send).
+    /// `deadline` comes first; `ENOBUFS` where the confirmation was lost, so that nobody knows whether it was done;
+    /// else as [`try_send`](Self::try_send).
     pub fn request(&self, request: &Request, deadline: Option<Instant>) -> Result<Reply, SetupError> {
         const ATTEMPTS: usize = 8;
         let is_list = request.flags().contains(Flags::DUMP);
@@ -437,8 +438,8 @@ impl Socket {
         self.set(libc::NETLINK_CAP_ACK, on.into())
     }
 
-    /// Whether requests to get something are checked for what the kernel does not know, and lists are filtered as asked;
-    /// the default is no. Linux 4.20.
+    /// Whether requests to get something are checked for what the kernel does not know, and lists are filtered as
+    /// asked; the default is no. Linux 4.20.
     ///
     /// # Errors
     /// None but `ENOPROTOOPT`.
@@ -495,8 +496,8 @@ impl Socket {
         Ok(options::socket_recv_buffer_size(&self.fd)?)
     }
 
-    /// Sets the size of the receive queue, in bytes; the kernel keeps the double, for its own bookkeeping, and caps it at
-    /// `/proc/sys/net/core/rmem_max` without an error.
+    /// Sets the size of the receive queue, in bytes; the kernel keeps the double, for its own bookkeeping, and caps it
+    /// at `/proc/sys/net/core/rmem_max` without an error.
     ///
     /// # Errors
     /// None is known.
@@ -522,8 +523,8 @@ impl Socket {
         Ok(options::socket_send_buffer_size(&self.fd)?)
     }
 
-    /// Sets the size of the send queue, in bytes: no datagram can be longer. The kernel keeps the double, and caps it at
-    /// `/proc/sys/net/core/wmem_max` without an error.
+    /// Sets the size of the send queue, in bytes: no datagram can be longer. The kernel keeps the double, and caps it
+    /// at `/proc/sys/net/core/wmem_max` without an error.
     ///
     /// # Errors
     /// None is known.

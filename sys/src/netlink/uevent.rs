@@ -20,11 +20,12 @@
 //!
 //! # Honest trouble
 //!
-//! - What the kernel tells comes before udev has set names, links and rights. What udev tells, to group 2 and in a format of
-//!   its own, is no part of this.
-//! - The devices that were there before are not told. Make the kernel tell of them again by writing `add` to their `uevent`
-//!   files in sysfs, or list sysfs after joining.
-//! - Events of network devices are told in their own network namespace, others in those of the first user namespace alone.
+//! - What the kernel tells comes before udev has set names, links and rights. What udev tells, to group 2 and in a
+//!   format of its own, is no part of this.
+//! - The devices that were there before are not told. Make the kernel tell of them again by writing `add` to their
+//!   `uevent` files in sysfs, or list sysfs after joining.
+//! - Events of network devices are told in their own network namespace, others in those of the first user namespace
+//!   alone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

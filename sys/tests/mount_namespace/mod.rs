@@ -3,8 +3,8 @@
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use std::path::Path;
 
-/// Runs `f` on a thread of its own whose mounts nobody else sees, with a directory on which a tmpfs is mounted. Says SKIP
-/// where that is not allowed. The threads that `f` makes see these mounts, too.
+/// Runs `f` on a thread of its own whose mounts nobody else sees, with a directory on which a tmpfs is mounted. Says
+/// SKIP where that is not allowed. The threads that `f` makes see these mounts, too.
 pub(crate) fn in_own(test: &'static str, f: impl FnOnce(&Path) + Send + 'static) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mounts-{test}-{}", std::process::id()));
     std::fs::create_dir(&dir).unwrap();

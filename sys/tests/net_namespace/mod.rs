@@ -19,8 +19,8 @@ pub(crate) fn new_pair(name: &str) -> Request {
     request
 }
 
-/// Runs `f` on a thread of its own in a network namespace with nothing but `lo`, which is down, and where pairs of links can
-/// be made. Says SKIP where that is not possible. Sockets that are made there stay there.
+/// Runs `f` on a thread of its own in a network namespace with nothing but `lo`, which is down, and where pairs of
+/// links can be made. Says SKIP where that is not possible. Sockets that are made there stay there.
 pub(crate) fn in_own(test: &'static str, f: impl FnOnce() + Send + 'static) {
     let done = std::thread::spawn(move || {
         #[allow(unsafe_code, reason = "the namespace is this thread's alone")]

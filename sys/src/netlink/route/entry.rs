@@ -75,8 +75,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route in a message, a new, changed or removed one; `None` for other messages, other families, and what the kernel
-    /// does not write.
+    /// The route in a message, a new, changed or removed one; `None` for other messages, other families, and what the
+    /// kernel does not write.
     pub fn parse(message: &Message<'_>) -> Option<Route> {
         let head = head::<12>(message, [libc::RTM_NEWROUTE, libc::RTM_DELROUTE])?;
         let [family, prefix, source_prefix, _, table, protocol, scope, kind, ..] = head;

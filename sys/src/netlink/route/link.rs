@@ -196,8 +196,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// The link in a message, a new, changed or removed one; `None` for other messages, for those about ports of bridges, and
-    /// for what the kernel does not write.
+    /// The link in a message, a new, changed or removed one; `None` for other messages, for those about ports of
+    /// bridges, and for what the kernel does not write.
     pub fn parse(message: &Message<'_>) -> Option<Link> {
         let head = head::<16>(message, [libc::RTM_NEWLINK, libc::RTM_DELLINK])?;
         if head[0] == AF_BRIDGE {

@@ -1,25 +1,26 @@
 //! Links, addresses, routes and neighbours: rtnetlink(7).
 //!
-//! [`links`], [`addresses`], [`routes`] and [`neighbours`] list what there is; a [`Monitor`] tells what changes. To change
-//! something, send a [`Request`] of one's own.
+//! [`links`], [`addresses`], [`routes`] and [`neighbours`] list what there is; a [`Monitor`] tells what changes. To
+//! change something, send a [`Request`] of one's own.
 //!
 //! # Honest trouble
 //!
-//! - **Monitor first, list then.** The other way round, what happens in between is missed. What is then told may be older
-//!   than the list: it is a state, not a step, and the last one told holds.
+//! - **Monitor first, list then.** The other way round, what happens in between is missed. What is then told may be
+//!   older than the list: it is a state, not a step, and the last one told holds.
 //! - **[`Event::Overflow`]: list again.** It comes in the middle of a burst, which is when it matters.
-//! - **A link is told often,** and mostly for what is not shown here; compare with what was known. It is told as well for
-//!   changes of its figures alone, and once for each of its steps from down to up.
+//! - **A link is told often,** and mostly for what is not shown here; compare with what was known. It is told as well
+//!   for changes of its figures alone, and once for each of its steps from down to up.
 //! - **Up is not up.** [`LinkFlags::UP`] is what the administrator wants; traffic flows where
 //!   [`RUNNING`](LinkFlags::RUNNING) is set as well, or [`state`](Link::state) is [`State::Up`]. Links without such
 //!   knowledge (`lo`, tunnels) say [`State::Unknown`] and run. What is told first when a link is set up may say that it
 //!   runs before the driver was asked: the next message corrects it.
 //! - **IPv6 addresses come twice:** while they are [`TENTATIVE`](AddressFlags::TENTATIVE) nobody can use them.
 //! - **A link that is set down** loses its IPv6 addresses and all its routes; the IPv4 routes go untold.
-//! - **Names change,** and numbers are given again after a link is gone. The number is the better name while it is there.
+//! - **Names change,** and numbers are given again after a link is gone. The number is the better name while it is
+//!   there.
 //! - **Further names** of a link that is down change without a word.
-//! - **Bridges** tell of their ports by the same messages, even "removed" for a port that leaves: those are not taken for
-//!   links here.
+//! - **Bridges** tell of their ports by the same messages, even "removed" for a port that leaves: those are not taken
+//!   for links here.
 
 mod address;
 mod entry;

@@ -124,8 +124,8 @@ impl FusedIterator for Events<'_> {}
 
 /// Tells of changes in the network namespace of the thread that made it.
 ///
-/// Close-on-exec and non-blocking. Dropping it closes the socket. What was there before is not told: list it, after this was
-/// made.
+/// Close-on-exec and non-blocking. Dropping it closes the socket. What was there before is not told: list it, after
+/// this was made.
 ///
 /// ```
 /// use becket_sys::EventBuf;
@@ -181,8 +181,8 @@ impl Monitor {
         &self.fd
     }
 
-    /// Takes one datagram of events; `None` where there is none. 32 KiB are a good size; what a smaller buffer cuts is told as
-    /// an [`Event::Overflow`].
+    /// Takes one datagram of events; `None` where there is none. 32 KiB are a good size; what a smaller buffer cuts is
+    /// told as an [`Event::Overflow`].
     ///
     /// # Errors
     /// As [`Socket::try_recv`].
@@ -193,8 +193,8 @@ impl Monitor {
         }))
     }
 
-    /// Takes some of the events, maybe none, in memory of their own; `None` where nothing is there. Of use where events are
-    /// few.
+    /// Takes some of the events, maybe none, in memory of their own; `None` where nothing is there. Of use where events
+    /// are few.
     ///
     /// # Errors
     /// As [`Socket::try_recv`].

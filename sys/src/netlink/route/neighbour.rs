@@ -71,8 +71,8 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
-    /// The neighbour in a message, a new, changed or removed one; `None` for other messages, and what the kernel does not
-    /// write.
+    /// The neighbour in a message, a new, changed or removed one; `None` for other messages, and what the kernel does
+    /// not write.
     pub fn parse(message: &Message<'_>) -> Option<Neighbour> {
         let head = head::<12>(message, [libc::RTM_NEWNEIGH, libc::RTM_DELNEIGH])?;
         let mut neighbour = Neighbour {
