@@ -25,6 +25,10 @@ pub(crate) type TickCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Tick) -> Result
 pub(crate) type HookCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>) -> Result>;
 pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
 
+/// How many ready descriptors one turn serves at most, unless the user says otherwise, so that timers and other threads
+/// are not kept waiting by many busy ones. The rest is served in the next turn, before what that one finds.
+const READY_PER_TURN: usize = 256;
+
 /// One slot of the table.
 pub(crate) struct Entry<S> {
     pub(crate) name: Option<Box<str>>,
@@ -60,6 +64,19 @@ pub(crate) struct Io<S> {
     /// What it is ready for and was not yet told, and whether it stands in the queue for that.
     pub(crate) pending: Ready,
     pub(crate) queued: bool,
+    priority: i32,
+    /// By which the queue is sorted: the turn in which it came, and its priority.
+    rank: i64,
+    limit: Option<Box<RateLimit>>,
+}
+
+/// At most so many calls in so much time.
+struct RateLimit {
+    calls: u32,
+    interval: Duration,
+    /// When the present interval began, and how many calls it has had.
+    since: Option<Instant>,
+    had: u32,
 }
 
 impl<S> Io<S> {
@@ -76,6 +93,9 @@ impl<S> Io<S> {
             dirty: false,
             pending: Ready::empty(),
             queued: false,
+            priority: 0,
+            rank: 0,
+            limit: None,
         }
     }
 }
@@ -188,6 +208,10 @@ pub struct Ctx<S> {
     /// Timers that expired, descriptors that are ready, and operations that ended, which are not yet told.
     pub(crate) due: VecDeque<(Key, Instant)>,
     pub(crate) ready: VecDeque<Key>,
+    /// How many descriptors are told in one turn.
+    pub(crate) per_turn: usize,
+    /// Whether any source has a priority.
+    ranked: bool,
     pub(crate) done: VecDeque<(Key, io::Result<usize>)>,
     pub(crate) deferred: VecDeque<OnceCall<S>>,
     /// Posts that were taken out of the mailbox.
@@ -231,6 +255,8 @@ impl<S: 'static> Ctx<S> {
             batch: Batch::default(),
             due: VecDeque::new(),
             ready: VecDeque::new(),
+            per_turn: READY_PER_TURN,
+            ranked: false,
             done: VecDeque::new(),
             deferred: VecDeque::new(),
             posts: VecDeque::new(),
@@ -503,6 +529,123 @@ impl<S: 'static> Ctx<S> {
                 true
             }
             Some(Kind::Op(_) | Kind::External(_)) | None => false,
+        }
+    }
+
+    /// Says which of several sources that are ready are called first: those with the lower number; 0 is the default.
+    /// Returns whether `id` names a source.
+    ///
+    /// The number counts turns. A source that is not called in the turn in which it is ready, because that has had its
+    /// [share](Self::set_calls_per_turn) of calls, becomes more urgent with each turn, as if its number were one less. So
+    /// the unimportant comes late, but never not at all. It is for sources; timers come before them.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, Mode, Next, Ready};
+    /// use becket_sys::event::Event;
+    ///
+    /// let mut event_loop: Loop<Vec<&str>> = Loop::new()?;
+    /// for (name, priority) in [("statistics", 10), ("data", 0), ("alarm", -10)] {
+    ///     let event = Event::new()?;
+    ///     event.add(1)?;
+    ///     let id = event_loop.on(event, move |log, _, _| {
+    ///         log.push(name);
+    ///         Ok(Next::Remove)
+    ///     })?;
+    ///     event_loop.set_priority(id, priority);
+    /// }
+    /// let mut log = Vec::new();
+    /// event_loop.run(&mut log)?;
+    /// assert_eq!(log, ["alarm", "data", "statistics"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_priority(&mut self, id: impl Into<AnyId>, priority: i32) -> bool {
+        let Some(io) = self.io_mut(id.into().key) else { return false };
+        io.rank += i64::from(priority) - i64::from(io.priority);
+        io.priority = priority;
+        self.ranked |= priority != 0;
+        true
+    }
+
+    /// Of how many sources the callbacks are called in one turn, before timers, posts and new events have theirs; 256 at
+    /// first, and at least 1. The rest comes in the next turn, which does not wait. Few make priorities sharp, for a
+    /// source that becomes ready overtakes more of those that wait; a look at the descriptors comes with each turn.
+    pub fn set_calls_per_turn(&mut self, sources: usize) {
+        self.per_turn = sources.max(1);
+    }
+
+    /// Sorts what is ready by urgency, where anything has a priority.
+    pub(crate) fn rank_ready(&mut self) {
+        if self.ranked {
+            let slots = &self.slots;
+            self.ready.make_contiguous().sort_by_cached_key(|key| match slots.get(*key) {
+                Some(Entry { kind: Kind::Io(io), .. }) => io.rank,
+                _ => 0,
+            });
+        }
+    }
+
+    /// Lets a source be called at most so many times (0 counts as 1) within an interval from the first of them. Then it
+    /// rests until the end of the interval, as if its callback had answered [`Next::Pause`]: it is disabled, and what comes
+    /// meanwhile stays where it is until then. `None` ends the limit, and a rest that is under way is not cut short:
+    /// [`enable`](Self::enable) does that. Returns whether `id` names a source.
+    ///
+    /// For those who may make this process busy: a talkative peer, a bouncing line, a mount table in a storm. A typed source
+    /// counts one call for all events of one read. [`Next::Again`] does not outlast the rest, unless the descriptor is ready
+    /// then. A source with [`Mode::OneShot`] has its rest anyway, and no limit.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, Mode, Next, Ready};
+    /// use becket_sys::event::Event;
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop: Loop<u32> = Loop::new()?;
+    /// let event = Event::new()?;
+    /// event.add(1)?; // never taken: ready for ever
+    /// let id = event_loop.add(event, Ready::READ, Mode::Level, |n, _, _, _| {
+    ///     *n += 1;
+    ///     Ok(Next::Keep)
+    /// })?;
+    /// event_loop.set_rate_limit(id, Some((3, Duration::from_secs(60))));
+    /// event_loop.after(Duration::from_millis(5), |_, ctx| Ok(ctx.exit(0)));
+    /// let mut n = 0;
+    /// event_loop.run(&mut n)?;
+    /// assert_eq!(n, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_rate_limit(&mut self, id: impl Into<AnyId>, limit: Option<(u32, Duration)>) -> bool {
+        let Some(io) = self.io_mut(id.into().key) else { return false };
+        let limit = limit.map(|(calls, interval)| RateLimit { calls, interval, since: None, had: 0 });
+        io.limit = limit.map(Box::new);
+        true
+    }
+
+    /// Counts a call, and has the source rest where that was the last for now.
+    fn count_call(&mut self, key: Key) {
+        if !matches!(self.io_mut(key), Some(Io { enabled: true, limit: Some(_), .. })) {
+            return; // without a look at the clock
+        }
+        let now = self.backend.now();
+        let Some(Io { limit: Some(limit), mode, .. }) = self.io_mut(key) else { return };
+        if limit.since.is_none_or(|since| now.saturating_duration_since(since) >= limit.interval) {
+            (limit.since, limit.had) = (Some(now), 0);
+        }
+        limit.had += 1;
+        if limit.had >= limit.calls && *mode != Mode::OneShot {
+            let since = limit.since.take().unwrap_or(now);
+            let rest = limit.interval.saturating_sub(now.saturating_duration_since(since));
+            self.pause(key, rest);
+        }
+    }
+
+    /// Disables a source, timer or hook for a time.
+    fn pause(&mut self, key: Key, time: Duration) {
+        self.enable_key(key, false);
+        if self.slots.get(key).is_some() {
+            let pause = self.after(time, move |_, ctx| {
+                ctx.enable_key(key, true);
+                Ok(())
+            });
+            self.slots.get_mut(key).into_iter().for_each(|entry| entry.pause = Some(pause.key));
         }
     }
 
@@ -819,28 +962,24 @@ impl<S: 'static> Ctx<S> {
                 }
                 _ => {}
             },
-            Ok(Next::Pause(time)) => {
-                self.enable_key(key, false);
-                if self.slots.get(key).is_some() {
-                    let pause = self.after(time, move |_, ctx| {
-                        ctx.enable_key(key, true);
-                        Ok(())
-                    });
-                    self.slots.get_mut(key).into_iter().for_each(|entry| entry.pause = Some(pause.key));
-                }
-            }
+            Ok(Next::Pause(time)) => self.pause(key, time),
             Ok(Next::Disable) => {
                 self.enable_key(key, false);
             }
             Ok(Next::Remove) => drop(self.take_out(key)),
             Err(e) => self.fault(s, Some(key), e),
         }
+        self.count_call(key);
     }
 
     /// Queues a descriptor to be told that it is ready.
     pub(crate) fn queue(&mut self, key: Key, what: Ready) {
+        let turn = self.stats.waits as i64;
         let Some(io) = self.io_mut(key) else { return };
         io.pending |= what;
+        if !io.queued {
+            io.rank = turn + i64::from(io.priority);
+        }
         if !std::mem::replace(&mut io.queued, true) {
             self.ready.push_back(key);
         }

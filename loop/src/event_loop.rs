@@ -8,15 +8,11 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-/// How many ready descriptors one turn serves at most, so that timers and other threads are not kept waiting by many
-/// busy ones. The rest is served in the next turn, before what that one finds.
-const READY_PER_TURN: usize = 256;
-
 /// A callback loop: one thread, one set of descriptors, callbacks that get the user's state `S`.
 ///
 /// It dereferences to [`Ctx`], which has all that adds, changes and removes. A turn runs, in this order: prepare hooks
 /// and nudged [externals](crate::External); the wait; check hooks; the timers that are due; the descriptors that are
-/// ready, at most 256; the operations that ended; what other threads posted; deferred work. Timers, posts and deferred
+/// ready, at most 256 of them, the [urgent](Ctx::set_priority) first; the operations that ended; what other threads posted; deferred work. Timers, posts and deferred
 /// work are run from a snapshot: what they add has its turn in the next one.
 ///
 /// Where a callback fails, what it belongs to is disabled, the rest of the turn goes on, and the failure goes to the
@@ -331,7 +327,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_ready(&mut self, s: &mut S) {
-        for _ in 0..self.ready.len().min(READY_PER_TURN) {
+        self.rank_ready();
+        for _ in 0..self.ready.len().min(self.per_turn) {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(io) = self.io_mut(key) else { continue };
             io.queued = false;

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod externals;
+mod fairness;
 mod guards;
 mod life;
 mod operations;
