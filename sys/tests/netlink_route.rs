@@ -131,7 +131,12 @@ fn a_link_is_told_from_its_making_to_its_end() {
         request.attr(libc::IFLA_ADDRESS, [2, 0, 0, 0, 0, 7]);
         request.attr_str(libc::IFLA_IFNAME, "renamed");
         request.attr(libc::IFLA_IFALIAS, "to the \u{2764}".as_bytes());
-        ask(&socket, request);
+        match socket.request(&request, soon()) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
+                return println!("SKIP: a_link_is_told_from_its_making_to_its_end (in part): needs Linux 6.2");
+            }
+            answer => drop(answer.unwrap()),
+        }
         let mut request = Request::new(108, Flags::empty()); // RTM_NEWLINKPROP
         request.put(link_head(one.index, 0, 0));
         request.nest(libc::IFLA_PROP_LIST, |list| list.attr_str(libc::IFLA_ALT_IFNAME, "another-name-of-it"));
