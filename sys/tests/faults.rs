@@ -105,8 +105,10 @@ fn probe(name: &str) -> String {
         }
         "inotify" => {
             let inotify = Inotify::new().unwrap();
-            inotify.add("/tmp", Mask::ATTRIB, Options::empty()).unwrap();
-            std::fs::set_permissions("/tmp", std::fs::metadata("/tmp").unwrap().permissions()).unwrap();
+            let file = std::env::temp_dir().join(format!("becket-faults-{}", std::process::id()));
+            std::fs::write(&file, "").unwrap();
+            inotify.add(&file, Mask::ATTRIB | Mask::DELETE_SELF, Options::empty()).unwrap();
+            std::fs::remove_file(&file).unwrap();
             let mut buf = EventBuf::new();
             twice(|| Ok(inotify.read_events(&mut buf)?.map(|events| events.count() > 0)))
         }
@@ -180,7 +182,7 @@ fn probe(name: &str) -> String {
         "Inotify" => make(Inotify::new),
         "watch" => {
             let inotify = Inotify::new().unwrap();
-            make(|| inotify.add("/tmp", Mask::CREATE, Options::empty()))
+            make(|| inotify.add(std::env::temp_dir(), Mask::CREATE, Options::empty()))
         }
         "Child" => {
             let mut command = Command::new("/bin/true");

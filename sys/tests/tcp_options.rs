@@ -125,8 +125,13 @@ fn a_device_is_named_and_unnamed() {
     assert_eq!(client.device().unwrap(), None);
     assert_eq!(accept(&listener).device().unwrap().as_deref(), Some(OsStr::new("lo")));
     client.set_device(Some("lo")).unwrap();
-    client.set_device(None::<&str>).unwrap();
-    assert_eq!(client.device().unwrap(), None);
+    match client.set_device(None::<&str>) {
+        Err(e) if skipped("a_device_is_named_and_unnamed: unnamed", &e) => {}
+        result => {
+            result.unwrap();
+            assert_eq!(client.device().unwrap(), None);
+        }
+    }
     for bad in ["a-name-of-sixteen", "a\0b", "a-name-of-16-let"] {
         assert_eq!(client.set_device(Some(bad)).unwrap_err().raw_os_error(), Some(libc::ENODEV), "{bad}");
     }

@@ -143,7 +143,7 @@ macro_rules! inet_options {
             /// Sends and receives by the interface of this name alone; `None`, the default, by any.
             ///
             /// # Errors
-            /// `ENODEV` where there is none of that name; `EPERM` where another one is set already, without
+            /// `ENODEV` where there is none of that name; `EPERM` where one is set already, without
             /// CAP_NET_RAW.
             #[doc(alias = "SO_BINDTODEVICE")]
             pub fn set_device(&self, interface: Option<impl AsRef<std::ffi::OsStr>>) -> std::io::Result<()> {
