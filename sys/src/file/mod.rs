@@ -26,6 +26,8 @@
 //! - **A lock is waited for on a helper thread** where there is a deadline or a descriptor to wait by: `SIGURG`, sent
 //!   to that thread alone, ends the wait. The first such wait gives it a handler that does nothing, unless the program
 //!   has one already.
+//! - **valgrind** (3.19) takes the waiting for a lock of a range for a call that never blocks, and stops the whole
+//!   program as long as it does.
 //! - **Network file systems** may do each of these differently, or not at all.
 
 mod allocate;
