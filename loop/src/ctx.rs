@@ -455,6 +455,7 @@ impl<S: 'static> Ctx<S> {
             }
             Kind::Timer(_) => {
                 self.heap.disarm(key.slot());
+                self.heap.set_slack(key.slot(), Duration::ZERO);
             }
             Kind::Hook(hook) => self.hooks[hook.point as usize].retain(|h| *h != key),
             Kind::External(external) => {
@@ -762,6 +763,36 @@ impl<S: 'static> Ctx<S> {
             every.first = Some(when);
         }
         self.arm_key(id.key, when)
+    }
+
+    /// Sets how late a timer may be: zero at first. Returns whether it is there.
+    ///
+    /// The loop then wakes up as late as all timers allow, and calls all that are due by then: several timers that need not
+    /// be exact cost one wake-up, and one that has slack costs none of its own where another is exact soon after. It is
+    /// never early, keeps its phase, and is called as soon as it is due where the loop is awake for something else.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, backend::Scripted};
+    /// use std::time::Duration;
+    ///
+    /// let (backend, _script) = Scripted::new();
+    /// let mut event_loop: Loop<Vec<&str>> = Loop::with_backend(backend);
+    /// let save = event_loop.after(Duration::from_secs(60), |log, _| Ok(log.push("save")));
+    /// event_loop.set_slack(save, Duration::from_secs(10));
+    /// event_loop.after(Duration::from_secs(65), |log, _| Ok(log.push("exact")));
+    /// let mut log = Vec::new();
+    /// event_loop.run(&mut log)?;
+    /// assert_eq!(log, ["save", "exact"]);
+    /// assert_eq!(event_loop.stats().waits, 1);
+    /// # Ok::<(), becket_loop::RunError>(())
+    /// ```
+    pub fn set_slack(&mut self, id: Id<Timer>, slack: Duration) -> bool {
+        let known = self.timer_mut(id.key).is_some();
+        if known {
+            self.heap.set_slack(id.key.slot(), slack);
+            self.settle_outer();
+        }
+        known
     }
 
     pub(crate) fn arm_key(&mut self, key: Key, when: Instant) -> bool {

@@ -136,7 +136,7 @@ impl<S: 'static> Loop<S> {
         // What came before may have taken away the last thing that could end a wait.
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
         let now = at_once.then(|| ctx.now());
-        Ok(now.or(ctx.heap.next()))
+        Ok(now.or(ctx.heap.wake()))
     }
 
     /// The second step: waits until something is ready, or until `deadline` (`None`: without limit). Returns how many

@@ -1,6 +1,6 @@
 //! The armed timers, the next one first.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A 4-ary heap of slots by deadline, equal ones in the order of arming, with each slot's place in it, so that a timer
 /// is moved or cancelled without a search.
@@ -9,6 +9,8 @@ pub(crate) struct TimerHeap {
     /// By slot: where in `nodes` it stands, or `ABSENT`.
     places: Vec<u32>,
     armed: u64,
+    /// By slot: how late it may be woken for. As long as those that have any.
+    slacks: Vec<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +25,47 @@ const BRANCHES: usize = 4;
 
 impl TimerHeap {
     pub(crate) fn new() -> Self {
-        TimerHeap { nodes: Vec::new(), places: Vec::new(), armed: 0 }
+        TimerHeap { nodes: Vec::new(), places: Vec::new(), armed: 0, slacks: Vec::new() }
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
         self.nodes.first().map(|node| node.when)
+    }
+
+    /// Until when to wait at most: the last time at which none is later than it may be.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        let next = self.next()?;
+        if self.slacks.is_empty() {
+            return Some(next);
+        }
+        let mut wake = None;
+        let mut open = vec![0];
+        while let Some(place) = open.pop() {
+            let Some(node) = self.nodes.get(place) else { continue };
+            // Nor need anything below it be looked at.
+            if wake.is_some_and(|wake| node.when >= wake) {
+                continue;
+            }
+            let slack = self.slacks.get(node.slot as usize).copied().unwrap_or_default();
+            let latest = node.when.checked_add(slack).unwrap_or(node.when);
+            wake = Some(wake.map_or(latest, |wake: Instant| wake.min(latest)));
+            open.extend(place * BRANCHES + 1..=place * BRANCHES + BRANCHES);
+        }
+        wake
+    }
+
+    /// Sets how late a slot may be woken for, armed or not.
+    pub(crate) fn set_slack(&mut self, slot: u32, slack: Duration) {
+        let slot = slot as usize;
+        if self.slacks.len() <= slot && !slack.is_zero() {
+            self.slacks.resize(slot + 1, Duration::ZERO);
+        }
+        if let Some(old) = self.slacks.get_mut(slot) {
+            *old = slack;
+        }
+        while self.slacks.last().is_some_and(Duration::is_zero) {
+            self.slacks.pop();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -144,6 +182,41 @@ mod tests {
             std::iter::from_fn(|| heap.pop_due(start + Duration::from_secs(1))).map(|p| p.0).collect();
         assert_eq!(popped, model.iter().map(|m| m.2).collect::<Vec<_>>());
         assert_eq!(heap.next(), None);
+    }
+
+    /// Sets slacks, arms and disarms at random, and compares with a look at all of them.
+    #[test]
+    fn wakes_for_the_first_that_cannot_wait_longer() {
+        let start = Instant::now();
+        let mut heap = TimerHeap::new();
+        let (mut armed, mut slacks) = (vec![None; 50], vec![0; 50]);
+        let mut seed = 1u64;
+        let mut random = move |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for _ in 0..20_000 {
+            let slot = random(50) as usize;
+            match random(4) {
+                0 => {
+                    heap.disarm(slot as u32);
+                    armed[slot] = None;
+                }
+                1 => {
+                    slacks[slot] = random(3) * random(200);
+                    heap.set_slack(slot as u32, Duration::from_nanos(slacks[slot]));
+                }
+                _ => {
+                    let when = random(1000);
+                    heap.arm(slot as u32, start + Duration::from_nanos(when));
+                    armed[slot] = Some(when);
+                }
+            }
+            let latest = armed.iter().zip(&slacks).filter_map(|(when, slack)| Some((*when)? + slack)).min();
+            assert_eq!(heap.wake(), latest.map(|latest| start + Duration::from_nanos(latest)));
+        }
+        (0..50).for_each(|slot| heap.set_slack(slot, Duration::ZERO));
+        assert!(heap.slacks.is_empty(), "no slack, no search");
     }
 
     #[test]

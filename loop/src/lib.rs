@@ -44,6 +44,8 @@
 //! - [`notify`] tells a service manager that the service is up, and alive.
 //! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
 //!
+//! Tests of what takes hours run at once on a clock of their own: [`TestTime`].
+//!
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
 //! as the kernel's timer slack (50 µs by default) goes.
 //!
@@ -70,6 +72,9 @@ mod slab;
 mod source;
 mod types;
 
+#[allow(unsafe_code, reason = "a backend promises how operations end; this one hands them on")]
+mod test_time;
+
 #[allow(unsafe_code, reason = "who lends a descriptor vouches for it")]
 mod borrowed;
 
@@ -92,5 +97,6 @@ pub use id::{AnyId, Borrowed, Hook, Id, Timer};
 pub use remote::Remote;
 pub use source::Source;
 pub use submit::PlainDone;
+pub use test_time::{TestClock, TestTime};
 pub use types::{AddError, CallbackError, Every, Fault, HookPoint, Missed, Mode, Next, Plain, Result, RunError};
 pub use types::{SourceInfo, SourceKind, Stats, Tick};

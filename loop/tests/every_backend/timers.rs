@@ -5,6 +5,52 @@ use becket_loop::{Ctx, Every, Id, Missed, Next, Plain, Tick, Timer};
 use std::time::Instant;
 
 on_every_backend! {
+    fn slack_joins_wake_ups_and_is_never_early(world: World<Vec<u32>>) {
+        let mut event_loop = world.event_loop;
+        let start = event_loop.now();
+        let ms = Duration::from_millis;
+        for (number, time, slack) in [(1, 10, 60), (2, 20, 30), (3, 40, 0), (4, 90, 0)] {
+            let timer = event_loop.after(ms(time), move |log: &mut Vec<u32>, ctx| {
+                assert!(ctx.now() >= start + ms(time));
+                log.push(number);
+                Ok(())
+            });
+            assert!(event_loop.set_slack(timer, ms(slack)));
+        }
+        let mut log = Vec::new();
+        event_loop.turn(&mut log, None).unwrap();
+        assert_eq!(log[..3], [1, 2, 3], "in their order");
+        assert!(event_loop.now() >= start + ms(40));
+        event_loop.run(&mut log).unwrap();
+        assert_eq!(log, [1, 2, 3, 4]);
+        // It went with its timer, whose slot is used again.
+        let before = event_loop.stats().waits;
+        for time in [1, 2] {
+            event_loop.after(ms(time), |_, _| Ok(()));
+        }
+        event_loop.turn(&mut log, None).unwrap();
+        event_loop.run(&mut log).unwrap();
+        assert!(event_loop.stats().waits > before);
+        let stale = event_loop.after(LONG, |_, _| Ok(()));
+        event_loop.cancel(stale);
+        assert!(!event_loop.set_slack(stale, ms(1)));
+    }
+
+    fn a_period_with_slack_keeps_its_phase(world: World<Vec<Duration>>) {
+        let mut event_loop = world.event_loop;
+        let start = event_loop.now();
+        let ms = Duration::from_millis;
+        let every = Every::new(ms(10)).first(start + ms(10));
+        let timer = event_loop.every(every, move |log: &mut Vec<Duration>, _, tick| {
+            log.push(tick.due - start);
+            Ok(if log.len() < 5 { Next::Keep } else { Next::Remove })
+        });
+        event_loop.set_slack(timer, ms(4));
+        let mut log = Vec::new();
+        event_loop.run(&mut log).unwrap();
+        assert!(log.iter().all(|due| due.as_nanos() % ms(10).as_nanos() == 0), "{log:?}");
+    }
+
     fn timers_are_never_early_and_come_in_order(world: World<Vec<(u64, Instant)>>) {
         let start = world.event_loop.now();
         for micros in [5000, 1, 700, 3000, 700, 0] {

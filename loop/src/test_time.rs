@@ -1,0 +1,185 @@
+//! Real descriptors on a clock that is moved: hours of timeouts in a test that takes none.
+
+use crate::Mode;
+use crate::Ready;
+use crate::backend::{Backend, Batch, Caps, Fd, Key, Waker};
+use crate::op::RawOp;
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long a wait that no timer would end is waited for, in real time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A backend for tests: real descriptors by another backend, and a clock of its own, which stands still unless it is moved.
+///
+/// Code that goes by [`Ctx::now`](crate::Ctx::now), [`after`](crate::Ctx::after), [`at`](crate::Ctx::at) and
+/// [`every`](crate::Ctx::every) runs on it unchanged. It moves in two ways. By hand: [`TestClock::pass`]. And by itself:
+/// where a turn would wait for a timer, and no descriptor is ready, it jumps to that timer; so a
+/// [`run`](crate::Loop::run) is over as fast as its callbacks are, in an order that does not depend on the machine. A turn
+/// with a `max` of zero never moves it.
+///
+/// What takes its time elsewhere knows nothing of this clock: other threads and processes (those that carry out
+/// [operations](crate::Ctx::submit) among them), descriptors of timers, what code reads from [`Instant::now`]. If a test
+/// has such, say by [`TestClock::set_grace`] how long to wait for them before each jump. A wait that nothing of the
+/// loop's would end is an error of kind [`Deadlock`](io::ErrorKind::Deadlock) after 10 real seconds. For descriptors that
+/// are played, too, there is [`Scripted`](crate::backend::Scripted).
+///
+/// ```
+/// use becket_loop::backend::Epoll;
+/// use becket_loop::{Loop, Mode, Next, Ready, TestTime};
+/// use std::io::{PipeReader, Write, pipe};
+/// use std::time::Duration;
+///
+/// /// What is to be tested: it notes when nothing came for an hour.
+/// fn watch(event_loop: &mut Loop<Vec<&'static str>>, reader: PipeReader) {
+///     let hour = Duration::from_secs(3600);
+///     let idle = event_loop.every(hour, |log, _, _| {
+///         log.push("idle");
+///         Ok(Next::Keep)
+///     });
+///     let read = move |log: &mut Vec<&'static str>, ctx: &mut becket_loop::Ctx<_>, mut reader: &PipeReader, _: Ready| {
+///         std::io::Read::read(&mut reader, &mut [0; 64])?;
+///         log.push("data");
+///         ctx.arm(idle, ctx.now() + hour);
+///         Ok(Next::Keep)
+///     };
+///     event_loop.add(reader, Ready::READ, Mode::Level, read).unwrap();
+/// }
+///
+/// let (backend, clock) = TestTime::over(Epoll::new()?);
+/// let mut event_loop = Loop::with_backend(backend);
+/// let (reader, mut writer) = pipe()?;
+/// watch(&mut event_loop, reader);
+///
+/// let (start, mut log) = (clock.now(), Vec::new());
+/// let minutes = |n: u64| Duration::from_secs(n * 60);
+/// clock.pass(minutes(59));
+/// writer.write_all(b"x")?;
+/// event_loop.turn(&mut log, Some(Duration::ZERO))?;
+/// event_loop.turn(&mut log, Some(minutes(59)))?;
+/// assert_eq!((log.len(), clock.now() - start), (1, minutes(118)));
+/// event_loop.turn(&mut log, None)?;
+/// assert_eq!(log, ["data", "idle"]);
+/// assert_eq!(clock.now() - start, minutes(119));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TestTime<B> {
+    inner: B,
+    clock: TestClock,
+}
+
+/// The clock of a [`TestTime`]. Clones are handles to one clock.
+///
+/// ```
+/// use becket_loop::backend::Poll;
+/// use becket_loop::{Loop, TestTime};
+/// use std::time::Duration;
+///
+/// let (backend, clock) = TestTime::over(Poll::new()?);
+/// let event_loop: Loop<()> = Loop::with_backend(backend);
+/// let before = event_loop.now();
+/// clock.pass(Duration::from_secs(86400));
+/// assert_eq!(event_loop.now() - before, Duration::from_secs(86400));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TestClock {
+    now: Rc<Cell<Instant>>,
+    grace: Rc<Cell<Duration>>,
+}
+
+impl TestClock {
+    /// What time it is. At first it is the real time.
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Moves it on. What is due by then is called in the next turn; what periodic timers miss is missed.
+    pub fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+    }
+
+    /// How long, in real time, descriptors and other threads are waited for before the clock jumps: zero at first.
+    pub fn set_grace(&self, grace: Duration) {
+        self.grace.set(grace);
+    }
+}
+
+impl<B: Backend> TestTime<B> {
+    /// Puts a clock in front of a backend.
+    pub fn over(inner: B) -> (TestTime<B>, TestClock) {
+        let clock = TestClock { now: Rc::new(Cell::new(Instant::now())), grace: Rc::default() };
+        (TestTime { inner, clock: clock.clone() }, clock)
+    }
+
+    /// Looks at the descriptors for so long in real time, or until the waker is called. Whether all that time is over and
+    /// nothing was found.
+    fn look(&mut self, batch: &mut Batch, real: Duration) -> io::Result<bool> {
+        let (before, end) = (batch.len(), Instant::now() + real);
+        self.inner.wait(batch, Some(end))?;
+        Ok(batch.len() == before && Instant::now() >= end)
+    }
+}
+
+// SAFETY: operations are the inner backend's, which promises the same: they are handed to it unchanged, nothing is pushed
+// beside what it pushes, and it is dropped with this.
+unsafe impl<B: Backend> Backend for TestTime<B> {
+    fn caps(&self) -> Caps {
+        // An outer loop would wait for timers by the real clock.
+        Caps { embed: false, ..self.inner.caps() }
+    }
+
+    fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {
+        self.inner.add(fd, key, want, mode)
+    }
+
+    fn change(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {
+        self.inner.change(fd, key, want, mode)
+    }
+
+    fn remove(&mut self, fd: Fd<'_>, key: Key) -> io::Result<()> {
+        self.inner.remove(fd, key)
+    }
+
+    fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()> {
+        let now = self.clock.now();
+        let idle = match deadline {
+            None => {
+                if self.look(batch, PATIENCE)? {
+                    let why = "no timer is armed, and nothing happened for 10 s";
+                    return Err(io::Error::new(io::ErrorKind::Deadlock, why));
+                }
+                return Ok(());
+            }
+            Some(deadline) if deadline <= now => self.look(batch, Duration::ZERO)?,
+            Some(_) => self.look(batch, self.clock.grace.get())?,
+        };
+        if idle && let Some(deadline) = deadline {
+            self.clock.now.set(now.max(deadline));
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+
+    fn detach(&self) -> Option<crate::backend::Detach> {
+        self.inner.detach()
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        self.inner.submit(key, op)
+    }
+
+    fn cancel(&mut self, key: Key) {
+        self.inner.cancel(key);
+    }
+}
