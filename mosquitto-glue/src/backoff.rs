@@ -2,20 +2,23 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Exponential back-off with full jitter: attempt n waits for anything between nothing and `min * 2^n`, at most
-/// `max`. The jitter spreads a fleet of clients whose broker came back.
+/// `max`. The jitter spreads a fleet of clients whose broker came back. It begins anew after a connection that stood for
+/// `max`: a broker that accepts and closes at once is not called ever so often.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     attempt: u32,
+    /// Since when the connection stands.
+    up: Option<Instant>,
 }
 
 impl Backoff {
     pub(crate) fn new(min: Duration, max: Duration) -> Backoff {
-        Backoff { min, max: max.max(min), attempt: 0 }
+        Backoff { min, max: max.max(min), attempt: 0, up: None }
     }
 
     /// The upper end of the next wait.
@@ -23,14 +26,19 @@ impl Backoff {
         self.min.saturating_mul(1 << self.attempt.min(31)).min(self.max)
     }
 
+    /// The wait after an attempt that failed, or a connection that was lost.
     pub(crate) fn next(&mut self) -> Duration {
+        if self.up.take().is_some_and(|up| up.elapsed() >= self.max) {
+            self.attempt = 0;
+        }
         let ceiling = self.ceiling();
         self.attempt = self.attempt.saturating_add(1);
         ceiling.mul_f64(f64::from((random() >> 32) as u32) / f64::from(u32::MAX))
     }
 
-    pub(crate) fn reset(&mut self) {
-        self.attempt = 0;
+    /// A connection stands.
+    pub(crate) fn up(&mut self) {
+        self.up = Some(Instant::now());
     }
 }
 
@@ -45,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_maximum_and_resets() {
+    fn the_ceiling_doubles_up_to_the_maximum() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
         let ceilings = |backoff: &mut Backoff| {
             let ceiling = backoff.ceiling();
@@ -57,8 +65,21 @@ mod tests {
             backoff.next();
         }
         assert_eq!(ceilings(&mut backoff), 5);
-        backoff.reset();
-        assert_eq!(ceilings(&mut backoff), 1);
+    }
+
+    #[test]
+    fn only_a_connection_that_stood_begins_anew() {
+        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(3600));
+        for attempt in 0..10 {
+            backoff.up();
+            assert_eq!(backoff.ceiling(), Duration::from_millis(1 << attempt));
+            backoff.next();
+        }
+        backoff.max = Duration::from_millis(4);
+        backoff.up();
+        std::thread::sleep(backoff.max);
+        backoff.next();
+        assert_eq!(backoff.ceiling(), Duration::from_millis(2));
     }
 
     #[test]

@@ -169,7 +169,8 @@ impl Options {
     }
 
     /// The wait before a new attempt: random between nothing and a ceiling that starts at `min` and doubles up to `max`
-    /// (the higher one, where they are mixed up). Default: 1 s and 60 s.
+    /// (the higher one, where they are mixed up). It starts at `min` again after a connection that stood for `max`. Default:
+    /// 1 s and 60 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Options {
         self.backoff = min..=max;
         self

@@ -128,7 +128,7 @@ impl Machine {
             return;
         }
         self.state = State::Up { misc: Instant::now() + super::pump::MISC };
-        self.backoff.reset();
+        self.backoff.up();
         self.window = limits.receive_maximum.map_or(self.options.window, |n| n.min(self.options.window)).into();
         self.max_packet = limits.maximum_packet_size;
         self.events.push_back(Event::Connected { session_present });
