@@ -1,4 +1,4 @@
-//! Regular files, which no loop can wait for: helpers read and write them while other fibers run.
+//! Regular files, which no loop can wait for: helper threads or io_uring read and write them while other fibers run.
 
 use crate::op::{op, unblock};
 use crate::park::{Place, in_callback, place};
@@ -15,11 +15,13 @@ use std::time::Instant;
 ///
 /// It is [`std::fs::File`] for fibers: the same names, the same meaning, [`Read`], [`Write`] and [`Seek`] for the file
 /// and for references to it, and [`FileExt`] for offsets of the caller's own. Each call is an operation of the loop on
-/// the caller's buffer, which may lie on the fiber's stack. It costs a trip to a helper thread: read and write
-/// kilobytes at a time, through `BufReader` and `BufWriter` where the program does not.
+/// the caller's buffer, which may lie on the fiber's stack. It costs a trip to a helper thread (at offsets, and where
+/// [`Epoll`](becket_loop::backend::Epoll) has one, through io_uring): read and write kilobytes at a time, through
+/// `BufReader` and `BufWriter` where the program does not.
 ///
 /// - A cancel or a deadline keeps a call from beginning. Once it has begun it is waited for, whatever happens, and what
-///   it did is returned: no byte is moved that its caller is not told of (but for one that is aborted).
+///   it did is returned: no byte is moved that its caller is not told of (but for one that is aborted). A read that
+///   waits in the kernel for a pipe or a socket, by io_uring, is ended there, and has moved nothing.
 /// - On a thread that runs no fiber a call blocks the thread; in a callback of the loop it is an error of kind
 ///   `Deadlock`.
 /// - The position is that of the open file, as in std: duplicates share it, appending moves it, and reads or writes

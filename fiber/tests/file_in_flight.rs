@@ -2,7 +2,9 @@
 
 mod common;
 
-use becket_fiber::{File, JoinError, Ready, deadline, is_cancelled, scope, sleep_until, spawn, timeout, yield_now};
+use becket_fiber::{
+    File, JoinError, Ready, deadline, is_cancelled, scope, sleep_until, spawn, timeout, unblock, yield_now,
+};
 use common::{Drops, each_backend, each_builder, kind, quiet_panic, settle};
 use std::cell::Cell;
 use std::io::{ErrorKind, PipeReader, Read, Write, pipe};
@@ -122,9 +124,8 @@ fn what_has_not_begun_never_does() {
             // More than there are helper threads.
             let blockers: Vec<_> = (0..16)
                 .map(|_| {
-                    let (reader, writer) = pipe().unwrap();
-                    let mut file = File::from(OwnedFd::from(reader));
-                    (spawn(move || file.read(&mut [0])).unwrap(), writer)
+                    let (mut reader, writer) = pipe().unwrap();
+                    (spawn(move || unblock(move || reader.read(&mut [0]))).unwrap(), writer)
                 })
                 .collect();
             settle();
@@ -137,7 +138,7 @@ fn what_has_not_begun_never_does() {
             assert_eq!(kind(late), Some(ErrorKind::TimedOut));
             for (fiber, writer) in blockers {
                 drop(writer);
-                assert_eq!(fiber.join().unwrap().unwrap(), 0);
+                assert_eq!(fiber.join().unwrap().unwrap().unwrap(), 0);
             }
             assert_eq!(kind(std::fs::metadata(&path)), Some(ErrorKind::NotFound));
         })

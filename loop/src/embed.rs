@@ -90,6 +90,7 @@ impl<S: 'static> Ctx<S> {
         if self.in_turn || self.outer.is_none() {
             return;
         }
+        self.backend.start(); // the outer loop waits
         let (work, next) = (self.has_work() || self.has_changes(), self.heap.wake());
         let now = self.backend.now();
         let Some(outer) = &mut self.outer else { return };

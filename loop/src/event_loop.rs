@@ -136,6 +136,7 @@ impl<S: 'static> Loop<S> {
         // What came before may have taken away the last thing that could end a wait.
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
         let now = at_once.then(|| ctx.now());
+        ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
         Ok(now.or(ctx.heap.wake()))
     }
 

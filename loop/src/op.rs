@@ -2,7 +2,8 @@
 //! block.
 //!
 //! An operation owns its buffer and hands it back at its end. Which one serves them is visible in
-//! [`Caps::completions`](crate::backend::Caps::completions): the backend, or helper threads.
+//! [`Caps::completions`](crate::backend::Caps::completions): the backend (over epoll by io_uring: see
+//! [`Epoll`](crate::backend::Epoll) for what it does and what it leaves), or helper threads.
 
 use crate::backend::{AsFd, Fd, FdNumber, OwnedFd, number};
 use std::ffi::{CString, c_char};
@@ -151,7 +152,8 @@ pub unsafe trait Operation: 'static {
     /// What its end hands to the user.
     type Output;
 
-    /// The operation as the system is asked for it. Called once, after the operation has its final place.
+    /// The operation as the system is asked for it. Called once, after the operation has its final place; it may begin
+    /// then or later.
     fn raw(&mut self) -> RawOp;
 
     /// Makes the output of what the system answered. An operation that was cancelled before it began got

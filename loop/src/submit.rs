@@ -1,6 +1,6 @@
 //! Submitting operations, and what their end calls.
 
-use crate::backend::Key;
+use crate::backend::{Event, Key};
 use crate::ctx::{Entry, Kind};
 use crate::op::{Op, Operation, RawOp};
 use crate::{AnyId, Ctx, Fault, Id, Result};
@@ -80,7 +80,7 @@ impl<S: 'static> Ctx<S> {
     /// owns its file and its buffer, and hands them back in the output. See [`op`](crate::op) for those that there are.
     ///
     /// Nothing is refused here: what goes wrong is in the output. Dropping the loop cancels operations that have not
-    /// begun, waits for the others, and drops their outputs.
+    /// begun (and in the kernel, by io_uring, those that can be), waits for the others, and drops their outputs.
     pub fn submit<O: Operation>(
         &mut self,
         op: O,
@@ -89,7 +89,8 @@ impl<S: 'static> Ctx<S> {
         let mut typed = Box::new(Typed { op, f });
         // It has its final place, and stays in it until `end`: `Operation` asks for no more.
         let raw = typed.op.raw();
-        self.start(raw, OpEntry::Typed(typed))
+        // SAFETY: by `Operation`'s promise, what `raw` names is valid until `end`, which comes with its end.
+        unsafe { self.start(raw, OpEntry::Typed(typed)) }
     }
 
     /// As [`submit`](Self::submit), for a raw operation on borrowed memory.
@@ -98,26 +99,33 @@ impl<S: 'static> Ctx<S> {
     /// The descriptors that `raw` names must stay open, and the memory valid and nobody else's to write (or, for
     /// what is only read from, to change), until the handler was called, or the loop was dropped.
     pub unsafe fn submit_raw(&mut self, raw: RawOp, handler: PlainDone<S>) -> Id<Op> {
-        self.start(raw, OpEntry::Plain(handler))
+        // SAFETY: the caller's promise.
+        unsafe { self.start(raw, OpEntry::Plain(handler)) }
     }
 
-    fn start(&mut self, raw: RawOp, entry: OpEntry<S>) -> Id<Op> {
+    /// # Safety
+    /// As [`submit_raw`](Self::submit_raw): what `raw` names is valid until its end was told, or the loop dropped.
+    unsafe fn start(&mut self, raw: RawOp, entry: OpEntry<S>) -> Id<Op> {
         let key = self.insert(Kind::Op(entry));
         self.ops += 1;
-        if let Err(raw) = self.backend.submit(key, raw) {
+        // SAFETY: the caller's promise. The end is told after the backend pushed it; and the backend is closed before
+        // the table goes, with what operations own.
+        if let Err(raw) = unsafe { self.backend.submit(key, raw) } {
             self.pool.submit(key, raw);
         }
+        self.settle_outer();
         Id::new(key)
     }
 
-    /// Asks that an operation end early. Its handler is still called: with `ECANCELED` where it had not begun, else
-    /// with what it did. Returns whether it was still under way.
+    /// Asks that an operation end early. Its handler is still called: with `ECANCELED` where it had not begun or moved
+    /// nothing, else with what it did. Returns whether it was still under way.
     pub fn cancel_op(&mut self, id: Id<Op>) -> bool {
         if !matches!(self.slots.get(id.key), Some(Entry { kind: Kind::Op(_), .. })) {
             return false;
         }
         self.backend.cancel(id.key);
         self.pool.cancel(id.key);
+        self.settle_outer();
         true
     }
 
@@ -155,7 +163,12 @@ impl<S> Drop for Ctx<S> {
         // First of all, and no destructor of the user's before: one that panics has the table dropped, and with it what
         // the system works on.
         let unheard = (self.mailbox.close(), self.pool.close());
+        self.backend.close(&mut self.batch);
         self.pool.collect(&mut self.done);
+        self.done.extend(self.batch.drain().filter_map(|event| match event {
+            Event::Done { key, result } => Some((key, result)),
+            Event::Ready { .. } => None,
+        }));
         for (key, result) in std::mem::take(&mut self.done) {
             if let Some(Entry { kind: Kind::Op(OpEntry::Typed(typed)), .. }) = self.slots.remove(key) {
                 // The panic of a helper thread, which nobody is left to be told of, ends here.

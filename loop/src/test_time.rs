@@ -175,8 +175,17 @@ unsafe impl<B: Backend> Backend for TestTime<B> {
         self.clock.now()
     }
 
-    fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
-        self.inner.submit(key, op)
+    unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        // SAFETY: handed on from the caller.
+        unsafe { self.inner.submit(key, op) }
+    }
+
+    fn start(&mut self) {
+        self.inner.start();
+    }
+
+    fn close(&mut self, batch: &mut Batch) {
+        self.inner.close(batch);
     }
 
     fn cancel(&mut self, key: Key) {

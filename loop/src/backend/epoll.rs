@@ -1,16 +1,40 @@
+use super::ring::{self, Ring};
 use super::{Backend, Batch, Caps, Completions, Detach, Event, Fd, Key, Waker};
+use crate::op::RawOp;
 use crate::{Mode, Ready};
 use becket_sys::epoll::{self, Events, Trigger};
 use becket_sys::event;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The word of the waker's registration, which no key has: no slot is ever `u32::MAX`.
 const WAKER: u64 = u64::MAX;
+/// The ring's. The two words between are taken by the loop, where it stands in another one.
+const RING: u64 = u64::MAX - 3;
+/// When to try again what the kernel had no memory for.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// The backend over epoll(7): the default on Linux.
+///
+/// Operations go through an io_uring(7) whose descriptor stands in the set, made with the first of them. What was
+/// submitted in a turn begins together, by one system call before the wait. Where io_uring is forbidden (by
+/// `/proc/sys/kernel/io_uring_disabled`, a sandbox, a kernel before 5.6) or fails, helper threads serve:
+/// [`Caps::completions`] says which. The environment variable `BECKET_OPS`, set to `threads` or `uring` before the
+/// backend is made, forces either, for tests; so does [`with_completions`](Self::with_completions).
+///
+/// # Honest trouble
+///
+/// - Reads and writes *at a file's own position* are left to helper threads: io_uring moves it without the lock by
+///   which read(2) and write(2) follow each other, so that two at once would get the same bytes or the same place. Only
+///   reads from pipes and sockets, which have none, go through the ring. Give offsets where it matters.
+/// - A read *at an offset of what has none* (a pipe) is `ESPIPE` from helper threads; the ring ignores the offset.
+/// - A *cancel* reaches more: a read from an empty pipe, or the opening of a FIFO, waits in the ring and is ended; a
+///   helper thread that has begun one waits to its end.
+/// - At most 960 operations are in the ring at a time; others wait for their turn.
+/// - Where io_uring is *forbidden after the first operation*, those that the kernel has not taken by then end with the
+///   error, and later ones go to helper threads.
 ///
 /// ```
 /// use becket_loop::{Loop, backend::Epoll};
@@ -25,19 +49,104 @@ pub struct Epoll {
     set: Arc<epoll::Epoll>,
     events: Events,
     waker: Arc<event::Event>,
+    operations: Operations,
+}
+
+/// Who carries out operations.
+#[derive(Debug)]
+enum Operations {
+    /// A ring, where that is offered when the first operation comes.
+    Untried,
+    Threads,
+    Ring(Box<Ring>),
 }
 
 impl Epoll {
     /// An empty set that takes up to 1024 events in one wait.
     ///
     /// # Errors
-    /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`.
+    /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`. With `BECKET_OPS=uring` in the environment,
+    /// those of [`with_completions`](Self::with_completions).
     pub fn new() -> io::Result<Epoll> {
+        match std::env::var_os("BECKET_OPS") {
+            Some(forced) if forced == "threads" => Self::with_completions(Completions::HelperThreads),
+            Some(forced) if forced == "uring" => Self::with_completions(Completions::Backend),
+            _ => Self::with_operations(Operations::Untried),
+        }
+    }
+
+    /// As [`new`](Self::new), with operations carried out by whom the caller says: helper threads, or, by
+    /// [`Completions::Backend`], an io_uring that is made at once.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); where io_uring is not offered `EPERM` (it is forbidden), `ENOSYS` (the kernel has none) or
+    /// `EOPNOTSUPP` (it is too old), `ENOMEM` also at the limit of locked memory of kernels before 5.12.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, backend::{Completions, Epoll}};
+    ///
+    /// match Epoll::with_completions(Completions::Backend) {
+    ///     Ok(epoll) => {
+    ///         let event_loop: Loop<()> = Loop::with_backend(epoll);
+    ///         assert_eq!(event_loop.caps().completions, Completions::Backend);
+    ///     }
+    ///     Err(e) => println!("no io_uring here: {e}"),
+    /// }
+    /// ```
+    pub fn with_completions(completions: Completions) -> io::Result<Epoll> {
+        match completions {
+            Completions::HelperThreads => Self::with_operations(Operations::Threads),
+            Completions::Backend => {
+                let mut epoll = Self::with_operations(Operations::Threads)?;
+                epoll.make_ring()?;
+                Ok(epoll)
+            }
+        }
+    }
+
+    fn with_operations(operations: Operations) -> io::Result<Epoll> {
         let set = Arc::new(epoll::Epoll::new()?);
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
-        Ok(Epoll { set, events: Events::with_capacity(1024), waker })
+        Ok(Epoll { set, events: Events::with_capacity(1024), waker, operations })
+    }
+
+    fn make_ring(&mut self) -> io::Result<()> {
+        let ring = Box::new(Ring::new()?);
+        self.set.add(&*ring, RING, Ready::READ, Trigger::empty())?;
+        self.operations = Operations::Ring(ring);
+        Ok(())
+    }
+
+    fn ring(&mut self) -> Option<&mut Ring> {
+        match &mut self.operations {
+            Operations::Ring(ring) => Some(ring),
+            Operations::Untried | Operations::Threads => None,
+        }
+    }
+
+    /// Begins what was submitted, and takes what has ended.
+    fn serve_ring(&mut self, batch: &mut Batch) {
+        if let Some(ring) = self.ring() {
+            ring.start();
+            ring.reap(batch);
+        }
+    }
+
+    /// Has a wait look for ends that no descriptor tells of.
+    fn tell_ended(&mut self) {
+        if self.ring().is_some_and(|ring| ring.has_ended()) {
+            wake(&self.waker);
+        }
+    }
+}
+
+fn wake(event: &event::Event) {
+    // A full counter, after 2^64 wakes, is emptied and counted up again; no other error can happen.
+    if let Ok(false) = event.add(1) {
+        let _ = event.try_read();
+        let _ = event.add(1);
     }
 }
 
@@ -49,11 +158,19 @@ fn trigger(mode: Mode) -> Trigger {
     }
 }
 
-// SAFETY: it takes no operation, and pushes the end of none.
-#[allow(unsafe_code, reason = "a promise about operations, of which it has none")]
+// SAFETY: operations are the ring's: it pushes the end of one when the kernel has completed it, or cannot come to begin
+// it, and takes it out of its table with that; it hands back what it does not take untouched; and its destructor waits
+// until the table is empty. The other events are `Ready`.
+#[allow(unsafe_code, reason = "a promise about operations, which the ring keeps")]
 unsafe impl Backend for Epoll {
     fn caps(&self) -> Caps {
-        Caps { name: "epoll", edge: true, embed: true, regular_files: false, completions: Completions::HelperThreads }
+        let by_ring = match &self.operations {
+            Operations::Untried => ring::is_offered(),
+            Operations::Threads => false,
+            Operations::Ring(ring) => ring.is_intact(),
+        };
+        let completions = if by_ring { Completions::Backend } else { Completions::HelperThreads };
+        Caps { name: "epoll", edge: true, embed: true, regular_files: false, completions }
     }
 
     fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {
@@ -69,22 +186,64 @@ unsafe impl Backend for Epoll {
     }
 
     fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()> {
+        let before = batch.len();
+        self.serve_ring(batch);
+        let deadline = match self.ring() {
+            // Some have ended already: what else there is has its turn beside them.
+            Some(_) if batch.len() > before => Some(Instant::now()),
+            Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
+            _ => deadline,
+        };
         self.set.wait(&mut self.events, deadline)?;
-        for (word, what) in self.events.iter().filter(|(word, _)| *word != WAKER) {
-            batch.push(Event::Ready { key: Key::from_u64(word), what });
+        let mut rung = false;
+        for (word, what) in self.events.iter() {
+            match word {
+                WAKER => {}
+                RING => rung = true,
+                word => batch.push(Event::Ready { key: Key::from_u64(word), what }),
+            }
+        }
+        if rung && let Some(ring) = self.ring() {
+            ring.reap(batch);
+            ring.start(); // what there is room for now
         }
         Ok(())
     }
 
     fn waker(&self) -> Waker {
         let event = Arc::clone(&self.waker);
-        Waker::new(move || {
-            // A full counter, after 2^64 wakes, is emptied and counted up again; no other error can happen.
-            if let Ok(false) = event.add(1) {
-                let _ = event.try_read();
-                let _ = event.add(1);
-            }
-        })
+        Waker::new(move || wake(&event))
+    }
+
+    unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        if matches!(op, RawOp::Call(_)) {
+            return Err(op);
+        }
+        if matches!(self.operations, Operations::Untried)
+            && let Err(e) = self.make_ring()
+            && !ring::is_short_of(&e)
+        {
+            self.operations = Operations::Threads;
+        }
+        match self.ring() {
+            // SAFETY: handed on from the caller.
+            Some(ring) => unsafe { ring.submit(key, op) },
+            None => Err(op),
+        }
+    }
+
+    fn start(&mut self) {
+        self.ring().into_iter().for_each(Ring::start);
+        self.tell_ended();
+    }
+
+    fn cancel(&mut self, key: Key) {
+        self.ring().into_iter().for_each(|ring| ring.cancel(key));
+        self.tell_ended();
+    }
+
+    fn close(&mut self, batch: &mut Batch) {
+        self.ring().into_iter().for_each(|ring| ring.close(batch));
     }
 
     fn detach(&self) -> Option<Detach> {

@@ -7,6 +7,8 @@
 
 mod epoll;
 mod poll;
+#[allow(unsafe_code, reason = "shares memory with the kernel, beyond a call")]
+mod ring;
 mod scripted;
 
 pub use epoll::Epoll;
@@ -142,16 +144,19 @@ impl Batch {
 /// Who carries out operations that were submitted.
 ///
 /// ```
-/// use becket_loop::{Loop, backend::Completions};
+/// use becket_loop::{Loop, backend::{Completions, Epoll, Poll}};
 ///
-/// let event_loop: Loop<()> = Loop::new()?;
+/// let event_loop: Loop<()> = Loop::with_backend(Poll::new()?);
+/// assert_eq!(event_loop.caps().completions, Completions::HelperThreads);
+/// let event_loop: Loop<()> = Loop::with_backend(Epoll::with_completions(Completions::HelperThreads)?);
 /// assert_eq!(event_loop.caps().completions, Completions::HelperThreads);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Completions {
-    /// The backend, in the kernel.
+    /// The backend, in the kernel; helper threads make [calls](crate::op::Call), and what the kernel does worse than
+    /// they: see [`Epoll`].
     Backend,
     /// Threads beside the loop, started with the first operation.
     HelperThreads,
@@ -345,11 +350,25 @@ pub unsafe trait Backend {
         None
     }
 
-    /// Starts an operation, whose end comes as [`Event::Done`] with `key`; or hands it back where this backend carries
-    /// out none (or not this one), which is the default.
-    fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+    /// Takes an operation, whose end comes as [`Event::Done`] with `key`; or hands it back where this backend carries
+    /// out none (or not this one), which is the default. It begins with the next [`start`](Self::start) or
+    /// [`wait`](Self::wait) at the latest.
+    ///
+    /// # Safety
+    /// The descriptors that `op` names must stay open, and the memory valid and nobody else's to write (or, for what is
+    /// only read from, to change), until its end was pushed, or the backend dropped.
+    unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
         let _ = key;
         Err(op)
+    }
+
+    /// Begins the operations that were taken and have not begun. A wait does so, too; this is for when a foreign loop
+    /// waits.
+    fn start(&mut self) {}
+
+    /// Cancels the operations under way, waits for them, and pushes their ends. It comes last.
+    fn close(&mut self, batch: &mut Batch) {
+        let _ = batch;
     }
 
     /// Asks that an operation end early. Its [`Event::Done`] still comes, with `ECANCELED` or with what it did.

@@ -1,4 +1,5 @@
-//! The one suite that every backend passes: epoll, poll(2) and the scripted one.
+//! The one suite that every backend passes: epoll (with an io_uring where that is offered, and without), poll(2)
+//! and the scripted one.
 
 mod chaos;
 mod externals;
@@ -10,7 +11,7 @@ mod sources;
 mod timers;
 mod turns;
 
-use becket_loop::backend::{Backend, Epoll, Poll, Script, Scripted};
+use becket_loop::backend::{Backend, Completions, Epoll, Poll, Script, Scripted};
 use becket_loop::{Loop, Ready};
 use becket_sys::event::Event;
 use std::rc::Rc;
@@ -81,6 +82,12 @@ macro_rules! on_every_backend {
             $(#[$attribute])*
             fn epoll() {
                 body(World::real(Epoll::new().unwrap()));
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn epoll_and_threads() {
+                body(World::real(Epoll::with_completions(Completions::HelperThreads).unwrap()));
             }
 
             #[test]

@@ -1,0 +1,368 @@
+//! Operations through an io_uring(7): the one place that shares memory with the kernel beyond a call.
+
+use super::{AsFd, Batch, Event, Fd, Key};
+use crate::op::RawOp;
+use io_uring::{IoUring, Probe, opcode, squeue, types};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+
+/// How many operations one io_uring_enter(2) begins at most.
+const SUBMISSIONS: u32 = 128;
+/// How many ends the kernel keeps for us.
+const COMPLETIONS: u32 = 1024;
+/// How many of those are kept free of operations, so that there is always room to cancel some.
+const RESERVE: u32 = 64;
+/// The most that one read(2) or write(2) moves.
+const MOST: usize = 0x7fff_f000;
+/// The slot that no operation has: in the words of cancellations.
+const CANCEL: u32 = u32::MAX;
+/// The kernel's own words for "interrupted", which should not, but may, get out: ERESTARTSYS and its like.
+const RESTART: std::ops::RangeInclusive<i32> = 512..=516;
+
+/// Whether this process may have a ring that does what is needed here. Asked of the kernel once, but for the want of
+/// memory or descriptors, which may pass.
+pub(super) fn is_offered() -> bool {
+    static OFFERED: OnceLock<bool> = OnceLock::new();
+    OFFERED.get().copied().unwrap_or_else(|| match IoUring::new(2).and_then(|ring| probe(&ring)) {
+        Err(e) if is_short_of(&e) => false,
+        tried => *OFFERED.get_or_init(|| tried.is_ok()),
+    })
+}
+
+/// Whether a ring failed for the want of something that may come back.
+pub(super) fn is_short_of(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+/// What the kernel can do.
+fn probe(ring: &IoUring) -> io::Result<Probe> {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    let needed = [opcode::Read::CODE, opcode::Write::CODE, opcode::AsyncCancel::CODE];
+    if needed.iter().all(|code| probe.is_supported(*code)) { Ok(probe) } else { Err(Errno::OPNOTSUPP.into()) }
+}
+
+/// A ring, and what it was given.
+///
+/// The kernel owes one completion for each entry that it was given, and is never owed more than it can keep: none is
+/// lost or put aside.
+pub(super) struct Ring {
+    ring: IoUring,
+    probe: Probe,
+    /// All operations that were taken and have not ended, by the words of their keys. What each names stays valid
+    /// while it is here: whoever submitted it promised that until its end is told, and it is told when it has left.
+    flights: HashMap<u64, Flight>,
+    /// Operations that have not begun, and cancellations of those that have: what is put into the queue next.
+    waiting: VecDeque<u64>,
+    cancels: VecDeque<u64>,
+    /// The words in the submission queue that the kernel has not taken yet, in order.
+    queued: VecDeque<u64>,
+    /// What each cancellation under way is for.
+    cancelling: HashMap<u64, u64>,
+    cancellations: u32,
+    /// How many completions there will be for what was put into the queue.
+    owed: u32,
+    /// How many there may be.
+    most: u32,
+    /// Ends that the kernel does not tell: of what never began.
+    ended: Vec<(Key, io::Error)>,
+    /// The kernel no longer takes anything: nothing is put into the queue any more, and nobody enters the kernel, which
+    /// might take what the queue still holds.
+    broken: bool,
+}
+
+struct Flight {
+    entry: squeue::Entry,
+    /// Whether it was put into the queue.
+    given: bool,
+    cancelled: bool,
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("under_way", &self.flights.len()).finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    pub(super) fn new() -> io::Result<Ring> {
+        let ring = IoUring::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?;
+        let probe = probe(&ring)?;
+        let most = ring.params().cq_entries();
+        Ok(Ring {
+            ring,
+            probe,
+            flights: HashMap::new(),
+            waiting: VecDeque::new(),
+            cancels: VecDeque::new(),
+            queued: VecDeque::new(),
+            cancelling: HashMap::new(),
+            cancellations: 0,
+            owed: 0,
+            most,
+            ended: Vec::new(),
+            broken: false,
+        })
+    }
+
+    /// Whether it still takes operations.
+    pub(super) fn is_intact(&self) -> bool {
+        !self.broken
+    }
+
+    /// Whether something has ended that no descriptor tells of.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Whether something is left that [`start`](Self::start) could begin: there was no room, or the kernel was short
+    /// of memory.
+    pub(super) fn has_more(&self) -> bool {
+        let room = self.owed < self.most - RESERVE && !self.waiting.is_empty() || !self.cancels.is_empty();
+        !self.broken && (room || !self.queued.is_empty())
+    }
+
+    /// Takes an operation; it begins with the next [`start`](Self::start).
+    ///
+    /// # Safety
+    /// As [`Backend::submit`](super::Backend::submit).
+    pub(super) unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        let word = key.to_u64();
+        if self.broken || key.slot() == CANCEL || self.flights.contains_key(&word) {
+            return Err(op);
+        }
+        // SAFETY: the caller promises that its descriptor is open.
+        let Some(entry) = (unsafe { self.entry(&op) }) else { return Err(op) };
+        self.flights.insert(word, Flight { entry: entry.user_data(word), given: false, cancelled: false });
+        self.waiting.push_back(word);
+        Ok(())
+    }
+
+    /// The operation as the ring is asked for it; `None` where it is better made by a thread.
+    ///
+    /// # Safety
+    /// The descriptor that it names must be open.
+    unsafe fn entry(&self, op: &RawOp) -> Option<squeue::Entry> {
+        let clamp = |len: usize| len.min(MOST) as u32;
+        // As an offset it means the file's own position; that, and all that pread(2) refuses, is not for here.
+        let is_offset = |at: u64| at <= i64::MAX as u64;
+        let (code, entry) = match *op {
+            RawOp::Read { fd, buf, len, at: Some(at) } if is_offset(at) => {
+                (opcode::Read::CODE, opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(at).build())
+            }
+            // The ring moves a file's position without the lock by which calls follow each other: two reads at once
+            // get the same bytes, two writes the same place. Pipes and sockets have none.
+            // SAFETY: the caller's promise.
+            RawOp::Read { fd, buf, len, at: None } if unsafe { has_no_position(fd) } => {
+                (opcode::Read::CODE, opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(u64::MAX).build())
+            }
+            RawOp::Write { fd, buf, len, at: Some(at) } if is_offset(at) => {
+                (opcode::Write::CODE, opcode::Write::new(types::Fd(fd), buf, clamp(len)).offset(at).build())
+            }
+            RawOp::Sync { fd, data_only } => {
+                let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
+                (opcode::Fsync::CODE, opcode::Fsync::new(types::Fd(fd)).flags(flags).build())
+            }
+            RawOp::Open { path, flags, mode } => {
+                let flags = (flags | rustix::fs::OFlags::CLOEXEC.bits()) as i32;
+                let cwd = types::Fd(rustix::fs::CWD.as_raw_fd());
+                let open = opcode::OpenAt::new(cwd, path).flags(flags).mode(mode).build();
+                // Straight to a worker of the kernel's: the first attempt would be one with O_NONBLOCK, which opens a
+                // FIFO without its other end, or fails for the want of it, and so for other devices that wait.
+                (opcode::OpenAt::CODE, open.flags(squeue::Flags::ASYNC))
+            }
+            RawOp::Read { .. } | RawOp::Write { .. } | RawOp::Call(_) => return None,
+        };
+        self.probe.is_supported(code).then_some(entry)
+    }
+
+    /// Asks that an operation end early.
+    pub(super) fn cancel(&mut self, key: Key) {
+        let word = key.to_u64();
+        let Some(flight) = self.flights.get_mut(&word) else { return };
+        if !flight.given {
+            self.flights.remove(&word);
+            self.waiting.retain(|waiting| *waiting != word);
+            self.ended.push((key, Errno::CANCELED.into()));
+        } else if !std::mem::replace(&mut flight.cancelled, true) {
+            self.cancels.push_back(word);
+        }
+    }
+
+    /// Hands the kernel all that there is room for: one call for each [`SUBMISSIONS`], and none where there is nothing.
+    pub(super) fn start(&mut self) {
+        loop {
+            self.fill();
+            if self.queued.is_empty() || !self.enter() {
+                return;
+            }
+        }
+    }
+
+    /// Puts into the queue what there is room for.
+    fn fill(&mut self) {
+        if self.broken || self.cancels.is_empty() && self.waiting.is_empty() {
+            return;
+        }
+        let mut queue = self.ring.submission();
+        while !queue.is_full() {
+            let (word, entry) = if let Some(&of) = self.cancels.front()
+                && self.owed < self.most
+            {
+                self.cancels.pop_front();
+                if !self.flights.contains_key(&of) {
+                    continue;
+                }
+                self.cancellations = self.cancellations.wrapping_add(1);
+                let word = Key::new(CANCEL, self.cancellations).to_u64();
+                self.cancelling.insert(word, of);
+                (word, opcode::AsyncCancel::new(of).build().user_data(word))
+            } else if self.owed < self.most - RESERVE
+                && let Some(word) = self.waiting.pop_front()
+            {
+                let Some(flight) = self.flights.get_mut(&word) else { continue };
+                flight.given = true;
+                (word, flight.entry.clone())
+            } else {
+                return;
+            };
+            // SAFETY: a cancellation names no memory. The other entries were made by `entry` of operations whose
+            // submitter promised that what they name stays valid until their end is told. It is told once the operation
+            // has left `flights`: by `reap`, when the kernel has completed it (each has one completion, no operation
+            // here has several); or by `give_up`, after which nobody enters the kernel, which takes entries only then
+            // (there is no SQPOLL). And the ring is not closed before `flights` is empty: see `Drop`.
+            if unsafe { queue.push(&entry) }.is_err() {
+                unreachable!("the queue is not full");
+            }
+            self.queued.push_back(word);
+            self.owed += 1;
+        }
+    }
+
+    /// Has the kernel take what is in the queue. Returns whether it took any.
+    fn enter(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
+        let failed = match self.ring.submit() {
+            Ok(_) => None,
+            Err(e) => match Errno::from_io_error(&e) {
+                // It may go later.
+                Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM) => None,
+                _ => Some(e),
+            },
+        };
+        let left = self.ring.submission().len();
+        let taken = self.queued.len().saturating_sub(left);
+        self.queued.drain(..taken);
+        if let Some(e) = failed {
+            self.give_up(&e);
+        }
+        taken > 0
+    }
+
+    /// Ends, with an error, all that the kernel has not taken, and takes no more: io_uring was forbidden meanwhile.
+    fn give_up(&mut self, error: &io::Error) {
+        self.broken = true;
+        let begun = self.queued.drain(..).inspect(|_| self.owed -= 1);
+        for word in begun.chain(self.waiting.drain(..)) {
+            if self.flights.remove(&word).is_some() {
+                let error = error.raw_os_error().map_or(io::ErrorKind::Other.into(), io::Error::from_raw_os_error);
+                self.ended.push((Key::from_u64(word), error));
+            }
+        }
+        self.cancels.clear();
+    }
+
+    /// Takes what has ended.
+    pub(super) fn reap(&mut self, batch: &mut Batch) {
+        for (key, error) in self.ended.drain(..) {
+            batch.push(Event::Done { key, result: Err(error) });
+        }
+        for completion in self.ring.completion() {
+            self.owed -= 1;
+            let (word, result) = (completion.user_data(), completion.result());
+            if let Some(of) = self.cancelling.remove(&word) {
+                // Not found: between two attempts of its, where it has not completed. Asked again.
+                if result == -Errno::NOENT.raw_os_error() {
+                    self.cancels.push_back(of);
+                }
+                continue;
+            }
+            let Some(flight) = self.flights.get_mut(&word) else { continue };
+            let interrupted = -result == Errno::INTR.raw_os_error() || RESTART.contains(&-result);
+            if interrupted && !flight.cancelled && !self.broken {
+                flight.given = false;
+                self.waiting.push_front(word);
+                continue;
+            }
+            self.flights.remove(&word);
+            let result = match result {
+                _ if interrupted => Err(Errno::CANCELED.into()),
+                moved @ 0.. => Ok(moved as usize),
+                error => Err(io::Error::from_raw_os_error(-error)),
+            };
+            batch.push(Event::Done { key: Key::from_u64(word), result });
+        }
+        let flights = &self.flights;
+        self.cancels.retain(|of| flights.contains_key(of));
+    }
+
+    /// Cancels everything and waits until nothing is under way.
+    pub(super) fn close(&mut self, batch: &mut Batch) {
+        for word in self.waiting.drain(..) {
+            self.flights.remove(&word);
+            self.ended.push((Key::from_u64(word), Errno::CANCELED.into()));
+        }
+        loop {
+            // Not once only: who is between two attempts is missed.
+            if self.cancels.is_empty() {
+                for (word, flight) in &mut self.flights {
+                    flight.cancelled = true;
+                    self.cancels.push_back(*word);
+                }
+            }
+            self.start();
+            self.reap(batch);
+            if self.flights.is_empty() {
+                return;
+            }
+            // Also where the kernel cannot be entered any more: what it has is completed all the same.
+            let time = Timespec { tv_sec: 0, tv_nsec: if self.has_more() { 0 } else { 20_000_000 } };
+            let _ = poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)], Some(&time));
+            self.reap(batch);
+        }
+    }
+}
+
+impl AsFd for Ring {
+    /// Readable while there is something to reap.
+    fn as_fd(&self) -> Fd<'_> {
+        // SAFETY: the ring has its descriptor open for as long as `self` is borrowed.
+        unsafe { Fd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.close(&mut Batch::default());
+    }
+}
+
+/// Whether reads from it know no position, without asking a file server.
+///
+/// # Safety
+/// It must be open.
+unsafe fn has_no_position(fd: super::FdNumber) -> bool {
+    use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
+    // SAFETY: the caller's promise.
+    let fd = unsafe { Fd::borrow_raw(fd) };
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    statx(fd, c"", flags, StatxFlags::TYPE)
+        .is_ok_and(|found| matches!(FileType::from_raw_mode(found.stx_mode.into()), FileType::Fifo | FileType::Socket))
+}
