@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::OpEntry;
-use crate::{AddError, AnyId, CallbackError, Every, Fault, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
+use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
 use crate::{Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -64,6 +64,7 @@ pub(crate) struct Io<S> {
     /// What it is ready for and was not yet told, and whether it stands in the queue for that.
     pub(crate) pending: Ready,
     pub(crate) queued: bool,
+    flags: Flags,
     priority: i32,
     /// By which the queue is sorted: the turn in which it came, and its priority.
     rank: i64,
@@ -93,10 +94,18 @@ impl<S> Io<S> {
             dirty: false,
             pending: Ready::empty(),
             queued: false,
+            flags: Flags::empty(),
             priority: 0,
             rank: 0,
             limit: None,
         }
+    }
+}
+
+impl<S> Io<S> {
+    /// What the backend is told to watch for.
+    fn interest(&self) -> Ready {
+        self.want | Ready::from_bits_retain(self.flags.bits())
     }
 }
 
@@ -533,6 +542,58 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
+    /// Sets what few systems have, instead of what was set before. It holds at once, and for every later interest and mode.
+    /// Returns whether `id` names a source.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend is not that over epoll; `EINVAL` where the flags do not
+    /// go with the source's interest or mode. All stays as it was then. Where a later interest or mode does not go with the
+    /// flags, the source fails, as with a mode that the backend does not have.
+    ///
+    /// ```
+    /// use becket_loop::{Flags, Loop, Next};
+    /// use becket_sys::tcp;
+    /// use std::os::fd::AsFd;
+    ///
+    /// // Two loops, in two threads in practice, accept from one listener.
+    /// let listener = tcp::Listener::bind(([127, 0, 0, 1], 0))?;
+    /// let second = tcp::Listener::from(listener.as_fd().try_clone_to_owned()?);
+    /// let mut loops: [Loop<u32>; 2] = [Loop::new()?, Loop::new()?];
+    /// for (event_loop, listener) in loops.iter_mut().zip([listener, second]) {
+    ///     let id = event_loop.on(listener, |n, _, _| {
+    ///         *n += 1;
+    ///         Ok(Next::Keep)
+    ///     })?;
+    ///     assert!(event_loop.set_flags(id, Flags::EXCLUSIVE)?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_flags(&mut self, id: impl Into<AnyId>, flags: Flags) -> io::Result<bool> {
+        let key = id.into().key;
+        let name = self.backend.caps().name;
+        let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { return Ok(false) };
+        // The flags travel with the interest, where a backend that does not know them would pass them over.
+        if !flags.is_empty() && name != "epoll" {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} has no {flags:?}")));
+        }
+        let (old, registered) = (std::mem::replace(&mut io.flags, flags), io.registered);
+        // One that fired as one-shot is silent, and is registered anew when it is enabled.
+        if let Some((want, mode)) = registered.filter(|_| old != flags && !io.spent) {
+            let fd = io.source.fd();
+            let _ = self.backend.remove(fd, key);
+            io.registered = Some((io.interest(), io.mode));
+            if let Err(e) = self.backend.add(fd, key, io.interest(), io.mode) {
+                io.flags = old;
+                let back = self.backend.add(fd, key, want, mode);
+                io.registered = back.is_ok().then_some((want, mode));
+                return Err(e);
+            }
+            // A registration is armed; what was to be silent is silenced before the wait.
+            self.note_change(key);
+        }
+        Ok(true)
+    }
+
     /// Says which of several sources that are ready are called first: those with the lower number; 0 is the default.
     /// Returns whether `id` names a source.
     ///
@@ -667,7 +728,7 @@ impl<S: 'static> Ctx<S> {
             let Some(key) = self.dirty.pop_front() else { return };
             let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { continue };
             io.dirty = false;
-            let asked = io.enabled.then_some((io.want, io.mode));
+            let asked = io.enabled.then_some((io.interest(), io.mode));
             let fd = io.source.fd();
             let result = match (io.registered, asked) {
                 (None, Some((want, mode))) => self.backend.add(fd, key, want, mode),
@@ -678,7 +739,14 @@ impl<S: 'static> Ctx<S> {
                     Ok(())
                 }
                 (Some(old), Some((want, mode))) if old != (want, mode) || io.spent || io.missed => {
-                    self.backend.change(fd, key, want, mode)
+                    if io.flags.is_empty() {
+                        self.backend.change(fd, key, want, mode)
+                    } else {
+                        // What is exclusive cannot be changed.
+                        let _ = self.backend.remove(fd, key);
+                        io.registered = None;
+                        self.backend.add(fd, key, want, mode)
+                    }
                 }
                 _ => continue,
             };

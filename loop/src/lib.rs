@@ -98,5 +98,5 @@ pub use remote::Remote;
 pub use source::Source;
 pub use submit::PlainDone;
 pub use test_time::{TestClock, TestTime};
-pub use types::{AddError, CallbackError, Every, Fault, HookPoint, Missed, Mode, Next, Plain, Result, RunError};
+pub use types::{AddError, CallbackError, Every, Fault, Flags, HookPoint, Missed, Mode, Next, Plain, Result, RunError};
 pub use types::{SourceInfo, SourceKind, Stats, Tick};

@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code, reason = "one test lends a descriptor")]
 
-use becket_loop::{Ctx, Loop, Mode, Next, Plain, Ready};
+use becket_loop::backend::Poll;
+use becket_loop::{Ctx, Embedded, Flags, Loop, Mode, Next, Plain, Ready};
 use becket_sys::event::Event;
 use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 #[test]
@@ -88,4 +90,92 @@ fn a_descriptor_that_was_taken_out_elsewhere_can_be_disabled() {
     }
     assert_eq!((n, event_loop.stats().faults), (2, 1));
     drop(event_loop);
+}
+
+/// What the kernel was told of a descriptor.
+fn registered(set: &Embedded, fd: impl AsFd) -> Option<u32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", set.as_fd().as_raw_fd())).unwrap();
+    let number = fd.as_fd().as_raw_fd().to_string();
+    let mut lines = info.lines().map(|line| line.split_whitespace());
+    lines.find_map(|mut words| {
+        let found = words.next() == Some("tfd:") && words.next() == Some(&number);
+        found.then(|| u32::from_str_radix(words.nth(1).unwrap(), 16).unwrap())
+    })
+}
+
+#[test]
+fn flags_stay_through_changes_of_everything_else() {
+    const EXCLUSIVE: u32 = 1 << 28;
+    let mut event_loop: Loop<u32> = Loop::new().unwrap();
+    let set = event_loop.embed().unwrap();
+    let event = Event::new().unwrap();
+    let call = |n: &mut u32, _: &mut Ctx<u32>, event: &Event, _: Ready| {
+        *n += 1;
+        event.try_read()?;
+        Ok(Next::Keep)
+    };
+    let id = event_loop.add(event, Ready::READ, Mode::Level, call).unwrap();
+    let now = |event_loop: &Loop<u32>| registered(&set, event_loop.get(id).unwrap());
+    let exclusive = |event_loop: &Loop<u32>| now(event_loop).map(|bits| bits & EXCLUSIVE != 0);
+    let mut n = 0;
+    assert_eq!(exclusive(&event_loop), Some(false));
+    assert!(event_loop.set_flags(id, Flags::EXCLUSIVE).unwrap());
+    assert_eq!(exclusive(&event_loop), Some(true));
+    // A change that the kernel does not make of such a registration.
+    event_loop.set(id, Ready::READ | Ready::WRITE, Mode::Edge);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!((exclusive(&event_loop), n), (Some(true), 1), "there is room to write");
+    event_loop.set(id, Ready::READ, Mode::Level);
+    event_loop.enable(id, false);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(exclusive(&event_loop), None);
+    event_loop.enable(id, true);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(exclusive(&event_loop), Some(true));
+    event_loop.get(id).unwrap().add(1).unwrap();
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, 2);
+    // Without, all is as at first.
+    event_loop.set_flags(id, Flags::WAKE_UP).unwrap(); // ignored without the privilege
+    assert_eq!(exclusive(&event_loop), Some(false));
+    event_loop.set_flags(id, Flags::empty()).unwrap();
+    let event = event_loop.remove(id).unwrap();
+    assert_eq!((registered(&set, &event), event_loop.set_flags(id, Flags::EXCLUSIVE).unwrap()), (None, false));
+}
+
+#[test]
+fn flags_that_do_not_fit_are_refused_and_change_nothing() {
+    let mut event_loop: Loop<u32> = Loop::new().unwrap();
+    let event = Event::new().unwrap();
+    event.add(1).unwrap();
+    let id = event_loop
+        .add(event, Ready::READ, Mode::OneShot, |n: &mut u32, _, _, _| {
+            *n += 1;
+            Ok(Next::Keep)
+        })
+        .unwrap();
+    let mut n = 0;
+    assert_eq!(event_loop.set_flags(id, Flags::EXCLUSIVE).unwrap_err().raw_os_error(), Some(22)); // EINVAL
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, 1);
+    // One that fired stays silent until it is enabled.
+    event_loop.set_flags(id, Flags::WAKE_UP).unwrap();
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, 1);
+    event_loop.enable(id, true);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    assert_eq!(n, 2);
+    // What comes to not fit is an error of the source.
+    event_loop.set(id, Ready::READ, Mode::Level);
+    event_loop.enable(id, true);
+    event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
+    event_loop.set_flags(id, Flags::EXCLUSIVE).unwrap();
+    event_loop.set(id, Ready::PRI, Mode::Level);
+    assert!(event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap_err().to_string().contains("os error 22"));
+
+    let mut over_poll: Loop<()> = Loop::with_backend(Poll::new().unwrap());
+    let id = over_poll.add(Event::new().unwrap(), Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap();
+    assert_eq!(over_poll.set_flags(id, Flags::WAKE_UP).unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+    assert!(over_poll.set_flags(id, Flags::empty()).unwrap());
 }
