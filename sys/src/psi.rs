@@ -12,7 +12,8 @@
 //! - **`READ` is always set.** Poll for [`Ready::PRI`] alone, which is what [`Trigger::READINESS`] says. A loop without
 //!   it takes a [`pri::Adapter`](crate::pri::Adapter).
 //! - **One trigger for each open file**, for good: a second one is refused with `EBUSY`.
-//! - **Windows.** 500 ms to 10 s; without CAP_SYS_RESOURCE multiples of 2 s only, from Linux 6.5 on, and none before.
+//! - **Windows.** Up to 10 s, and from 500 ms on, which 6.12 no longer asks of who has CAP_SYS_RESOURCE (6.1 does).
+//!   Without CAP_SYS_RESOURCE multiples of 2 s only, from Linux 6.5 on, and none before.
 //!   Events come once a window at most, and late by up to a tenth of it (by up to 2 s without that capability).
 //! - **A control group that goes** takes its file along: see [`Event::Gone`].
 //! - **`full` of the processor** is zero for the whole system (some process always runs), though a trigger on it is
@@ -275,8 +276,9 @@ impl Trigger {
     /// As [`open`](Self::open), on a pressure file that somebody else has opened for writing.
     ///
     /// # Errors
-    /// `EINVAL` where the window is below 500 ms or above 10 s, or no multiple of 2 s while CAP_SYS_RESOURCE is
-    /// missing, and where `stall` is zero or longer than the window; `EBUSY` where the open file has a trigger; `EBADF`
+    /// `EINVAL` where the window is above 10 s, below 500 ms on older kernels, or no multiple of 2 s while
+    /// CAP_SYS_RESOURCE is missing, and where `stall` is zero or longer than the window; `EBUSY` where the open file
+    /// has a trigger; `EBADF`
     /// where it is not open for writing; `ENODEV` where the control group is gone; `EOPNOTSUPP` where pressure is not
     /// accounted for; `ENOMEM`.
     pub fn arm(fd: OwnedFd, kind: Kind, stall: Duration, window: Duration) -> io::Result<Trigger> {
