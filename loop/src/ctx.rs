@@ -418,9 +418,9 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Removes a source or an [external](crate::External) and hands it back. It leaves the backend at once. `None` where
-    /// the id is stale, or where this is called in a source's own callback, which is still holding it: it is then dropped
-    /// after that.
+    /// Removes a source or an [external](crate::External) and hands it back. It leaves the backend at once. `None`
+    /// where the id is stale, or where this is called in a source's own callback, which is still holding it: it is then
+    /// dropped after that.
     pub fn remove<T: 'static>(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         match self.take_out(id.key)?.kind {
@@ -542,13 +542,13 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Sets what few systems have, instead of what was set before. It holds at once, and for every later interest and mode.
-    /// Returns whether `id` names a source.
+    /// Sets what few systems have, instead of what was set before. It holds at once, and for every later interest and
+    /// mode. Returns whether `id` names a source.
     ///
     /// # Errors
-    /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend is not that over epoll; `EINVAL` where the flags do not
-    /// go with the source's interest or mode. All stays as it was then. Where a later interest or mode does not go with the
-    /// flags, the source fails, as with a mode that the backend does not have.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend is not that over epoll; `EINVAL` where the flags
+    /// do not go with the source's interest or mode. All stays as it was then. Where a later interest or mode does not
+    /// go with the flags, the source fails, as with a mode that the backend does not have.
     ///
     /// ```
     /// use becket_loop::{Flags, Loop, Next};
@@ -598,8 +598,8 @@ impl<S: 'static> Ctx<S> {
     /// Returns whether `id` names a source.
     ///
     /// The number counts turns. A source that is not called in the turn in which it is ready, because that has had its
-    /// [share](Self::set_calls_per_turn) of calls, becomes more urgent with each turn, as if its number were one less. So
-    /// the unimportant comes late, but never not at all. It is for sources; timers come before them.
+    /// [share](Self::set_calls_per_turn) of calls, becomes more urgent with each turn, as if its number were one less.
+    /// So the unimportant comes late, but never not at all. It is for sources; timers come before them.
     ///
     /// ```
     /// use becket_loop::{Loop, Mode, Next, Ready};
@@ -628,8 +628,8 @@ impl<S: 'static> Ctx<S> {
         true
     }
 
-    /// Of how many sources the callbacks are called in one turn, before timers, posts and new events have theirs; 256 at
-    /// first, and at least 1. The rest comes in the next turn, which does not wait. Few make priorities sharp, for a
+    /// Of how many sources the callbacks are called in one turn, before timers, posts and new events have theirs; 256
+    /// at first, and at least 1. The rest comes in the next turn, which does not wait. Few make priorities sharp, for a
     /// source that becomes ready overtakes more of those that wait; a look at the descriptors comes with each turn.
     pub fn set_calls_per_turn(&mut self, sources: usize) {
         self.per_turn = sources.max(1);
@@ -647,13 +647,13 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Lets a source be called at most so many times (0 counts as 1) within an interval from the first of them. Then it
-    /// rests until the end of the interval, as if its callback had answered [`Next::Pause`]: it is disabled, and what comes
-    /// meanwhile stays where it is until then. `None` ends the limit, and a rest that is under way is not cut short:
-    /// [`enable`](Self::enable) does that. Returns whether `id` names a source.
+    /// rests until the end of the interval, as if its callback had answered [`Next::Pause`]: it is disabled, and what
+    /// comes meanwhile stays where it is until then. `None` ends the limit, and a rest that is under way is not cut
+    /// short: [`enable`](Self::enable) does that. Returns whether `id` names a source.
     ///
-    /// For those who may make this process busy: a talkative peer, a bouncing line, a mount table in a storm. A typed source
-    /// counts one call for all events of one read. [`Next::Again`] does not outlast the rest, unless the descriptor is ready
-    /// then. A source with [`Mode::OneShot`] has its rest anyway, and no limit.
+    /// For those who may make this process busy: a talkative peer, a bouncing line, a mount table in a storm. A typed
+    /// source counts one call for all events of one read. [`Next::Again`] does not outlast the rest, unless the
+    /// descriptor is ready then. A source with [`Mode::OneShot`] has its rest anyway, and no limit.
     ///
     /// ```
     /// use becket_loop::{Loop, Mode, Next, Ready};
@@ -804,7 +804,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Calls `f` periodically. For other clocks than the monotonic one, [`on`](Self::on) takes a
-    /// [`becket_sys::timer::Timer`].
+    /// [`becket_sys::timer::Timer`]: one that counts while the system sleeps, or goes by the time of day and tells when
+    /// that is set. [`Source`](crate::Source) has an example.
     pub fn every(
         &mut self,
         every: impl Into<Every>,
@@ -835,9 +836,10 @@ impl<S: 'static> Ctx<S> {
 
     /// Sets how late a timer may be: zero at first. Returns whether it is there.
     ///
-    /// The loop then wakes up as late as all timers allow, and calls all that are due by then: several timers that need not
-    /// be exact cost one wake-up, and one that has slack costs none of its own where another is exact soon after. It is
-    /// never early, keeps its phase, and is called as soon as it is due where the loop is awake for something else.
+    /// The loop then wakes up as late as all timers allow, and calls all that are due by then: several timers that need
+    /// not be exact cost one wake-up, and one that has slack costs none of its own where another is exact soon after.
+    /// It is never early, keeps its phase, and is called as soon as it is due where the loop is awake for something
+    /// else.
     ///
     /// ```
     /// use becket_loop::{Loop, backend::Scripted};

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 ///
 /// It dereferences to [`Ctx`], which has all that adds, changes and removes. A turn runs, in this order: prepare hooks
 /// and nudged [externals](crate::External); the wait; check hooks; the timers that are due; the descriptors that are
-/// ready, at most 256 of them, the [urgent](Ctx::set_priority) first; the operations that ended; what other threads posted; deferred work. Timers, posts and deferred
-/// work are run from a snapshot: what they add has its turn in the next one.
+/// ready, at most 256 of them, the [urgent](Ctx::set_priority) first; the operations that ended; what other threads
+/// posted; deferred work. Timers, posts and deferred work are run from a snapshot: what they add has its turn in the
+/// next one.
 ///
 /// Where a callback fails, what it belongs to is disabled, the rest of the turn goes on, and the failure goes to the
 /// [error hook](Ctx::on_error). Where a callback panics, what it belongs to is removed and the panic goes on out of

@@ -69,8 +69,8 @@ use std::time::Instant;
 ///
 /// # A source of several parts
 ///
-/// It is also how a source is made of several: a protocol with a connection and a timer, say. It owns its parts, watches
-/// them under names of its choice, and its events are those of the whole. The user calls it by
+/// It is also how a source is made of several: a protocol with a connection and a timer, say. It owns its parts,
+/// watches them under names of its choice, and its events are those of the whole. The user calls it by
 /// [`Ctx::joined`](crate::Ctx::joined), in its own closure, too.
 ///
 /// ```
@@ -426,8 +426,8 @@ impl<S: 'static> Ctx<S> {
         Id::new(key)
     }
 
-    /// Lends what has joined, to be called, also inside its own closure. It is stepped ([`Cause::Nudged`]) before the loop
-    /// waits the next time. `None` where the id is stale. To look at it only, use [`get`](Self::get).
+    /// Lends what has joined, to be called, also inside its own closure. It is stepped ([`Cause::Nudged`]) before the
+    /// loop waits the next time. `None` where the id is stale. To look at it only, use [`get`](Self::get).
     ///
     /// See [`External`] for an example.
     pub fn joined<L: External>(&mut self, id: Id<L>) -> Option<&mut L> {

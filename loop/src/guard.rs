@@ -9,10 +9,10 @@ use std::sync::Arc;
 /// Owns an entry of a loop: dropping it [cancels](Ctx::cancel) what it names. For a session that has several sources
 /// and timers, and is itself in a map of the user's state: to take it out of the map is to end it.
 ///
-/// It may be dropped anywhere, also in another thread. In the loop's own, outside of turns and inside callbacks, nothing
-/// of the entry is called from then on, and it is gone from the table by the end of the callback or the begin of the next
-/// turn. In another thread, a call that is under way or about to be made is not waited for. Once the loop is gone it does
-/// nothing.
+/// It may be dropped anywhere, also in another thread. In the loop's own, outside of turns and inside callbacks,
+/// nothing of the entry is called from then on, and it is gone from the table by the end of the callback or the begin
+/// of the next turn. In another thread, a call that is under way or about to be made is not waited for. Once the loop
+/// is gone it does nothing.
 ///
 /// ```
 /// use becket_loop::{Guard, Loop, Next};
@@ -71,8 +71,8 @@ impl fmt::Debug for Guard {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Ties what `id` names to a value: it is [cancelled](Self::cancel) when that is dropped. Where the id is stale, that
-    /// does nothing.
+    /// Ties what `id` names to a value: it is [cancelled](Self::cancel) when that is dropped. Where the id is stale,
+    /// that does nothing.
     pub fn guard(&self, id: impl Into<AnyId>) -> Guard {
         Guard { key: id.into().key, dropped: Some(Arc::clone(&self.dropped)) }
     }

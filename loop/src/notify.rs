@@ -10,9 +10,9 @@ use std::{env, io};
 
 /// Tells the service manager (systemd, or another that sets `NOTIFY_SOCKET`) how the service is. Follows sd_notify(3).
 ///
-/// Each call sends one datagram and does not wait. Clones share one socket; dropping the last closes it, and the manager
-/// is told nothing by that. The variable stays in the environment, and programs that are started inherit it, unless their
-/// [`Command`](std::process::Command) removes it.
+/// Each call sends one datagram and does not wait. Clones share one socket; dropping the last closes it, and the
+/// manager is told nothing by that. The variable stays in the environment, and programs that are started inherit it,
+/// unless their [`Command`](std::process::Command) removes it.
 ///
 /// ```
 /// use becket_loop::{Loop, notify::{Notifier, watchdog_period}};
@@ -133,8 +133,8 @@ pub fn watchdog_period() -> Option<Duration> {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Tells the manager that the service is alive, at once and then twice within each `period`, if `is_well` says so. A
-    /// loop that hangs in a callback does not come to it, and neither does one whose turns take longer than that.
+    /// Tells the manager that the service is alive, at once and then twice within each `period`, if `is_well` says so.
+    /// A loop that hangs in a callback does not come to it, and neither does one whose turns take longer than that.
     ///
     /// What cannot be sent is sent the next time. Cancel the timer to end it, and note that the manager then takes the
     /// service for dead. The timer keeps the loop alive.

@@ -12,24 +12,25 @@ use std::time::{Duration, Instant};
 /// How long a wait that no timer would end is waited for, in real time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A backend for tests: real descriptors by another backend, and a clock of its own, which stands still unless it is moved.
+/// A backend for tests: real descriptors by another backend, and a clock of its own, which stands still unless it is
+/// moved.
 ///
 /// Code that goes by [`Ctx::now`](crate::Ctx::now), [`after`](crate::Ctx::after), [`at`](crate::Ctx::at) and
-/// [`every`](crate::Ctx::every) runs on it unchanged. It moves in two ways. By hand: [`TestClock::pass`]. And by itself:
-/// where a turn would wait for a timer, and no descriptor is ready, it jumps to that timer; so a
-/// [`run`](crate::Loop::run) is over as fast as its callbacks are, in an order that does not depend on the machine. A turn
-/// with a `max` of zero never moves it.
+/// [`every`](crate::Ctx::every) runs on it unchanged. It moves in two ways. By hand: [`TestClock::pass`]. And by
+/// itself: where a turn would wait for a timer, and no descriptor is ready, it jumps to that timer; so a
+/// [`run`](crate::Loop::run) is over as fast as its callbacks are, in an order that does not depend on the machine. A
+/// turn with a `max` of zero never moves it.
 ///
 /// What takes its time elsewhere knows nothing of this clock: other threads and processes (those that carry out
-/// [operations](crate::Ctx::submit) among them), descriptors of timers, what code reads from [`Instant::now`]. If a test
-/// has such, say by [`TestClock::set_grace`] how long to wait for them before each jump. A wait that nothing of the
-/// loop's would end is an error of kind [`Deadlock`](io::ErrorKind::Deadlock) after 10 real seconds. For descriptors that
-/// are played, too, there is [`Scripted`](crate::backend::Scripted).
+/// [operations](crate::Ctx::submit) among them), descriptors of timers, what code reads from [`Instant::now`]. If a
+/// test has such, say by [`TestClock::set_grace`] how long to wait for them before each jump. A wait that nothing of
+/// the loop's would end is an error of kind [`Deadlock`](io::ErrorKind::Deadlock) after 10 real seconds. For
+/// descriptors that are played, too, there is [`Scripted`](crate::backend::Scripted).
 ///
 /// ```
 /// use becket_loop::backend::Epoll;
-/// use becket_loop::{Loop, Mode, Next, Ready, TestTime};
-/// use std::io::{PipeReader, Write, pipe};
+/// use becket_loop::{Ctx, Loop, Mode, Next, Ready, TestTime};
+/// use std::io::{PipeReader, Read, Write, pipe};
 /// use std::time::Duration;
 ///
 /// /// What is to be tested: it notes when nothing came for an hour.
@@ -39,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///         log.push("idle");
 ///         Ok(Next::Keep)
 ///     });
-///     let read = move |log: &mut Vec<&'static str>, ctx: &mut becket_loop::Ctx<_>, mut reader: &PipeReader, _: Ready| {
-///         std::io::Read::read(&mut reader, &mut [0; 64])?;
+///     let read = move |log: &mut Vec<_>, ctx: &mut Ctx<_>, mut reader: &PipeReader, _: Ready| {
+///         reader.read(&mut [0; 64])?;
 ///         log.push("data");
 ///         ctx.arm(idle, ctx.now() + hour);
 ///         Ok(Next::Keep)
@@ -115,8 +116,8 @@ impl<B: Backend> TestTime<B> {
         (TestTime { inner, clock: clock.clone() }, clock)
     }
 
-    /// Looks at the descriptors for so long in real time, or until the waker is called. Whether all that time is over and
-    /// nothing was found.
+    /// Looks at the descriptors for so long in real time, or until the waker is called. Whether all that time is over
+    /// and nothing was found.
     fn look(&mut self, batch: &mut Batch, real: Duration) -> io::Result<bool> {
         let (before, end) = (batch.len(), Instant::now() + real);
         self.inner.wait(batch, Some(end))?;
@@ -124,8 +125,8 @@ impl<B: Backend> TestTime<B> {
     }
 }
 
-// SAFETY: operations are the inner backend's, which promises the same: they are handed to it unchanged, nothing is pushed
-// beside what it pushes, and it is dropped with this.
+// SAFETY: operations are the inner backend's, which promises the same: they are handed to it unchanged, nothing is
+// pushed beside what it pushes, and it is dropped with this.
 unsafe impl<B: Backend> Backend for TestTime<B> {
     fn caps(&self) -> Caps {
         // An outer loop would wait for timers by the real clock.

@@ -49,12 +49,12 @@ bitflags::bitflags! {
     /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Flags: u32 {
-        /// Of several loops that watch one descriptor, such as a listener that threads share, at least one is woken, and
-        /// not all. For [`Ready::READ`] and [`Ready::WRITE`] only, and not with [`Mode::OneShot`].
+        /// Of several loops that watch one descriptor, such as a listener that threads share, at least one is woken,
+        /// and not all. For [`Ready::READ`] and [`Ready::WRITE`] only, and not with [`Mode::OneShot`].
         #[doc(alias = "EPOLLEXCLUSIVE")]
         const EXCLUSIVE = 1 << 28;
-        /// The system does not suspend from the event on until the loop waits again. Needs CAP_BLOCK_SUSPEND; without, it
-        /// is ignored.
+        /// The system does not suspend from the event on until the loop waits again. Needs CAP_BLOCK_SUSPEND; without,
+        /// it is ignored.
         #[doc(alias = "EPOLLWAKEUP")]
         const WAKE_UP = 1 << 29;
     }

@@ -27,9 +27,9 @@ impl Source for Inotify {
     }
 }
 
-/// The event is something that happened to a marked file, somebody who waits for a permission, or that events were lost:
-/// all of one read are handed out one by one. It is in an [`Arc`] so that a permission may be kept, or sent to another
-/// thread, and answered later, also after the source was removed.
+/// The event is something that happened to a marked file, somebody who waits for a permission, or that events were
+/// lost: all of one read are handed out one by one. It is in an [`Arc`] so that a permission may be kept, or sent to
+/// another thread, and answered later, also after the source was removed.
 ///
 /// A permission that the callback drops, or that is dropped because the source is removed, is answered by the group's
 /// [default](fanotify::Builder::on_drop). While the source is disabled, nobody is answered. So ask for
@@ -103,9 +103,9 @@ impl Source for gpio::sysfs::Line {
     }
 }
 
-/// The event is what one read brought: the events of some frames; or that the device is unplugged or revoked, after which
-/// the source is removed. When the kernel lost some, that is one of them, and nothing is made good for. For that, use
-/// [`Ctx::add`](crate::Ctx::add) with a [`Tracker`](input::Tracker):
+/// The event is what one read brought: the events of some frames; or that the device is unplugged or revoked, after
+/// which the source is removed. When the kernel lost some, that is one of them, and nothing is made good for. For that,
+/// use [`Ctx::add`](crate::Ctx::add) with a [`Tracker`](input::Tracker):
 ///
 /// ```no_run
 /// use becket_loop::{Loop, Mode, Next, Ready};
@@ -167,9 +167,9 @@ impl Source for psi::Trigger {
     }
 }
 
-/// The event is the table of mounts after a change, re-read. What changed is the difference to the table before, of which
-/// the first is to be read after the source was added, for what changed before that is not told. Likewise after it was
-/// enabled, or its interest set, anew.
+/// The event is the table of mounts after a change, re-read. What changed is the difference to the table before, of
+/// which the first is to be read after the source was added, for what changed before that is not told. Likewise after
+/// it was enabled, or its interest set, anew.
 ///
 /// ```
 /// use becket_loop::{Loop, Next};
