@@ -33,7 +33,7 @@
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
 //!   outlive it; a [`Remote`] spawns from other threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
-//! - [`File`] is a file that is read and written on helper threads, while other fibers run.
+//! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run.
 //! - [`net`], [`pipe`], [`process`], [`serial`], [`signal`], [`inotify`] and [`gpio`] have named types over it.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.

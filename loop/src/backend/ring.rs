@@ -309,6 +309,7 @@ impl Ring {
             };
             batch.push(Event::Done { key: Key::from_u64(word), result });
         }
+        // The end of one that its cancellation did not find may have come since.
         let flights = &self.flights;
         self.cancels.retain(|of| flights.contains_key(of));
     }
