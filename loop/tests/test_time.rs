@@ -101,6 +101,10 @@ fn grace_lets_other_threads_come_first() {
         thread.join().unwrap();
         clock.set_grace(Duration::ZERO);
         event_loop.turn(&mut log, None).unwrap();
+        if log.len() == 1 {
+            // It was the remote's end that woke it.
+            event_loop.turn(&mut log, None).unwrap();
+        }
         assert_eq!(log, ["post", "timer"]);
     });
 }

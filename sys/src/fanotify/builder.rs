@@ -65,7 +65,8 @@ bitflags! {
         /// Linux 5.17.
         #[doc(alias = "FAN_REPORT_TARGET_FID")]
         const TARGET_FID = libc::FAN_REPORT_TARGET_FID;
-        /// Why a file could not be opened or a pidfd not be made, instead of a failing read: since Linux 6.13.
+        /// Why a file could not be opened or a pidfd not be made, instead of a failing read: since Linux 6.13, and in
+        /// the later releases of 6.12.
         #[doc(alias = "FAN_REPORT_FD_ERROR")]
         const FD_ERROR = FAN_REPORT_FD_ERROR;
         /// Mounts instead of files: since Linux 6.15.
