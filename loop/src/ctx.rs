@@ -1036,11 +1036,14 @@ impl<S: 'static> Ctx<S> {
         if let Some(entry) = self.slots.get_mut(key) {
             entry.calls += 1;
         }
-        match catch_unwind(AssertUnwindSafe(|| f(s, self))) {
-            Ok(value) => {
-                self.reap();
-                value
-            }
+        // What a guard lets go of may panic as well when it is dropped.
+        let call = || {
+            let value = f(s, self);
+            self.reap();
+            value
+        };
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(value) => value,
             Err(panic) => {
                 drop(self.take_out(key));
                 resume_unwind(panic)

@@ -1,6 +1,7 @@
 use super::*;
 use becket_loop::{Guard, Mode, Next};
 use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd};
 
 #[derive(Default)]
 struct State {
@@ -14,6 +15,21 @@ struct Token(Rc<Cell<u32>>);
 impl Drop for Token {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A source that does not go quietly.
+struct Noisy(Rc<Event>);
+
+impl AsFd for Noisy {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Noisy {
+    fn drop(&mut self) {
+        panic!("dropped");
     }
 }
 
@@ -95,6 +111,26 @@ on_every_backend! {
         });
         event_loop.run(&mut State::default()).unwrap(); // ends, for nothing is left
         thread.join().unwrap();
+    }
+
+    fn a_panic_of_what_it_drops_counts_as_the_callbacks(world: World<State>) {
+        let (quiet, noisy) = (world.probe(), world.probe());
+        let World { mut event_loop, .. } = world;
+        let noisy = event_loop.add(Noisy(noisy.source()), Ready::READ, Mode::Level, |_, _, _, _| panic!("called"));
+        let guard = event_loop.guard(noisy.unwrap());
+        quiet.raise();
+        let call = |state: &mut State, _: &mut _, _: &Rc<Event>, _| {
+            state.log.push("call");
+            state.guards.clear();
+            Ok(Next::Keep)
+        };
+        event_loop.add(quiet.source(), Ready::READ, Mode::Level, call).unwrap();
+        let mut state = State { guards: vec![guard], ..State::default() };
+        let turn = std::panic::AssertUnwindSafe(|| event_loop.turn(&mut state, Some(LONG)));
+        let panic = std::panic::catch_unwind(turn).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"dropped"));
+        assert_eq!((event_loop.sources().count(), event_loop.run(&mut state).unwrap()), (0, 0));
+        assert_eq!(state.log, ["call"]);
     }
 
     fn it_outlives_the_loop(world: World<State>) {
