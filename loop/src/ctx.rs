@@ -570,10 +570,11 @@ impl<S: 'static> Ctx<S> {
     /// ```
     pub fn set_flags(&mut self, id: impl Into<AnyId>, flags: Flags) -> io::Result<bool> {
         let key = id.into().key;
-        let name = self.backend.caps().name;
+        let caps = self.backend.caps();
         let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { return Ok(false) };
         // The flags travel with the interest, where a backend that does not know them would pass them over.
-        if !flags.is_empty() && name != "epoll" {
+        if !flags.is_empty() && !caps.flags {
+            let name = caps.name;
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} has no {flags:?}")));
         }
         let (old, registered) = (std::mem::replace(&mut io.flags, flags), io.registered);

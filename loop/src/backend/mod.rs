@@ -179,6 +179,8 @@ pub struct Caps {
     pub name: &'static str,
     /// Whether [`Mode::Edge`] is supported.
     pub edge: bool,
+    /// Whether [`Flags`](crate::Flags) are supported.
+    pub flags: bool,
     /// Whether the whole set has a descriptor, so that the loop can stand in another one.
     pub embed: bool,
     /// Whether regular files are accepted (and always ready); epoll refuses them with `EPERM`.

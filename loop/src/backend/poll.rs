@@ -64,7 +64,14 @@ fn refuse_edges(mode: Mode) -> io::Result<()> {
 #[allow(unsafe_code, reason = "a promise about operations, of which it has none")]
 unsafe impl Backend for Poll {
     fn caps(&self) -> Caps {
-        Caps { name: "poll", edge: false, embed: false, regular_files: true, completions: Completions::HelperThreads }
+        Caps {
+            name: "poll",
+            edge: false,
+            flags: false,
+            embed: false,
+            regular_files: true,
+            completions: Completions::HelperThreads,
+        }
     }
 
     fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {

@@ -142,6 +142,7 @@ unsafe impl Backend for Scripted {
         Caps {
             name: "scripted",
             edge: true,
+            flags: false,
             embed: false,
             regular_files: true,
             completions: Completions::HelperThreads,
