@@ -22,12 +22,14 @@ macro_rules! owned_fd {
         }
 
         impl std::os::fd::AsFd for $name {
+            #[inline]
             fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
                 std::os::fd::AsFd::as_fd(&self.fd)
             }
         }
 
         impl std::os::fd::AsRawFd for $name {
+            #[inline]
             fn as_raw_fd(&self) -> std::os::fd::RawFd {
                 std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&self.fd))
             }
@@ -83,6 +85,7 @@ pub(crate) fn or_would_block<T>(value: Option<T>) -> std::io::Result<T> {
 }
 
 /// Turns "would block" into `None`, and every other error into [`std::io::Error`].
+#[inline]
 pub(crate) fn unless_blocked<T>(result: rustix::io::Result<T>) -> std::io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -35,6 +35,7 @@ pub struct Received {
 
 impl Received {
     /// How many bytes of the buffer were filled.
+    #[inline]
     pub fn len(self) -> usize {
         self.len
     }
@@ -51,6 +52,7 @@ impl Received {
     }
 
     /// Whether the datagram did not fit into the buffer.
+    #[inline]
     pub fn is_truncated(self) -> bool {
         self.len < self.datagram_len || self.flags & libc::MSG_TRUNC != 0
     }
@@ -74,6 +76,7 @@ impl Received {
 
     /// From what a call returned, the length and the flags of the message, for buffers of `room` bytes. The length is
     /// the true one only where the call was asked for it.
+    #[inline]
     pub(crate) fn of_call((len, flags): (usize, i32), room: usize) -> Received {
         Received { len: len.min(room), datagram_len: len, flags }
     }
