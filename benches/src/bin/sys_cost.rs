@@ -16,7 +16,7 @@ use becket_sys::unix;
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 struct World {
@@ -123,7 +123,7 @@ extern "C-unwind" fn cost_event_add_by_hand(world: &World) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C-unwind" fn cost_signal_read_ours(world: &World) {
-    let info = black_box(world.signals.try_read().unwrap()).unwrap();
+    let info = black_box(world.signals.try_read().unwrap().unwrap());
     assert!(info.signal() == Signal::USR1);
 }
 
@@ -257,9 +257,12 @@ extern "C-unwind" fn cost_recv_fd_by_hand(world: &World) {
         let n = libc::recvmsg(world.pair.1.as_raw_fd(), &mut header, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
         assert!(n == 1 && header.msg_flags & libc::MSG_CTRUNC == 0, "{}", io::Error::last_os_error());
         let message = libc::CMSG_FIRSTHDR(&header);
-        assert!(!message.is_null() && (*message).cmsg_type == libc::SCM_RIGHTS);
+        assert!(!message.is_null() && (*message).cmsg_level == libc::SOL_SOCKET);
+        assert!((*message).cmsg_type == libc::SCM_RIGHTS);
         assert!((*message).cmsg_len as usize == libc::CMSG_LEN(4) as usize);
-        assert!(black_box(libc::CMSG_DATA(message).cast::<RawFd>().read_unaligned()) >= 0);
+        let fd = OwnedFd::from_raw_fd(libc::CMSG_DATA(message).cast::<RawFd>().read_unaligned());
+        assert!(black_box(fd.as_raw_fd()) >= 0);
+        std::mem::forget(fd); // as above
     }
 }
 

@@ -23,7 +23,9 @@ const SIZE: usize = size_of::<libc::signalfd_siginfo>();
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[doc(alias = "signalfd_siginfo")]
+// Aligned as the kernel's struct is, which makes copies cheap.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct SigInfo {
     bytes: [u8; SIZE],
 }
@@ -38,7 +40,14 @@ macro_rules! field {
 }
 
 impl SigInfo {
+    /// The record that `bytes` begin with, if they are long enough.
+    #[inline]
+    pub(super) fn first(bytes: &[u8]) -> Option<SigInfo> {
+        Some(SigInfo { bytes: *bytes.first_chunk()? })
+    }
+
     /// Which signal.
+    #[inline]
     pub fn signal(&self) -> Signal {
         Signal::from_kernel(field!(self, ssi_signo, u32))
     }
@@ -46,6 +55,7 @@ impl SigInfo {
     /// Where it comes from, a code of sigaction(2): `SI_USER` (0) for kill(2), `SI_QUEUE` (-1) for sigqueue(3),
     /// `SI_TKILL` (-6) for one thread's raise(3), above 0 the kernel's own, such as `CLD_EXITED` (1) with SIGCHLD.
     #[doc(alias = "si_code")]
+    #[inline]
     pub fn code(&self) -> i32 {
         field!(self, ssi_code, i32)
     }

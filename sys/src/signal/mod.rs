@@ -33,7 +33,7 @@ use rustix::io::{Errno, read};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Signals as a descriptor to read from: signalfd(2) with its signals blocked.
@@ -120,9 +120,10 @@ impl Signals {
     /// None is known.
     #[inline]
     pub fn try_read(&self) -> io::Result<Option<SigInfo>> {
-        let mut record = [0; 128];
-        let n = unless_blocked(read(&self.fd, &mut record))?;
-        Ok(n.map(|_| SigInfo::from(record)))
+        // The kernel writes the whole record, so there is nothing to prepare.
+        let mut record = [const { MaybeUninit::uninit() }; 128];
+        let read = read(&self.fd, &mut record).and_then(|(written, _)| SigInfo::first(written).ok_or(Errno::IO));
+        unless_blocked(read)
     }
 
     /// Takes as many signals as are pending and `buf` has room for, 128 bytes each; `None` where none is pending.
@@ -171,6 +172,7 @@ fn readable(set: SignalSet) -> io::Result<SignalSet> {
 }
 
 impl AsFd for Masked {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
