@@ -68,16 +68,29 @@ impl EventBuf {
 }
 
 /// What comes before the first NUL: the kernel pads names. Looks at eight bytes at a time.
+#[inline]
 pub(crate) fn until_nul(padded: &[u8]) -> &[u8] {
+    const ONES: u64 = u64::MAX / 0xff;
+
     let (words, rest) = padded.as_chunks::<8>();
-    let in_words = words.iter().enumerate().find_map(|(i, word)| {
-        // A zero byte, and none below it, borrows from its own highest bit.
+    let mut len = 0;
+    for word in words {
+        // A zero byte, and none below it, borrows from its own highest bit. So may bytes above 0x80, which are rare.
         let word = u64::from_le_bytes(*word);
-        let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
-        (zeros != 0).then(|| i * 8 + zeros.trailing_zeros() as usize / 8)
-    });
-    let in_rest = || rest.iter().position(|byte| *byte == 0).map(|i| words.len() * 8 + i);
-    &padded[..in_words.or_else(in_rest).unwrap_or(padded.len())]
+        let borrowed = word.wrapping_sub(ONES) & (ONES << 7);
+        if borrowed != 0 && borrowed & !word != 0 {
+            let zeros = borrowed & !word;
+            return padded.get(..len + zeros.trailing_zeros() as usize / 8).unwrap_or(padded);
+        }
+        len += 8;
+    }
+    if rest.is_empty() { padded } else { padded.get(..len + position_of_nul(rest)).unwrap_or(padded) }
+}
+
+/// Where the first NUL is, or the end. Out of line: the names of inotify come in whole words.
+#[inline(never)]
+fn position_of_nul(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())
 }
 
 #[test]

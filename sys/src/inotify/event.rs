@@ -137,6 +137,7 @@ pub struct Events<'b> {
 
 impl<'b> Events<'b> {
     /// The events in `bytes`, which need no alignment.
+    #[inline]
     pub fn parse(bytes: &'b [u8]) -> Events<'b> {
         Events { bytes }
     }
