@@ -8,6 +8,7 @@ use rustix::net::sockopt;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
 fn ready(fd: impl AsFd, want: Ready) {
@@ -73,6 +74,26 @@ fn received_descriptors_are_close_on_exec_and_otherwise_as_they_were() {
     assert_eq!(modes, [false, false, true]);
     if let Some(process) = pidfd {
         assert_eq!(process.peek().unwrap_err().raw_os_error(), Some(libc::ECHILD)); // it is this process
+    }
+}
+
+#[test]
+fn descriptors_are_taken_in_the_order_of_the_sender() {
+    let (a, b) = Stream::pair().unwrap();
+    let files: Vec<_> = (0..3).map(|_| becket_sys::memfd::Memfd::new("x").unwrap()).collect();
+    let number = |fd: &dyn AsRawFd| std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().ino();
+    let mut out = Outgoing::new();
+    out.push_fds(&[files[0].as_fd()]).unwrap().push_fds(&[files[1].as_fd(), files[2].as_fd()]).unwrap();
+    let mut control = Incoming::new();
+    for _ in 0..2 {
+        assert_eq!(a.try_send_with(b"x", &out).unwrap(), Some(1));
+        receive(&b, &mut control);
+        let taken = control.take_exactly::<3>().unwrap();
+        assert_eq!(
+            taken.each_ref().map(|fd| number(fd)).as_slice(),
+            files.iter().map(|f| number(f)).collect::<Vec<_>>()
+        );
+        assert!(control.fds().is_empty());
     }
 }
 

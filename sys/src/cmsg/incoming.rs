@@ -111,14 +111,16 @@ impl Incoming {
     /// # Errors
     /// Where there are more or less, or the control messages were [truncated](Self::is_truncated). The error has those
     /// that came; dropping it closes them.
+    #[inline]
     pub fn take_exactly<const N: usize>(&mut self) -> Result<[OwnedFd; N], UnexpectedFds> {
         let fds = &mut self.control.fds;
         if fds.len() != N || self.control.truncated {
             return Err(UnexpectedFds { fds: std::mem::take(fds), truncated: self.control.truncated });
         }
-        // Drained, the list keeps its memory for the next call.
-        let mut fds = fds.drain(..);
-        Ok(std::array::from_fn(|_| fds.next().expect("there are N")))
+        // The list keeps its memory for the next call.
+        let mut taken = std::array::from_fn(|_| fds.pop().expect("there are N"));
+        taken.reverse();
+        Ok(taken)
     }
 
     /// Who sent it, where [`set_pass_credentials`](crate::unix::Stream::set_pass_credentials) asked for that.
@@ -176,6 +178,7 @@ impl Incoming {
         self.name = Name::none();
     }
 
+    #[inline]
     pub(crate) fn parts(&mut self) -> (&mut Control, &mut Name) {
         (&mut self.control, &mut self.name)
     }

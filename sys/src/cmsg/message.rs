@@ -80,10 +80,12 @@ impl<'b> Records<'b> {
 impl<'b> Iterator for Records<'b> {
     type Item = Record<'b>;
 
+    #[inline]
     fn next(&mut self) -> Option<Record<'b>> {
-        let len = usize::from_ne_bytes(field(self.bytes, 0)?);
-        let level = i32::from_ne_bytes(field(self.bytes, size_of::<usize>())?);
-        let kind = i32::from_ne_bytes(field(self.bytes, size_of::<usize>() + 4)?);
+        let head = self.bytes.first_chunk::<HEAD>()?;
+        let len = usize::from_ne_bytes(field(head, 0)?);
+        let level = i32::from_ne_bytes(field(head, size_of::<usize>())?);
+        let kind = i32::from_ne_bytes(field(head, size_of::<usize>() + 4)?);
         let data = self.bytes.get(HEAD..len)?;
         // The last one need not be padded.
         self.bytes = self.bytes.get(align(len)..).unwrap_or_default();
@@ -124,6 +126,12 @@ impl<'b> Record<'b> {
         self.known().unwrap_or(Message::Unknown(self))
     }
 
+    /// The data as numbers of descriptors, which only those of SCM_RIGHTS and SCM_PIDFD are.
+    #[inline]
+    pub(crate) fn numbers(self) -> Numbers<'b> {
+        Numbers { bytes: self.data }
+    }
+
     fn known(&self) -> Option<Message<'b>> {
         let data = self.data;
         let int = || Some(i32::from_ne_bytes(field(data, 0)?));
@@ -134,7 +142,7 @@ impl<'b> Record<'b> {
             _ => u8::try_from(int()?).ok(),
         };
         Some(match (self.level, self.kind) {
-            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => Message::Rights(Numbers { bytes: data }),
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => Message::Rights(self.numbers()),
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
                 let [pid, uid, gid] = [field(data, 0)?, field(data, 4)?, field(data, 8)?].map(u32::from_ne_bytes);
                 Message::Credentials(Credentials::new(pid, uid, gid))
@@ -326,6 +334,7 @@ pub struct Numbers<'b> {
 impl Iterator for Numbers<'_> {
     type Item = RawFd;
 
+    #[inline]
     fn next(&mut self) -> Option<RawFd> {
         let (number, rest) = self.bytes.split_first_chunk()?;
         self.bytes = rest;
@@ -471,6 +480,7 @@ fn address(data: &[u8]) -> Option<SocketAddr> {
 }
 
 /// The `N` bytes at `offset`, if they are there.
+#[inline]
 fn field<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk().copied()
 }

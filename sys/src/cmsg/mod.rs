@@ -57,8 +57,8 @@ mod outgoing;
 pub use crate::socket::datagram::Received;
 pub use batch::{Batch, Packet, Slot};
 pub use incoming::{Incoming, UnexpectedFds};
-pub(crate) use message::HEAD;
 pub use message::{ExtendedError, Message, Numbers, PacketInfo, Record, Records, parse, space};
+pub(crate) use message::{HEAD, SCM_PIDFD};
 pub use outgoing::Outgoing;
 
 use crate::fd::unless_blocked;
@@ -105,6 +105,7 @@ bitflags! {
 /// Those of recvmsg(2): the pending error of the socket, `ENOTCONN`, `ENOTSOCK`; `EINVAL` for flags that it does not
 /// take.
 #[doc(alias = "recvmsg")]
+#[inline]
 pub fn try_recv(
     fd: impl AsFd,
     bufs: &mut [IoSliceMut<'_>],
@@ -144,6 +145,7 @@ pub fn try_recv_batch(fd: impl AsFd, batch: &mut Batch, flags: RecvFlags) -> io:
 /// `EINVAL` where descriptors or credentials are to go over a stream without any data, and for control messages that
 /// the socket does not take; otherwise those of sendmsg(2). See also the methods of [`Outgoing`].
 #[doc(alias = "sendmsg")]
+#[inline]
 pub fn try_send(fd: impl AsFd, bufs: &[IoSlice<'_>], control: &Outgoing<'_>) -> io::Result<Option<usize>> {
     send(fd, bufs, control, None::<&SocketAddrAny>)
 }
@@ -161,6 +163,7 @@ pub fn try_send_to(
     send(fd, bufs, control, Some(&addr.into()))
 }
 
+#[inline]
 pub(crate) fn send(
     fd: impl AsFd,
     bufs: &[IoSlice<'_>],

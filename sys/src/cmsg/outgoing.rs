@@ -1,4 +1,4 @@
-use super::message::HEAD;
+use super::message::{HEAD, space};
 use crate::unix::Credentials;
 use rustix::io::Errno;
 use std::marker::PhantomData;
@@ -69,16 +69,28 @@ impl<'fd> Outgoing<'fd> {
     /// their way, sent by this user and not yet received; `EPERM` where the receiver
     /// [takes none](crate::unix::Stream::set_pass_rights).
     #[doc(alias = "SCM_RIGHTS")]
+    #[inline]
     pub fn push_fds(&mut self, fds: &[BorrowedFd<'fd>]) -> io::Result<&mut Self> {
         if self.fds + fds.len() > MAX_FDS {
             return Err(Errno::INVAL.into());
         }
-        if !fds.is_empty() {
-            self.append_head(libc::SOL_SOCKET, libc::SCM_RIGHTS, 4 * fds.len());
-            fds.iter().for_each(|fd| self.bytes.extend_from_slice(&fd.as_raw_fd().to_ne_bytes()));
-            self.pad();
-            self.fds += fds.len();
+        match fds {
+            [] => {}
+            // What is sent mostly, in one piece.
+            [fd] => {
+                const SPACE: usize = space(size_of::<i32>());
+                let mut record = [0; SPACE];
+                record[..HEAD].copy_from_slice(&head(libc::SOL_SOCKET, libc::SCM_RIGHTS, size_of::<i32>()));
+                record[HEAD..HEAD + size_of::<i32>()].copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
+                self.bytes.extend_from_slice(&record);
+            }
+            _ => {
+                self.bytes.extend_from_slice(&head(libc::SOL_SOCKET, libc::SCM_RIGHTS, size_of_val(fds)));
+                fds.iter().for_each(|fd| self.bytes.extend_from_slice(&fd.as_raw_fd().to_ne_bytes()));
+                self.pad();
+            }
         }
+        self.fds += fds.len();
         Ok(self)
     }
 
@@ -184,17 +196,20 @@ impl<'fd> Outgoing<'fd> {
     }
 
     /// Forgets all, to begin anew.
+    #[inline]
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.fds = 0;
     }
 
     /// Whether there is nothing.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// The control messages as bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -214,18 +229,23 @@ impl<'fd> Outgoing<'fd> {
     }
 
     fn append(&mut self, level: i32, kind: i32, data: &[u8]) -> &mut Self {
-        self.append_head(level, kind, data.len());
+        self.bytes.extend_from_slice(&head(level, kind, data.len()));
         self.bytes.extend_from_slice(data);
         self.pad();
         self
     }
 
-    fn append_head(&mut self, level: i32, kind: i32, len: usize) {
-        self.bytes.extend_from_slice(&(HEAD + len).to_ne_bytes());
-        self.bytes.extend_from_slice([level, kind].map(i32::to_ne_bytes).as_flattened());
-    }
-
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(size_of::<usize>()), 0);
     }
+}
+
+/// The head of a control message with `len` bytes of data.
+#[inline]
+fn head(level: i32, kind: i32, len: usize) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let (word, ints) = head.split_at_mut(size_of::<usize>());
+    word.copy_from_slice(&(HEAD + len).to_ne_bytes());
+    ints.copy_from_slice([level, kind].map(i32::to_ne_bytes).as_flattened());
+    head
 }

@@ -1,6 +1,6 @@
 //! Messages with ancillary data, and the one place where numbers in it become owned descriptors.
 
-use crate::cmsg::{self, Incoming, Message};
+use crate::cmsg::{self, Incoming};
 use rustix::io::{Errno, Result};
 use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrArg;
@@ -39,46 +39,57 @@ impl Control {
         Control { words, len: 0, truncated: false, fds: Vec::new(), pidfd: None }
     }
 
+    #[inline]
     pub(crate) fn capacity(&self) -> usize {
         size_of_val(&*self.words)
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the words are live, and initialised from the beginning; `len` is at most their size, which the two
-        // places that set it see to; a byte has no alignment.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len) }
+        start(&self.words, self.len)
     }
 
     /// Forgets what came, closing the descriptors that nobody took.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.len = 0;
         self.truncated = false;
+        if !self.fds.is_empty() || self.pidfd.is_some() {
+            self.close();
+        }
+    }
+
+    /// Out of line, as there is mostly nothing to close.
+    #[cold]
+    fn close(&mut self) {
         self.fds.clear();
         self.pidfd = None;
     }
 
-    /// Takes over what one call brought.
+    /// Takes over what one call brought, after a [`clear`](Self::clear).
     ///
     /// # Safety
     /// The first `len` bytes, or all there are, must be control messages that the kernel has written for this
     /// process, and nobody else may own the descriptors in them.
     unsafe fn received(&mut self, len: usize, flags: c_int) {
-        self.clear();
         self.len = len.min(self.capacity());
         self.truncated = flags & libc::MSG_CTRUNC != 0;
-        let (mut fds, mut pidfd) = (std::mem::take(&mut self.fds), None);
+        let Control { words, len, fds, pidfd, .. } = self;
         // SAFETY: by the contract of this function, each number in these two kinds of messages is a descriptor that
         // the kernel has just made for us; each is passed by here once. A number below zero stands for an error.
         let own = |number| (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) });
-        for record in cmsg::parse(self.as_bytes()) {
-            match record.decode() {
-                Message::Rights(numbers) => fds.extend(numbers.filter_map(own)),
+        for record in cmsg::parse(start(words, *len)) {
+            match (record.level, record.kind) {
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => record.numbers().filter_map(own).for_each(|fd| fds.push(fd)),
                 // Should there ever be a second one, the first is closed.
-                Message::PidFd(number) => pidfd = Some(own(number).ok_or(number)),
+                (libc::SOL_SOCKET, cmsg::SCM_PIDFD) => {
+                    if let Some(number) = record.numbers().next() {
+                        *pidfd = Some(own(number).ok_or(number));
+                    }
+                }
                 _ => {}
             }
         }
-        (self.fds, self.pidfd) = (fds, pidfd);
     }
 
     /// Takes over control messages that were received in another way.
@@ -97,6 +108,14 @@ impl Control {
         // SAFETY: the start of the words is `bytes`, of which the caller has promised this.
         unsafe { self.received(bytes.len(), flags) }
     }
+}
+
+/// The first `len` bytes of `words`, or all.
+#[inline]
+fn start(words: &[u64], len: usize) -> &[u8] {
+    // SAFETY: the words are live, initialised, and borrowed for as long as the bytes are; no more bytes than they have
+    // are taken; a byte has no alignment, and any value.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), len.min(size_of_val(words))) }
 }
 
 impl Incoming {
@@ -143,6 +162,7 @@ impl Name {
 }
 
 /// What a call writes into, as the kernel wants it. All that it points to must outlive the header.
+#[inline]
 fn incoming(iov: *mut libc::iovec, iovlen: usize, control: &mut Control, name: &mut Name) -> libc::msghdr {
     // SAFETY: integers and pointers, for which zero is valid; some C libraries have hidden padding.
     let mut header: libc::msghdr = unsafe { zeroed() };
@@ -168,6 +188,7 @@ fn message_flags(header: &libc::msghdr) -> c_int {
 
 /// recvmsg(2), descriptors close-on-exec. Returns how long the message was, as far as `flags` ask for that, and the
 /// flags of the message.
+#[inline]
 pub(crate) fn recvmsg(
     fd: BorrowedFd<'_>,
     bufs: &mut [IoSliceMut<'_>],
@@ -255,6 +276,7 @@ pub(crate) fn recvmmsg<T>(
 }
 
 /// What a call reads from, as the kernel wants it. All that it points to must outlive the header.
+#[inline]
 fn outgoing(iov: *const libc::iovec, iovlen: usize, control: &[u8], name: Option<&SocketAddrAny>) -> libc::msghdr {
     // SAFETY: as in `incoming`.
     let mut header: libc::msghdr = unsafe { zeroed() };
@@ -272,6 +294,7 @@ fn outgoing(iov: *const libc::iovec, iovlen: usize, control: &[u8], name: Option
 }
 
 /// sendmsg(2), without SIGPIPE. Whoever wrote `control` has made sure that the descriptors in it are open.
+#[inline]
 pub(crate) fn sendmsg(
     fd: BorrowedFd<'_>,
     bufs: &[IoSlice<'_>],
@@ -317,6 +340,7 @@ pub(crate) fn sendmmsg<'a>(
     usize::try_from(result).map_err(|_| last_error())
 }
 
+#[cold]
 fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -91,6 +91,7 @@ macro_rules! ancillary_io {
             /// kernel would lose `control` without a word. `ETOOMANYREFS`: too many descriptors are on their way.
             /// `EPERM`: the peer [takes none](Self::set_pass_rights), or the credentials are not the sender's.
             #[doc(alias = "sendmsg")]
+            #[inline]
             pub fn try_send_with(
                 &self,
                 buf: &[u8],
@@ -109,6 +110,7 @@ macro_rules! ancillary_io {
             /// # Errors
             /// Those of `try_recv` or `try_read`.
             #[doc(alias = "recvmsg")]
+            #[inline]
             pub fn try_recv_with(
                 &self,
                 buf: &mut [u8],
