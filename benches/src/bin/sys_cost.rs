@@ -154,18 +154,22 @@ extern "C-unwind" fn cost_inotify_parse_ours(world: &World) {
 #[inline(never)]
 extern "C-unwind" fn cost_inotify_parse_by_hand(world: &World) {
     let batch = black_box(&world.changes);
-    let (mut at, mut bytes) = (batch.as_ptr(), 0);
-    let end = batch.as_ptr_range().end;
-    // As inotify(7) shows it, trusting the kernel's lengths.
-    while at < end {
-        // SAFETY: the kernel writes whole events, each with a name of the length it says, ended by a NUL.
+    let (mut at, mut left, mut bytes) = (batch.as_ptr(), batch.len(), 0);
+    // As inotify(7) shows it, but that the lengths are checked, as ours are.
+    while left >= size_of::<libc::inotify_event>() {
+        // SAFETY: there are as many bytes as are read, the head by the condition above, the name by that below.
         unsafe {
             let head = at.cast::<libc::inotify_event>().read_unaligned();
             let name = at.add(size_of::<libc::inotify_event>());
+            left -= size_of::<libc::inotify_event>();
+            if head.len as usize > left {
+                break;
+            }
             if head.mask & libc::IN_Q_OVERFLOW == 0 {
-                bytes += if head.len > 0 { libc::strlen(name.cast()) } else { 0 } + head.mask as usize;
+                bytes += libc::strnlen(name.cast(), head.len as usize) + head.mask as usize;
             }
             at = name.add(head.len as usize);
+            left -= head.len as usize;
         }
     }
     black_box(bytes);
