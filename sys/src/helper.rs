@@ -78,6 +78,8 @@ impl Drop for Helper {
         let Some(thread) = self.thread.take() else { return };
         self.work.stopped.store(true, Ordering::Release);
         if ffi::helper::replace(&self.work.fd, self.null.as_fd()).is_ok() {
+            // Once more: the program may have ignored the signal since the start.
+            let _ = ffi::helper::allow_interrupts();
             ffi::helper::interrupt(&thread);
         }
         // Nothing is ever sent: the channel is disconnected or the time is up.

@@ -36,7 +36,8 @@
 //! together with the next one, and counted where the driver counts.
 //!
 //! The waiting thread of [`LineWatch`] and of [`Job`] cannot be woken but by a signal. It is `SIGURG`, sent to that
-//! thread alone; the first such object gives it a handler that does nothing, unless the program has one already.
+//! thread alone; each such object gives it a handler that does nothing, when it is made and when it is dropped, unless
+//! the program has one.
 //!
 //! # What closing does
 //!

@@ -24,8 +24,8 @@
 //! - **A lock belongs to the open file description:** duplicates and children share it, a second open(2) of the same
 //!   file does not, not even in the same thread. Nobody finds out about deadlocks.
 //! - **A lock is waited for on a helper thread** where there is a deadline or a descriptor to wait by: `SIGURG`, sent
-//!   to that thread alone, ends the wait. The first such wait gives it a handler that does nothing, unless the program
-//!   has one already.
+//!   to that thread alone, ends the wait. Such a wait, when it begins and when it is given up, gives the signal a
+//!   handler that does nothing, unless the program has one.
 //! - **valgrind** (3.19) takes the waiting for a lock of a range for a call that never blocks, and stops the whole
 //!   program as long as it does.
 //! - **Network file systems** may do each of these differently, or not at all.
