@@ -19,6 +19,13 @@ pub(crate) struct Flock {
 const _: () = assert!(size_of::<Flock>() == 32 && offset_of!(Flock, start) == 8 && offset_of!(Flock, pid) == 24);
 const _: () = assert!(offset_of!(Flock, len) == offset_of!(Flock, start) + 8);
 
+// The call itself, for glibc on processors of 32 bits: since 2.28 its fcntl(3) takes a struct with offsets of 32 bits for
+// these commands, and makes the kernel's of it.
+#[cfg(any(target_pointer_width = "64", target_arch = "riscv32", target_arch = "x86_64"))]
+use libc::SYS_fcntl as FCNTL;
+#[cfg(not(any(target_pointer_width = "64", target_arch = "riscv32", target_arch = "x86_64")))]
+use libc::SYS_fcntl64 as FCNTL;
+
 /// One of the commands on locks of open file descriptions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command {
@@ -30,6 +37,6 @@ pub(crate) enum Command {
 pub(crate) fn lock(fd: BorrowedFd<'_>, command: Command, lock: &mut Flock) -> io::Result<()> {
     // SAFETY: these three commands take a `struct flock64`, on processors of 32 bits too; its layout is asserted above.
     // The kernel reads it, writes it for `Query`, and keeps no pointer to it.
-    let result = unsafe { libc::fcntl(fd.as_raw_fd(), command as libc::c_int, &raw mut *lock) };
+    let result = unsafe { libc::syscall(FCNTL, fd.as_raw_fd(), command as libc::c_int, &raw mut *lock) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
