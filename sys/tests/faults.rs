@@ -340,7 +340,7 @@ fn short_reads() {
         &[
             ("timer", "read", "retval=4", "Some(Expired(0)), then Some(Expired(1))"),
             ("event", "read", "retval=4", "Some(0), then Some(5)"),
-            ("signal", "read", "retval=64", "Some(signal 0), then Some(SIGUSR1)"),
+            ("signal", "read", "retval=64", "error 5, then Some(SIGUSR1)"),
             ("udp", "recvfrom", "retval=0", "error 97, then Some(3)"),
             ("inotify", "read", "retval=8", "Some(false), then Some(true)"),
             ("inotify", "read", "retval=0", "Some(false), then Some(true)"),
