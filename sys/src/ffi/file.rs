@@ -19,8 +19,8 @@ pub(crate) struct Flock {
 const _: () = assert!(size_of::<Flock>() == 32 && offset_of!(Flock, start) == 8 && offset_of!(Flock, pid) == 24);
 const _: () = assert!(offset_of!(Flock, len) == offset_of!(Flock, start) + 8);
 
-// The call itself, for glibc on processors of 32 bits: since 2.28 its fcntl(3) takes a struct with offsets of 32 bits for
-// these commands, and makes the kernel's of it.
+// The call itself, because of glibc on processors of 32 bits: since 2.28 its fcntl(3) takes a struct with offsets of 32
+// bits for the commands below, and makes the kernel's of it.
 #[cfg(any(target_pointer_width = "64", target_arch = "riscv32", target_arch = "x86_64"))]
 use libc::SYS_fcntl as FCNTL;
 #[cfg(not(any(target_pointer_width = "64", target_arch = "riscv32", target_arch = "x86_64")))]
