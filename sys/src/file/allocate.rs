@@ -67,7 +67,7 @@ pub fn allocate(fd: impl AsFd, what: Allocate, range: Range<u64>) -> io::Result<
 /// The file's position is moved meanwhile, and put back: others that share it see that.
 ///
 /// # Errors
-/// `EINVAL` or `ESPIPE` for what is no file.
+/// `EINVAL` or `ESPIPE` for what is no file; `EIO` where a file system answers with a place before the one asked for.
 ///
 /// ```
 /// use becket_sys::file::{data_ranges, unnamed};
@@ -89,6 +89,8 @@ pub fn data_ranges(fd: impl AsFd) -> io::Result<Vec<Range<u64>>> {
     let found = loop {
         let from = ranges.last().map_or(0, |range: &Range<u64>| range.end);
         match next_data(fd, from) {
+            // A file system in user space may answer anything.
+            Ok(Some(start)) if start < from => break Err(Errno::IO.into()),
             Ok(Some(start)) => match next_hole(fd, start) {
                 Ok(Some(end)) if end > start => ranges.push(start..end),
                 // Cut off meanwhile.

@@ -117,7 +117,7 @@ impl Signals {
     /// Takes one signal; `None` where none is pending. Lower numbers come first.
     ///
     /// # Errors
-    /// None is known.
+    /// `EIO` where a record is cut short, which no kernel does.
     #[inline]
     pub fn try_read(&self) -> io::Result<Option<SigInfo>> {
         // The kernel writes the whole record, so there is nothing to prepare.
