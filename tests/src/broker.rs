@@ -3,10 +3,10 @@
 use crate::program::Program;
 use crate::{examples, tools};
 use rustix::process::Signal;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// How long a broker may take to accept connections.
 const START: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ impl Broker {
         };
         // There is nothing to wait for that all versions have in common but the port itself.
         let deadline = Instant::now() + START;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while !listens(self.port) {
             if !program.is_running() {
                 panic!("the broker ended: {:?}", program.finish(START));
             }
@@ -103,6 +103,17 @@ impl Broker {
     fn program(&self) -> &Program {
         self.running.as_ref().expect("the broker runs")
     }
+}
+
+/// Whether somebody listens on this port of the loopback interface. Asked of the kernel: an attempt to connect to a port
+/// that was free a moment ago can be given that very port, and then succeeds, with itself.
+fn listens(port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|row| row[1].ends_with(&local) && row[3] == "0A")
 }
 
 /// A port of the loopback interface that nobody listens on just now.

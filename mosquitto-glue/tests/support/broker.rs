@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -98,7 +98,7 @@ impl Broker {
         // Read to the end, so that it never blocks on its log.
         let log = thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<_>>());
         let end = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while !listens(self.port) {
             if child.try_wait().unwrap().is_some() {
                 panic!("the broker ended: {:?}", log.join().unwrap());
             }
@@ -129,6 +129,17 @@ impl Drop for Broker {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Whether somebody listens on this port of the loopback interface. Asked of the kernel: an attempt to connect to a port
+/// that was free a moment ago can be given that very port, and then succeeds, with itself.
+fn listens(port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|row| row[1].ends_with(&local) && row[3] == "0A")
 }
 
 fn find_mosquitto() -> Option<PathBuf> {
