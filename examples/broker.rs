@@ -32,8 +32,12 @@ use std::thread;
 pub fn start(port: u16) -> io::Result<SocketAddr> {
     loop {
         // rumqttd binds by itself and does not tell the port, so a free one is found before. Another process may
-        // take it in between: then there is the next.
-        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()?;
+        // take it in between: then there is the next. One that was asked for is not tried: whoever waits for it would
+        // meet the attempt.
+        let addr = match port {
+            0 => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
+            _ => (Ipv4Addr::LOCALHOST, port).into(),
+        };
         match serve(addr) {
             Err(e) if e.kind() == io::ErrorKind::AddrInUse && port == 0 => {}
             done => return done.map(|()| addr),
