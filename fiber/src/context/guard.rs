@@ -98,7 +98,7 @@ fn own_mappings_max() -> usize {
 }
 
 /// Maps what `count` stacks take, with some mappings to spare, and unmaps it.
-fn probe(size: usize, count: usize) -> io::Result<()> {
+pub(super) fn probe(size: usize, count: usize) -> io::Result<()> {
     let page = page_size();
     let length = (size + 2 * page).checked_mul(count).ok_or(rustix::io::Errno::NOMEM)?.max(8 * page);
     // SAFETY: a fresh mapping that nobody else knows; it is unmapped before this returns.
@@ -149,10 +149,10 @@ fn guard_within_mapping(at: usize) -> bool {
 }
 
 /// Finds out whether guards within the mapping work, and whether a stack is laid out as assumed: `make` gives the
-/// bounds of a stack, and what frees it.
-pub(super) fn self_check<F: FnOnce()>(make: impl FnOnce(usize) -> (Range<usize>, F)) {
+/// bounds of a stack of `size` bytes, and what frees it.
+pub(super) fn self_check<F: FnOnce()>(size: usize, make: impl FnOnce(usize) -> (Range<usize>, F)) {
     let page = page_size();
-    let (bounds, free) = make(16 * page);
+    let (bounds, free) = make(size);
     let guard = bounds.start.wrapping_sub(page);
     let as_expected = || {
         matches!(readable(guard), Some(false))
@@ -160,7 +160,7 @@ pub(super) fn self_check<F: FnOnce()>(make: impl FnOnce(usize) -> (Range<usize>,
             && matches!(readable(bounds.start), Some(true))
             && matches!(readable(bounds.end - 1), Some(true))
     };
-    if bounds.len() == 16 * page && as_expected() && guard_within_mapping(guard) && as_expected() {
+    if bounds.len() == size && as_expected() && guard_within_mapping(guard) && as_expected() {
         WITHIN_MAPPING.store(true, Ordering::Relaxed);
     }
     free();

@@ -34,6 +34,9 @@ use std::{io, thread};
 /// Room for a task's closure in the frame of `root`; a larger one is boxed.
 const TASK_BYTES: usize = 256;
 
+/// The size of the stacks by which [`init`] finds out what works here: whole pages, however large they are.
+const FIRST_SIZE: usize = 64 * 1024;
+
 #[repr(align(16))]
 struct TaskBuf(UnsafeCell<MaybeUninit<[u8; TASK_BYTES]>>);
 
@@ -89,7 +92,11 @@ impl Context {
         let page = guard::page_size();
         guard::check_size(size)?;
         let own_mapping = guard::reserve(size)?;
-        let (mut generator, bounds) = unchecked(size);
+        // Another thread may have taken meanwhile what `reserve` has seen, and `generator` panics then.
+        let Ok((mut generator, bounds)) = catch_unwind(|| unchecked(size)) else {
+            guard::release(own_mapping);
+            return Err(rustix::io::Errno::NOMEM.into());
+        };
         let guard = bounds.start - page..bounds.start;
         let own_mapping = guard::install(guard.start, own_mapping);
         let known_as = valgrind::register(&bounds);
@@ -294,12 +301,15 @@ fn init() -> io::Result<()> {
         if thread::panicking() {
             return Err(io::Error::other("the first fiber of a process cannot be made while unwinding"));
         }
+        // Once, so what it needs must be there.
+        guard::check_size(FIRST_SIZE)?;
+        guard::probe(FIRST_SIZE, 1)?;
         INIT.call_once(|| {
             let previous = overflow::Previous::query();
-            let (generator, bounds) = unchecked(64 * 1024);
+            let (generator, bounds) = unchecked(FIRST_SIZE);
             run_and_drop(generator, &bounds);
             overflow::install(previous);
-            guard::self_check(|size| {
+            guard::self_check(FIRST_SIZE, |size| {
                 let (generator, bounds) = unchecked(size);
                 (bounds.clone(), move || run_and_drop(generator, &bounds))
             });
