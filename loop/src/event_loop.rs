@@ -330,7 +330,11 @@ impl<S: 'static> Ctx<S> {
 
     fn run_ready(&mut self, s: &mut S) {
         self.rank_ready();
-        for _ in 0..self.ready.len().min(self.per_turn) {
+        let mut left = self.per_turn;
+        for _ in 0..self.ready.len() {
+            if left == 0 {
+                return;
+            }
             let Some(key) = self.ready.pop_front() else { return };
             let Some(io) = self.io_mut(key) else { continue };
             io.queued = false;
@@ -338,7 +342,8 @@ impl<S: 'static> Ctx<S> {
             if ready.is_empty() {
                 continue; // disabled since
             }
-            if io.spent {
+            left -= 1;
+            if io.spent && io.mode == Mode::OneShot {
                 self.enable_key(key, false); // until it is enabled again, which also arms it
             }
             self.tell(s, key, ready);

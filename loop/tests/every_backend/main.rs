@@ -7,6 +7,7 @@ mod fairness;
 mod guards;
 mod life;
 mod operations;
+mod programs;
 mod sources;
 mod timers;
 mod turns;
@@ -42,7 +43,7 @@ impl<S: 'static> World<S> {
 }
 
 /// A source that the test makes ready and unready.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Probe {
     event: Rc<Event>,
     script: Option<Script>,

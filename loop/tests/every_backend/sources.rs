@@ -111,6 +111,57 @@ on_every_backend! {
         assert_eq!(n, 1);
     }
 
+    fn a_one_shot_that_fired_and_is_made_another_before_it_is_told_stays_enabled(world: World<Vec<&'static str>>) {
+        let probe = world.probe();
+        let l = &mut world.event_loop;
+        let ids = Rc::new(std::cell::Cell::new(None));
+        let seen = Rc::clone(&ids);
+        l.hook(HookPoint::Check, move |_, ctx| {
+            if let Some(id) = seen.take() {
+                ctx.set(id, Ready::READ, Mode::Level);
+            }
+            Ok(Next::Keep)
+        });
+        let tell = |log: &mut Vec<_>, _: &mut Ctx<_>, _: &Rc<Event>, _| {
+            log.push("told");
+            Ok(Next::Keep)
+        };
+        ids.set(Some(l.add(probe.source(), Ready::READ, Mode::OneShot, tell).unwrap()));
+        probe.raise();
+        let mut log = Vec::new();
+        for _ in 0..3 {
+            l.turn(&mut log, Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(log, ["told"; 3]);
+    }
+
+    fn what_was_removed_takes_nobodys_share_of_a_turn(world: World<u32>) {
+        world.event_loop.set_calls_per_turn(1);
+        // Of two that are ready, each is removed once: which is first in the queue is the backend's.
+        for removed in 0..2 {
+            let probes = [world.probe(), world.probe()];
+            probes.iter().for_each(Probe::raise);
+            let l = &mut world.event_loop;
+            let ids = probes.each_ref().map(|probe| {
+                let add = l.add(probe.source(), Ready::READ, Mode::Level, |n, _, _, _| {
+                    *n += 1;
+                    Ok(Next::Keep)
+                });
+                add.unwrap()
+            });
+            l.hook(HookPoint::Check, move |_, ctx| {
+                ctx.cancel(ids[removed]);
+                Ok(Next::Remove)
+            });
+            let mut n = 0;
+            l.turn(&mut n, Some(Duration::ZERO)).unwrap();
+            assert_eq!(n, 1);
+            probes.iter().for_each(Probe::lower);
+            ids.iter().for_each(|id| assert_eq!(l.cancel(*id), *id != ids[removed]));
+            l.turn(&mut n, Some(Duration::ZERO)).unwrap(); // the queue is empty
+        }
+    }
+
     fn interest_changes_before_the_next_wait(world: World<Vec<Ready>>) {
         let probe = world.probe();
         let id = world.event_loop.add(probe.source(), Ready::PRI, Mode::Level, |seen, _, _, ready| {
