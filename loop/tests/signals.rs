@@ -2,18 +2,21 @@
 //! would otherwise act in a thread of the test harness. The binary speaks what `cargo test` and nextest ask of a
 //! harness.
 
+#![allow(unsafe_code, reason = "a handler is installed")]
+
 mod common;
 
 use becket_loop::op::Call;
 use becket_loop::{Loop, Next};
 use becket_sys::process::Child;
-use becket_sys::signal::{Signal, SignalSet, Signals, queue};
+use becket_sys::signal::{MaskGuard, Signal, SignalSet, Signals, queue};
 use common::{each_backend, skips_valgrind};
 use std::process::{Command, id};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TESTS: &[(&str, fn())] = &[
     ("a_signal_ends_a_wait", a_signal_ends_a_wait),
+    ("an_interruption_neither_shortens_nor_prolongs_a_wait", an_interruption_neither_shortens_nor_prolongs_a_wait),
     ("queued_signals_come_one_by_one_and_in_order", queued_signals_come_one_by_one_and_in_order),
     ("helper_threads_take_no_signal", helper_threads_take_no_signal),
     ("a_child_and_its_signal_are_told_of_both", a_child_and_its_signal_are_told_of_both),
@@ -74,6 +77,43 @@ fn a_signal_ends_a_wait() {
         // Three that were sent may count as one, for the kernel keeps one of a kind.
         assert!((2..=4).contains(&seen.len()) && seen[0] == (Signal::USR1, Some(id())), "{seen:?}");
         assert!(event_loop.stats().waits <= 8, "it did not spin: {:?}", event_loop.stats());
+    });
+}
+
+/// A signal with a handler ends the system call of the wait each millisecond.
+fn an_interruption_neither_shortens_nor_prolongs_a_wait() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: all of it may be zero; the handler touches nothing.
+    let installed = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut())
+    };
+    assert_eq!(installed, 0);
+    each_backend(|mut event_loop: Loop<()>| {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let sent = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                // The process's signal is the main thread's: this one blocks it.
+                let _mask = MaskGuard::block(SignalSet::from(Signal::USR1));
+                let mut sent = 0;
+                while !done.load(std::sync::atomic::Ordering::Acquire) {
+                    kill_self(Signal::USR1);
+                    sent += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                sent
+            });
+            let start = Instant::now();
+            event_loop.after(Duration::from_millis(100), |_, _| Ok(()));
+            event_loop.run(&mut ()).unwrap();
+            let took = start.elapsed();
+            done.store(true, std::sync::atomic::Ordering::Release);
+            assert!((Duration::from_millis(100)..Duration::from_secs(20)).contains(&took), "{took:?}");
+            sender.join().unwrap()
+        });
+        assert!(sent > 5, "{sent}");
+        assert_eq!((event_loop.stats().waits, event_loop.stats().timers), (1, 1));
     });
 }
 

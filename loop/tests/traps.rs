@@ -1,0 +1,235 @@
+//! Traps of event loops that no other test here stands for; the index in README.md has them all.
+
+mod common;
+
+use becket_loop::{Ctx, Flags, Loop, Mode, Next, Ready};
+use becket_sys::event::Event;
+use becket_sys::inotify::{self, Inotify, Mask, Options};
+use becket_sys::tcp;
+use common::each_backend;
+use std::cell::RefCell;
+use std::io::{PipeReader, Read, Write, pipe};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
+
+fn raised() -> Event {
+    let event = Event::new().unwrap();
+    event.add(1).unwrap();
+    event
+}
+
+/// Both are ready in one batch. Whoever is called first removes the other and adds a third in its place, which has its
+/// slot and its descriptor's number, and is not ready.
+#[test]
+fn a_stale_event_is_not_told_to_the_next_owner_of_its_slot() {
+    each_backend(|mut event_loop: Loop<Vec<&str>>| {
+        let ids = Rc::new(RefCell::new(Vec::new()));
+        for _ in 0..2 {
+            let others = Rc::clone(&ids);
+            let event = raised();
+            let own = event.as_raw_fd();
+            let id = event_loop.add(event, Ready::READ, Mode::Level, move |log: &mut Vec<&str>, ctx, event, _| {
+                log.push("first");
+                event.try_read()?;
+                for other in others.take() {
+                    if ctx.get(other).is_some_and(|event: &Event| event.as_raw_fd() != own) {
+                        let number = ctx.remove(other).unwrap().as_raw_fd(); // closed with this
+                        let next = Event::new()?;
+                        assert_eq!(next.as_raw_fd(), number, "the test means to have its number");
+                        ctx.add(next, Ready::READ, Mode::Level, |log, _, _, _| {
+                            log.push("next owner");
+                            Ok(Next::Keep)
+                        })?;
+                    }
+                }
+                Ok(Next::Keep)
+            });
+            ids.borrow_mut().push(id.unwrap());
+        }
+        let mut log = Vec::new();
+        event_loop.turn(&mut log, None).unwrap();
+        event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+        assert_eq!(log, ["first"]);
+    });
+}
+
+/// epoll(7) goes on reporting a descriptor that was closed as long as a duplicate of it is open.
+#[test]
+fn a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone() {
+    each_backend(|mut event_loop: Loop<u32>| {
+        let event = raised();
+        let duplicate = event.try_clone().unwrap();
+        let id = event_loop
+            .add(event, Ready::READ, Mode::Level, |n, _, _, _| {
+                *n += 1;
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        let mut n = 0;
+        event_loop.turn(&mut n, None).unwrap();
+        drop(event_loop.remove(id).unwrap());
+        event_loop.after(Duration::from_millis(20), |_, _| Ok(()));
+        let waits = event_loop.stats().waits;
+        event_loop.run(&mut n).unwrap();
+        assert_eq!((n, duplicate.try_read().unwrap()), (1, Some(1)));
+        assert!(event_loop.stats().waits - waits <= 3, "it did not spin: {:?}", event_loop.stats());
+    });
+}
+
+/// A kind of source of which only a part is read for one edge.
+#[test]
+fn an_edge_that_was_not_used_up_is_asked_for_again_and_others_come_between() {
+    let mut event_loop: Loop<Vec<char>> = Loop::new().unwrap();
+    for name in ['a', 'b'] {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(&[0; 5]).unwrap();
+        event_loop
+            .add(reader, Ready::READ, Mode::Edge, move |log, _, mut reader: &PipeReader, _| {
+                let _ = &writer;
+                log.push(name);
+                reader.read_exact(&mut [0])?;
+                let more = log.iter().filter(|l| **l == name).count() < 5;
+                Ok(if more { Next::Again } else { Next::Remove })
+            })
+            .unwrap();
+    }
+    let mut log = Vec::new();
+    event_loop.run(&mut log).unwrap();
+    assert_eq!(log.len(), 10);
+    assert!(log.chunks(2).all(|pair| pair.contains(&'a') && pair.contains(&'b')), "{log:?}");
+}
+
+/// The kernel drops events where nobody reads them; the source tells of it and goes on. What a removed watch had is told
+/// until its end.
+#[test]
+fn an_overflow_of_inotify_is_told_and_a_removed_watch_is_told_of_to_its_end() {
+    each_backend(|mut event_loop: Loop<Vec<inotify::Event>>| {
+        let folder = std::env::temp_dir().join(format!("becket-traps-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let inotify = Inotify::new().unwrap();
+        let watch = inotify.add(&folder, Mask::CREATE | Mask::DELETE, Options::empty()).unwrap();
+        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        // Two for each turn of this, and equal ones in a row would be merged.
+        for _ in 0..=limit / 2 {
+            std::fs::write(folder.join("x"), "").unwrap();
+            std::fs::remove_file(folder.join("x")).unwrap();
+        }
+        inotify.remove(watch).unwrap();
+        event_loop
+            .on(inotify, move |seen: &mut Vec<_>, ctx, event| {
+                seen.push(event.into_owned());
+                if matches!(seen.last(), Some(inotify::Event::Overflow)) {
+                    ctx.exit(0);
+                }
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        event_loop.after(LONG, |_, ctx| Ok(ctx.exit(1)));
+        let mut seen = Vec::new();
+        let code = event_loop.run(&mut seen).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!((code, seen.len()), (0, limit + 1), "{:?}", seen.last());
+    });
+}
+
+/// The wake-up of a post comes between the loop's look at its mailbox and its wait, over and over.
+#[test]
+fn no_post_is_left_lying_while_the_loop_waits() {
+    const POSTS: u32 = 20_000;
+    each_backend(|mut event_loop: Loop<u32>| {
+        let remote = event_loop.remote();
+        let arrived = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let seen = std::sync::Arc::clone(&arrived);
+        let poster = std::thread::spawn(move || {
+            for n in 1..=POSTS {
+                let seen = std::sync::Arc::clone(&seen);
+                remote.post(move |total, _| {
+                    *total += 1;
+                    seen.store(*total, std::sync::atomic::Ordering::Release);
+                    Ok(())
+                });
+                // Alone: nobody else's wake-up helps it.
+                let start = Instant::now();
+                while n % 4 == 0 && seen_of(&arrived) < n {
+                    assert!(start.elapsed() < LONG, "post {n} is left lying");
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let mut total = 0;
+        event_loop.run(&mut total).unwrap(); // ends with the remote
+        poster.join().unwrap();
+        assert_eq!(total, POSTS);
+    });
+}
+
+fn seen_of(arrived: &std::sync::atomic::AtomicU32) -> u32 {
+    arrived.load(std::sync::atomic::Ordering::Acquire)
+}
+
+/// As the first one, where the loop is stepped: the wait and the calls are apart.
+#[test]
+fn what_was_found_before_a_removal_is_told_to_nobody() {
+    each_backend(|mut event_loop: Loop<u32>| {
+        let count = |n: &mut u32, _: &mut Ctx<u32>, _: &Event, _| {
+            *n += 1;
+            Ok(Next::Keep)
+        };
+        let id = event_loop.add(raised(), Ready::READ, Mode::Level, count).unwrap();
+        let mut n = 0;
+        event_loop.prepare(&mut n).unwrap();
+        assert_eq!(event_loop.wait(None).unwrap(), 1);
+        drop(event_loop.remove(id));
+        event_loop.add(Event::new().unwrap(), Ready::READ, Mode::Level, count).unwrap();
+        event_loop.dispatch(&mut n).unwrap();
+        assert_eq!(n, 0);
+    });
+}
+
+/// Four threads wait for connections of one listener.
+#[test]
+fn an_exclusive_listener_wakes_not_everybody() {
+    const THREADS: usize = 4;
+    let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ready, threads) = mpsc::channel();
+    let handles: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let listener = tcp::Listener::from(listener.as_fd().try_clone_to_owned().unwrap());
+            let ready = ready.clone();
+            std::thread::spawn(move || {
+                let mut event_loop: Loop<u32> = Loop::new().unwrap();
+                let id = event_loop.on(listener, |accepted, _, _| {
+                    *accepted += 1;
+                    Ok(Next::Keep)
+                });
+                assert!(event_loop.set_flags(id.unwrap(), Flags::EXCLUSIVE).unwrap());
+                ready.send(event_loop.remote()).unwrap();
+                let mut accepted = 0;
+                event_loop.run(&mut accepted).unwrap();
+                (accepted, event_loop.stats().events)
+            })
+        })
+        .collect();
+    let remotes: Vec<_> = threads.iter().take(THREADS).collect();
+    std::thread::sleep(Duration::from_millis(100)); // they wait by then, or look at once
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            TcpStream::connect(address).unwrap()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    remotes.iter().for_each(|remote| assert!(remote.exit(0)));
+    let (accepted, woken): (Vec<_>, Vec<_>) = handles.into_iter().map(|handle| handle.join().unwrap()).unzip();
+    assert_eq!(accepted.iter().sum::<u32>(), clients.len() as u32);
+    let woken: u64 = woken.iter().sum();
+    assert!(woken < (clients.len() * THREADS) as u64, "all of them were woken for each: {woken}");
+}
