@@ -1,8 +1,7 @@
 //! The one door by which a descriptor is registered that the loop does not own.
 
 use crate::backend::{Detach, Fd};
-use crate::ctx::Handler;
-use crate::ctx::{Io, Lent};
+use crate::watched::{Io, Who};
 use crate::{Borrowed, Ctx, Id, Mode, Plain, Ready};
 use std::io;
 
@@ -24,7 +23,7 @@ impl<S: 'static> Ctx<S> {
     ) -> io::Result<Id<Borrowed>> {
         // SAFETY: the caller promises that it stays open for as long as the registration that this is stored in.
         let fd: Fd<'static> = unsafe { std::mem::transmute(fd) };
-        let io = Io::new(Lent::Borrowed(fd), Handler::Plain(handler), want, mode);
+        let io = Io::new(Who::Borrowed(fd, handler), want, mode);
         self.register(io).map(Id::new).map_err(|(_, e)| e)
     }
 
@@ -38,7 +37,7 @@ impl<S: 'static> Ctx<S> {
     /// telling the backend. Returns whether it was there.
     pub fn forget(&mut self, id: Id<Borrowed>) -> bool {
         if let Some(io) = self.io_mut(id.key) {
-            io.registered = None;
+            io.set_registered(None);
         }
         self.take_out(id.key).is_some()
     }

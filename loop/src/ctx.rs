@@ -1,6 +1,6 @@
 //! What a loop holds, and how it changes: what callbacks get beside the user's state.
 
-use crate::backend::{AsFd, Backend, Batch, Caps, Fd, Key};
+use crate::backend::{AsFd, Backend, Batch, Caps, Key};
 use crate::embed::Outer;
 use crate::external::ExternalEntry;
 use crate::heap::TimerHeap;
@@ -8,9 +8,10 @@ use crate::pool::Pool;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::OpEntry;
+use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
 use crate::{Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
-use std::any::Any;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -19,7 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) type IoCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Ready) -> Result>;
 pub(crate) type OnceCall<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>) -> Result<()>>;
 pub(crate) type TickCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Tick) -> Result>;
 pub(crate) type HookCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>) -> Result>;
@@ -29,13 +29,48 @@ pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
 /// are not kept waiting by many busy ones. The rest is served in the next turn, before what that one finds.
 const READY_PER_TURN: usize = 256;
 
-/// One slot of the table.
+/// One slot of the table. There may be a million of them, so it is small.
 pub(crate) struct Entry<S> {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) calls: u64,
+    /// What few have.
+    rare: Option<Box<Rare>>,
+    pub(crate) kind: Kind<S>,
+}
+
+/// What few entries have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    name: Option<Box<str>>,
+    /// How often the slot's count of calls came round to zero.
+    calls_over: u32,
     /// The timer that will enable it again, where its callback asked for a pause.
     pause: Option<Key>,
-    pub(crate) kind: Kind<S>,
+    flags: Flags,
+    priority: i32,
+    limit: Option<RateLimit>,
+}
+
+impl<S> Entry<S> {
+    /// Its name, of which it has no more.
+    pub(crate) fn take_name(&mut self) -> Option<Box<str>> {
+        self.rare.as_mut()?.name.take()
+    }
+
+    /// Counts a call, in the slot's count.
+    #[inline]
+    pub(crate) fn count(&mut self, calls: &mut u32) {
+        *calls = calls.wrapping_add(1);
+        if *calls == 0 {
+            self.rare().calls_over += 1;
+        }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn take_pause(&mut self) -> Option<Key> {
+        self.rare.as_mut()?.pause.take()
+    }
 }
 
 pub(crate) enum Kind<S> {
@@ -43,33 +78,11 @@ pub(crate) enum Kind<S> {
     Timer(TimerEntry<S>),
     Hook(HookEntry<S>),
     Op(OpEntry<S>),
-    External(ExternalEntry<S>),
+    External(Box<ExternalEntry<S>>),
 }
 
-/// A registered descriptor.
-pub(crate) struct Io<S> {
-    pub(crate) source: Lent,
-    pub(crate) handler: Handler<S>,
-    pub(crate) want: Ready,
-    pub(crate) mode: Mode,
-    pub(crate) enabled: bool,
-    /// What the backend was told last; `None` where it does not have the descriptor.
-    pub(crate) registered: Option<(Ready, Mode)>,
-    /// A one-shot registration that fired: the backend has it, and reports nothing of it.
-    pub(crate) spent: bool,
-    /// Whether an edge may have been dropped: it was disabled. Told of a change, the backend reports it again.
-    pub(crate) missed: bool,
-    /// Whether it stands in the list of changes for the backend.
-    pub(crate) dirty: bool,
-    /// What it is ready for and was not yet told, and whether it stands in the queue for that.
-    pub(crate) pending: Ready,
-    pub(crate) queued: bool,
-    flags: Flags,
-    priority: i32,
-    /// By which the queue is sorted: the turn in which it came, and its priority.
-    rank: i64,
-    limit: Option<Box<RateLimit>>,
-}
+// A connection's share of the table is this, and eight bytes of the slab's.
+const _: () = assert!(size_of::<Option<Entry<u8>>>() == 48);
 
 /// At most so many calls in so much time.
 struct RateLimit {
@@ -80,83 +93,13 @@ struct RateLimit {
     had: u32,
 }
 
-impl<S> Io<S> {
-    pub(crate) fn new(source: Lent, handler: Handler<S>, want: Ready, mode: Mode) -> Self {
-        Io {
-            source,
-            handler,
-            want,
-            mode,
-            enabled: true,
-            registered: None,
-            spent: false,
-            missed: false,
-            dirty: false,
-            pending: Ready::empty(),
-            queued: false,
-            flags: Flags::empty(),
-            priority: 0,
-            rank: 0,
-            limit: None,
-        }
-    }
+fn flags_of(rare: &Option<Box<Rare>>) -> Flags {
+    rare.as_ref().map_or(Flags::empty(), |rare| rare.flags)
 }
 
-impl<S> Io<S> {
-    /// What the backend is told to watch for.
-    fn interest(&self) -> Ready {
-        self.want | Ready::from_bits_retain(self.flags.bits())
-    }
-}
-
-/// Whose descriptor a registration is.
-pub(crate) enum Lent {
-    /// The loop owns the source. It is shared with the closure that it is lent to, and with nothing else.
-    Owned(Rc<dyn AnySource>),
-    /// The user keeps it open, as `add_borrowed` made him promise.
-    Borrowed(Fd<'static>),
-}
-
-impl Lent {
-    fn fd(&self) -> Fd<'_> {
-        match self {
-            Lent::Owned(source) => source.fd(),
-            Lent::Borrowed(fd) => *fd,
-        }
-    }
-}
-
-/// A source without its type.
-pub(crate) trait AnySource: Any {
-    fn fd(&self) -> Fd<'_>;
-    fn any(&self) -> &dyn Any;
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
-}
-
-impl<T: AsFd + 'static> AnySource for T {
-    fn fd(&self) -> Fd<'_> {
-        self.as_fd()
-    }
-
-    fn any(&self) -> &dyn Any {
-        self
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-}
-
-/// Who is told.
-pub(crate) enum Handler<S> {
-    Closure(IoCall<S>),
-    Plain(Plain<S>),
-    External {
-        of: Key,
-        token: u64,
-    },
-    /// The closure is out, being called.
-    Running,
+/// What the backend is told to watch for.
+fn interest<S>(io: &Io<S>, flags: Flags) -> Ready {
+    io.want | Ready::from_bits_retain(flags.bits())
 }
 
 /// A timer, armed or not.
@@ -169,7 +112,7 @@ pub(crate) struct TimerEntry<S> {
 pub(crate) enum TimerCall<S> {
     Once(OnceCall<S>),
     /// The closure is out while it is called.
-    Every(Every, Option<TickCall<S>>),
+    Every(Box<(Every, Option<TickCall<S>>)>),
     Plain(Plain<S>),
     /// The timeout of an external; `None` until that has its own place.
     External(Option<Key>),
@@ -216,11 +159,13 @@ pub struct Ctx<S> {
     pub(crate) batch: Batch,
     /// Timers that expired, descriptors that are ready, and operations that ended, which are not yet told.
     pub(crate) due: VecDeque<(Key, Instant)>,
-    pub(crate) ready: VecDeque<Key>,
+    /// A descriptor's rank is the turn in which it came, and its priority: by it the queue is sorted.
+    pub(crate) ready: VecDeque<(Key, i64)>,
     /// How many descriptors are told in one turn.
     pub(crate) per_turn: usize,
-    /// Whether any source has a priority.
+    /// Whether any source has, or had, a priority; whether any has, or had, a limit.
     ranked: bool,
+    limited: bool,
     pub(crate) done: VecDeque<(Key, io::Result<usize>)>,
     pub(crate) deferred: VecDeque<OnceCall<S>>,
     /// Posts that were taken out of the mailbox.
@@ -228,6 +173,8 @@ pub struct Ctx<S> {
     /// Registrations whose interest the backend does not know yet.
     dirty: VecDeque<Key>,
     hooks: [Vec<Key>; 4],
+    /// Room for a copy of one of those lists, while it is gone through.
+    hooks_now: Vec<Key>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) mailbox: Arc<Mailbox<S>>,
     pub(crate) nudges: Arc<Nudges>,
@@ -266,11 +213,13 @@ impl<S: 'static> Ctx<S> {
             ready: VecDeque::new(),
             per_turn: READY_PER_TURN,
             ranked: false,
+            limited: false,
             done: VecDeque::new(),
             deferred: VecDeque::new(),
             posts: VecDeque::new(),
             dirty: VecDeque::new(),
             hooks: Default::default(),
+            hooks_now: Vec::new(),
             mailbox: Arc::new(Mailbox::new(Arc::clone(&bell))),
             nudges: Arc::new(Nudges::new(Arc::clone(&bell))),
             dropped: Arc::new(Nudges::new(Arc::clone(&bell))),
@@ -328,7 +277,7 @@ impl<S: 'static> Ctx<S> {
         mode: Mode,
         mut f: impl FnMut(&mut S, &mut Ctx<S>, &T, Ready) -> Result + 'static,
     ) -> Result<Id<T>, AddError<T>> {
-        self.add_shared(source, want, mode, |_, source| Box::new(move |s, ctx, ready| f(s, ctx, &source, ready)))
+        self.add_watched(source, want, mode, move |s, ctx, _, source, ready| f(s, ctx, source, ready))
     }
 
     /// As [`add`](Self::add), with a plain function and a word instead of a closure.
@@ -342,60 +291,53 @@ impl<S: 'static> Ctx<S> {
         mode: Mode,
         handler: Plain<S>,
     ) -> Result<Id<T>, AddError<T>> {
-        let source = Rc::new(source);
-        let io = Io::new(Lent::Owned(Rc::clone(&source) as _), Handler::Plain(handler), want, mode);
-        Ok(self.add_io(source, io)?.0)
+        self.add_owned(Rc::new(WithPlain { source, plain: handler }), want, mode)
     }
 
-    /// Adds a source with a closure that shares it, made once there is a key.
-    pub(crate) fn add_shared<T: AsFd + 'static>(
+    /// Adds a source with a closure that gets its key, too.
+    pub(crate) fn add_watched<T: AsFd + 'static>(
         &mut self,
         source: T,
         want: Ready,
         mode: Mode,
-        make: impl FnOnce(Key, Rc<T>) -> IoCall<S>,
+        f: impl FnMut(&mut S, &mut Ctx<S>, Key, &T, Ready) -> Result + 'static,
     ) -> Result<Id<T>, AddError<T>> {
-        let source = Rc::new(source);
-        let io = Io::new(Lent::Owned(Rc::clone(&source) as _), Handler::Running, want, mode);
-        let (id, source) = self.add_io(source, io)?;
-        if let Some(io) = self.io_mut(id.key) {
-            io.handler = Handler::Closure(make(id.key, source));
-        }
-        Ok(id)
+        self.add_owned(Rc::new(WithClosure { source, f: RefCell::new(f) }), want, mode)
     }
 
-    /// Registers `io`, which holds the only other handle to `source`.
-    fn add_io<T: AsFd + 'static>(&mut self, source: Rc<T>, io: Io<S>) -> Result<(Id<T>, Rc<T>), AddError<T>> {
-        match self.register(io) {
-            Ok(key) => Ok((Id::new(key), source)),
-            Err((io, error)) => {
-                drop(io);
-                let source = Rc::into_inner(source).expect("the registration, now dropped, had the only other handle");
-                Err(AddError { source, error })
-            }
-        }
+    fn add_owned<T: 'static>(
+        &mut self,
+        watched: Rc<dyn Watched<S>>,
+        want: Ready,
+        mode: Mode,
+    ) -> Result<Id<T>, AddError<T>> {
+        self.register(Io::new(Who::Owned(watched), want, mode)).map(Id::new).map_err(|(who, error)| {
+            let Who::Owned(watched) = who else { unreachable!("it was just made") };
+            let source = take_source(watched).expect("the registration had the only handle");
+            AddError { source, error }
+        })
     }
 
     /// Puts a registration into the table and the backend.
-    pub(crate) fn register(&mut self, io: Io<S>) -> Result<Key, (Box<Io<S>>, io::Error)> {
+    pub(crate) fn register(&mut self, io: Io<S>) -> Result<Key, (Who<S>, io::Error)> {
         let (want, mode) = (io.want, io.mode);
         let key = self.insert(Kind::Io(io));
         let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { unreachable!("just inserted") };
-        match self.backend.add(io.source.fd(), key, want, mode) {
+        match self.backend.add(io.who.fd(), key, want, mode) {
             Ok(()) => {
-                io.registered = Some((want, mode));
+                io.set_registered(Some((want, mode)));
                 self.enabled += 1;
                 Ok(key)
             }
             Err(e) => match self.slots.remove(key) {
-                Some(Entry { kind: Kind::Io(io), .. }) => Err((Box::new(io), e)),
+                Some(Entry { kind: Kind::Io(io), .. }) => Err((io.who, e)),
                 _ => unreachable!("just inserted"),
             },
         }
     }
 
     pub(crate) fn insert(&mut self, kind: Kind<S>) -> Key {
-        self.slots.insert(Entry { name: None, calls: 0, pause: None, kind })
+        self.slots.insert(Entry { rare: None, kind })
     }
 
     pub(crate) fn entry_mut(&mut self, key: Key) -> Option<&mut Entry<S>> {
@@ -412,7 +354,7 @@ impl<S: 'static> Ctx<S> {
     /// The source or [external](crate::External) that `id` names, also inside its own callback.
     pub fn get<T: 'static>(&self, id: Id<T>) -> Option<&T> {
         match &self.slots.get(id.key)?.kind {
-            Kind::Io(Io { source: Lent::Owned(source), .. }) => source.any().downcast_ref(),
+            Kind::Io(Io { who: Who::Owned(watched), .. }) => watched.source().downcast_ref(),
             Kind::External(external) => external.lib.as_ref()?.downcast_ref(),
             _ => None,
         }
@@ -424,10 +366,7 @@ impl<S: 'static> Ctx<S> {
     pub fn remove<T: 'static>(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         match self.take_out(id.key)?.kind {
-            Kind::Io(Io { source: Lent::Owned(source), handler, .. }) => {
-                drop(handler);
-                Rc::into_inner(source.into_any().downcast::<T>().ok()?)
-            }
+            Kind::Io(Io { who: Who::Owned(watched), .. }) => take_source(watched),
             Kind::External(external) => external.lib?.downcast().ok().map(|lib| *lib),
             _ => None,
         }
@@ -451,16 +390,17 @@ impl<S: 'static> Ctx<S> {
             return None;
         }
         let mut entry = self.slots.remove(key)?;
-        if let Some(pause) = entry.pause.take() {
+        if let Some(pause) = entry.take_pause() {
             self.take_out(pause);
         }
         match &mut entry.kind {
             Kind::Io(io) => {
-                if io.registered.take().is_some() {
+                if io.registered().is_some() {
+                    io.set_registered(None);
                     // Fails only where the user closed the descriptor behind our back: then nothing is left to remove.
-                    let _ = self.backend.remove(io.source.fd(), key);
+                    let _ = self.backend.remove(io.who.fd(), key);
                 }
-                self.enabled -= usize::from(io.enabled);
+                self.enabled -= usize::from(io.is(State::ENABLED));
             }
             Kind::Timer(_) => {
                 self.heap.disarm(key.slot());
@@ -503,29 +443,30 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn enable_key(&mut self, key: Key, on: bool) -> bool {
-        if let Some(pause) = self.slots.get_mut(key).and_then(|entry| entry.pause.take()) {
+        if let Some(pause) = self.slots.get_mut(key).and_then(Entry::take_pause) {
             self.take_out(pause); // whoever enables or disables it says what holds from now on
         }
-        let now = self.backend.now();
         match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
             Some(Kind::Io(io)) => {
-                match (io.enabled, on) {
+                match (io.is(State::ENABLED), on) {
                     (false, true) => self.enabled += 1,
                     (true, false) => self.enabled -= 1,
                     _ => {}
                 }
-                io.enabled = on;
+                io.mark(State::ENABLED, on);
                 if !on {
-                    io.missed |= io.mode == Mode::Edge;
+                    io.mark(State::MISSED, io.is(State::MISSED) || io.mode == Mode::Edge);
                     io.pending = Ready::empty(); // what it was ready for, nobody is to be told any more
                 }
-                self.note_change(key);
+                if !io.is(State::DIRTY) {
+                    self.note_change(key);
+                }
                 true
             }
             Some(Kind::Timer(timer)) => {
                 let next = match &timer.call {
-                    TimerCall::Every(every, _) => next_in_phase(every, now),
-                    _ => now,
+                    TimerCall::Every(periodic) => next_in_phase(&periodic.0, self.backend.now()),
+                    _ => self.backend.now(),
                 };
                 if !on {
                     self.disarm_key(key);
@@ -571,22 +512,30 @@ impl<S: 'static> Ctx<S> {
     pub fn set_flags(&mut self, id: impl Into<AnyId>, flags: Flags) -> io::Result<bool> {
         let key = id.into().key;
         let caps = self.backend.caps();
-        let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { return Ok(false) };
+        let Some(entry) = self.slots.get_mut(key) else { return Ok(false) };
+        if !matches!(entry.kind, Kind::Io(_)) {
+            return Ok(false);
+        }
         // The flags travel with the interest, where a backend that does not know them would pass them over.
         if !flags.is_empty() && !caps.flags {
             let name = caps.name;
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} has no {flags:?}")));
         }
-        let (old, registered) = (std::mem::replace(&mut io.flags, flags), io.registered);
+        let old = flags_of(&entry.rare);
+        if old == flags {
+            return Ok(true);
+        }
+        entry.rare().flags = flags;
+        let Entry { rare: Some(rare), kind: Kind::Io(io) } = entry else { return Ok(false) };
         // One that fired as one-shot is silent, and is registered anew when it is enabled.
-        if let Some((want, mode)) = registered.filter(|_| old != flags && !io.spent) {
-            let fd = io.source.fd();
-            let _ = self.backend.remove(fd, key);
-            io.registered = Some((io.interest(), io.mode));
-            if let Err(e) = self.backend.add(fd, key, io.interest(), io.mode) {
-                io.flags = old;
-                let back = self.backend.add(fd, key, want, mode);
-                io.registered = back.is_ok().then_some((want, mode));
+        if let Some((want, mode)) = io.registered().filter(|_| !io.is(State::SPENT)) {
+            let _ = self.backend.remove(io.who.fd(), key);
+            let asked = (interest(io, flags), io.mode);
+            io.set_registered(Some(asked));
+            if let Err(e) = self.backend.add(io.who.fd(), key, asked.0, asked.1) {
+                rare.flags = old;
+                let back = self.backend.add(io.who.fd(), key, want, mode);
+                io.set_registered(back.is_ok().then_some((want, mode)));
                 return Err(e);
             }
             // A registration is armed; what was to be silent is silenced before the wait.
@@ -622,9 +571,14 @@ impl<S: 'static> Ctx<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_priority(&mut self, id: impl Into<AnyId>, priority: i32) -> bool {
-        let Some(io) = self.io_mut(id.into().key) else { return false };
-        io.rank += i64::from(priority) - i64::from(io.priority);
-        io.priority = priority;
+        let key = id.into().key;
+        let Some(entry) = self.slots.get_mut(key) else { return false };
+        let Kind::Io(io) = &entry.kind else { return false };
+        let queued = io.is(State::QUEUED);
+        let before = std::mem::replace(&mut entry.rare().priority, priority);
+        if queued && let Some(place) = self.ready.iter_mut().find(|place| place.0 == key) {
+            place.1 += i64::from(priority) - i64::from(before);
+        }
         self.ranked |= priority != 0;
         true
     }
@@ -639,11 +593,7 @@ impl<S: 'static> Ctx<S> {
     /// Sorts what is ready by urgency, where anything has a priority.
     pub(crate) fn rank_ready(&mut self) {
         if self.ranked {
-            let slots = &self.slots;
-            self.ready.make_contiguous().sort_by_cached_key(|key| match slots.get(*key) {
-                Some(Entry { kind: Kind::Io(io), .. }) => io.rank,
-                _ => 0,
-            });
+            self.ready.make_contiguous().sort_by_key(|place| place.1);
         }
     }
 
@@ -676,24 +626,25 @@ impl<S: 'static> Ctx<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_rate_limit(&mut self, id: impl Into<AnyId>, limit: Option<(u32, Duration)>) -> bool {
-        let Some(io) = self.io_mut(id.into().key) else { return false };
-        let limit = limit.map(|(calls, interval)| RateLimit { calls, interval, since: None, had: 0 });
-        io.limit = limit.map(Box::new);
+        let Some(entry) = self.slots.get_mut(id.into().key) else { return false };
+        if !matches!(entry.kind, Kind::Io(_)) {
+            return false;
+        }
+        self.limited |= limit.is_some();
+        entry.rare().limit = limit.map(|(calls, interval)| RateLimit { calls, interval, since: None, had: 0 });
         true
     }
 
     /// Counts a call, and has the source rest where that was the last for now.
     fn count_call(&mut self, key: Key) {
-        if !matches!(self.io_mut(key), Some(Io { enabled: true, limit: Some(_), .. })) {
-            return; // without a look at the clock
-        }
+        let Some(Entry { rare: Some(rare), kind: Kind::Io(io) }) = self.slots.get_mut(key) else { return };
+        let Some(limit) = rare.limit.as_mut().filter(|_| io.is(State::ENABLED)) else { return };
         let now = self.backend.now();
-        let Some(Io { limit: Some(limit), mode, .. }) = self.io_mut(key) else { return };
         if limit.since.is_none_or(|since| now.saturating_duration_since(since) >= limit.interval) {
             (limit.since, limit.had) = (Some(now), 0);
         }
         limit.had += 1;
-        if limit.had >= limit.calls && *mode != Mode::OneShot {
+        if limit.had >= limit.calls && io.mode != Mode::OneShot {
             let since = limit.since.take().unwrap_or(now);
             let rest = limit.interval.saturating_sub(now.saturating_duration_since(since));
             self.pause(key, rest);
@@ -708,14 +659,15 @@ impl<S: 'static> Ctx<S> {
                 ctx.enable_key(key, true);
                 Ok(())
             });
-            self.slots.get_mut(key).into_iter().for_each(|entry| entry.pause = Some(pause.key));
+            self.slots.get_mut(key).into_iter().for_each(|entry| entry.rare().pause = Some(pause.key));
         }
     }
 
     fn note_change(&mut self, key: Key) {
         if let Some(io) = self.io_mut(key)
-            && !std::mem::replace(&mut io.dirty, true)
+            && !io.is(State::DIRTY)
         {
+            io.mark(State::DIRTY, true);
             self.dirty.push_back(key);
             self.settle_outer();
         }
@@ -727,32 +679,36 @@ impl<S: 'static> Ctx<S> {
         // again keeps us here.
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else { return };
-            let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { continue };
-            io.dirty = false;
-            let asked = io.enabled.then_some((io.interest(), io.mode));
-            let fd = io.source.fd();
-            let result = match (io.registered, asked) {
-                (None, Some((want, mode))) => self.backend.add(fd, key, want, mode),
-                (Some(_), None) if io.spent => continue, // silent already
+            let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { continue };
+            io.mark(State::DIRTY, false);
+            let flags = flags_of(rare);
+            let (old, spent) = (io.registered(), io.is(State::SPENT));
+            let asked = io.is(State::ENABLED).then_some((interest(io, flags), io.mode));
+            let result = match (old, asked) {
+                (None, Some((want, mode))) => self.backend.add(io.who.fd(), key, want, mode),
+                (Some(_), None) if spent => continue, // silent already
                 (Some(_), None) => {
                     // Fails only where somebody else took it out, or closed it: then nothing is left to remove.
-                    let _ = self.backend.remove(fd, key);
+                    let _ = self.backend.remove(io.who.fd(), key);
                     Ok(())
                 }
-                (Some(old), Some((want, mode))) if old != (want, mode) || io.spent || io.missed => {
-                    if io.flags.is_empty() {
-                        self.backend.change(fd, key, want, mode)
+                (Some(_), Some((want, mode))) if old != asked || spent || io.is(State::MISSED) => {
+                    if flags.is_empty() {
+                        self.backend.change(io.who.fd(), key, want, mode)
                     } else {
                         // What is exclusive cannot be changed.
-                        let _ = self.backend.remove(fd, key);
-                        io.registered = None;
-                        self.backend.add(fd, key, want, mode)
+                        let _ = self.backend.remove(io.who.fd(), key);
+                        io.set_registered(None);
+                        self.backend.add(io.who.fd(), key, want, mode)
                     }
                 }
                 _ => continue,
             };
             match result {
-                Ok(()) => (io.registered, io.spent, io.missed) = (asked, false, false),
+                Ok(()) => {
+                    io.set_registered(asked);
+                    io.mark(State::SPENT | State::MISSED, false);
+                }
                 Err(e) => {
                     self.fault(s, Some(key), e.into());
                 }
@@ -763,25 +719,27 @@ impl<S: 'static> Ctx<S> {
     /// Gives whatever `id` names a name, for [`sources`](Self::sources) and [`Fault`]. Returns whether it was there.
     pub fn set_name(&mut self, id: impl Into<AnyId>, name: impl Into<Box<str>>) -> bool {
         let entry = self.slots.get_mut(id.into().key);
-        entry.map(|entry| entry.name = Some(name.into())).is_some()
+        entry.map(|entry| entry.rare().name = Some(name.into())).is_some()
     }
 
     /// The state of everything that the loop holds.
     pub fn sources(&self) -> impl Iterator<Item = SourceInfo<'_>> {
-        self.slots.iter().map(|(key, entry)| {
+        self.slots.iter().map(|(key, calls, entry)| {
             let due = match entry.kind {
                 Kind::Timer(_) => self.heap.deadline(key.slot()),
                 _ => None,
             };
             let (kind, enabled, want) = match &entry.kind {
-                Kind::Io(io) => (SourceKind::Io, io.enabled, Some((io.want, io.mode))),
+                Kind::Io(io) => (SourceKind::Io, io.is(State::ENABLED), Some((io.want, io.mode))),
                 Kind::Timer(_) => (SourceKind::Timer, due.is_some(), None),
                 Kind::Hook(hook) => (SourceKind::Hook, hook.enabled, None),
                 Kind::Op(_) => (SourceKind::Operation, true, None),
                 Kind::External(_) => (SourceKind::External, true, None),
             };
-            let name = entry.name.as_deref();
-            SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls: entry.calls }
+            let rare = entry.rare.as_deref();
+            let name = rare.and_then(|rare| rare.name.as_deref());
+            let calls = u64::from(rare.map_or(0, |rare| rare.calls_over)) << 32 | u64::from(calls);
+            SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls }
         })
     }
 
@@ -815,7 +773,7 @@ impl<S: 'static> Ctx<S> {
         let mut every = every.into();
         let first = every.first.unwrap_or_else(|| later(self.now(), every.period));
         every.first = Some(first);
-        let key = self.insert_timer(TimerCall::Every(every, Some(Box::new(f))));
+        let key = self.insert_timer(TimerCall::Every(Box::new((every, Some(Box::new(f))))));
         self.arm_key(key, first);
         Id::new(key)
     }
@@ -829,8 +787,8 @@ impl<S: 'static> Ctx<S> {
     /// Sets when a timer is due, whether it is armed or not: a periodic one the next time, with its phase from then on.
     /// Returns whether it was there.
     pub fn arm(&mut self, id: Id<Timer>, when: Instant) -> bool {
-        if let Some(TimerEntry { call: TimerCall::Every(every, _), .. }) = self.timer_mut(id.key) {
-            every.first = Some(when);
+        if let Some(TimerEntry { call: TimerCall::Every(periodic), .. }) = self.timer_mut(id.key) {
+            periodic.0.first = Some(when);
         }
         self.arm_key(id.key, when)
     }
@@ -912,7 +870,9 @@ impl<S: 'static> Ctx<S> {
     /// Calls the hooks of a point; whether one asked to be called again.
     pub(crate) fn run_hooks(&mut self, s: &mut S, point: HookPoint) -> bool {
         let mut again = false;
-        for key in self.hooks[point as usize].clone() {
+        let mut keys = std::mem::take(&mut self.hooks_now);
+        keys.clone_from(&self.hooks[point as usize]);
+        for key in keys.iter().copied() {
             let Some(hook) = self.hook_mut(key).filter(|hook| hook.enabled) else { continue };
             let Some(mut call) = hook.call.take() else { continue };
             let result = self.protected(s, key, |s, ctx| call(s, ctx));
@@ -922,6 +882,7 @@ impl<S: 'static> Ctx<S> {
             again |= matches!(result, Ok(Next::Again));
             self.apply(s, key, result, Ready::empty());
         }
+        self.hooks_now = keys;
         again
     }
 
@@ -939,7 +900,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn fault(&mut self, s: &mut S, key: Option<Key>, error: CallbackError) {
-        let name = key.and_then(|key| self.slots.get(key)?.name.clone());
+        let name = key.and_then(|key| self.slots.get(key)?.rare.as_ref()?.name.clone());
         if let Some(key) = key {
             self.enable_key(key, false);
         }
@@ -1032,11 +993,19 @@ impl<S: 'static> Ctx<S> {
 
     /// Calls user code on behalf of `key`. If it panics, what it stood for is removed, and the panic goes on: the
     /// loop is as if it had been removed before.
+    #[inline]
     pub(crate) fn protected<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
-        self.stats.callbacks += 1;
-        if let Some(entry) = self.slots.get_mut(key) {
-            entry.calls += 1;
+        if let Some((entry, calls)) = self.slots.get_counted(key) {
+            entry.count(calls);
         }
+        self.call(s, key, f)
+    }
+
+    /// As [`protected`](Self::protected), for a call that its entry has counted. Whatever belongs to an entry is called
+    /// here.
+    #[inline]
+    pub(crate) fn call<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
+        self.stats.callbacks += 1;
         // What a guard lets go of may panic as well when it is dropped.
         let call = || {
             let value = f(s, self);
@@ -1053,7 +1022,17 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Does what a callback of `key` asked for.
+    #[inline]
     pub(crate) fn apply(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
+        if !matches!(result, Ok(Next::Keep)) {
+            self.apply_change(s, key, result, ready);
+        }
+        if self.limited {
+            self.count_call(key);
+        }
+    }
+
+    fn apply_change(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
         match result {
             Ok(Next::Keep) => {}
             Ok(Next::Again) => match self.slots.get(key).map(|entry| &entry.kind) {
@@ -1074,19 +1053,34 @@ impl<S: 'static> Ctx<S> {
             Ok(Next::Remove) => drop(self.take_out(key)),
             Err(e) => self.fault(s, Some(key), e),
         }
-        self.count_call(key);
     }
 
     /// Queues a descriptor to be told that it is ready.
     pub(crate) fn queue(&mut self, key: Key, what: Ready) {
         let turn = self.stats.waits as i64;
-        let Some(io) = self.io_mut(key) else { return };
+        let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { return };
         io.pending |= what;
-        if !io.queued {
-            io.rank = turn + i64::from(io.priority);
+        if !io.is(State::QUEUED) {
+            io.mark(State::QUEUED, true);
+            let priority = rare.as_ref().map_or(0, |rare| rare.priority);
+            self.ready.push_back((key, turn + i64::from(priority)));
         }
-        if !std::mem::replace(&mut io.queued, true) {
-            self.ready.push_back(key);
+    }
+
+    /// Takes in that the wait found a descriptor ready.
+    #[inline]
+    pub(crate) fn found_ready(&mut self, key: Key, what: Ready) {
+        let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { return };
+        if io.mode == Mode::OneShot {
+            io.mark(State::SPENT, true); // also where nobody is to be told: the backend has disarmed it
+        }
+        if io.is(State::ENABLED) {
+            io.pending |= what;
+            if !io.is(State::QUEUED) {
+                io.mark(State::QUEUED, true);
+                let priority = rare.as_ref().map_or(0, |rare| rare.priority);
+                self.ready.push_back((key, self.stats.waits as i64 + i64::from(priority)));
+            }
         }
     }
 }

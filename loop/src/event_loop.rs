@@ -1,7 +1,8 @@
 //! The loop's turn.
 
 use crate::backend::{Backend, Epoll, Event, Key};
-use crate::ctx::{Handler, Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
+use crate::ctx::{Entry, Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
+use crate::watched::{Callee, State};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Mode, Plain, Ready, RunError, Tick};
 use std::fmt;
 use std::io;
@@ -240,14 +241,7 @@ impl<S: 'static> Ctx<S> {
         let mut batch = std::mem::take(&mut self.batch);
         for event in batch.drain() {
             match event {
-                Event::Ready { key, what } => {
-                    let Some(io) = self.io_mut(key) else { continue };
-                    // Also where nobody is to be told: the backend has disarmed it.
-                    io.spent |= io.mode == Mode::OneShot;
-                    if io.enabled {
-                        self.queue(key, what);
-                    }
-                }
+                Event::Ready { key, what } => self.found_ready(key, what),
                 Event::Done { key, result } => self.done.push_back((key, result)),
             }
         }
@@ -292,16 +286,17 @@ impl<S: 'static> Ctx<S> {
                 }
             }
             TimerCall::Once(_) => {
-                let Some(entry) = self.take_out(key) else { return };
+                let Some(mut entry) = self.take_out(key) else { return };
+                let name = entry.take_name();
                 let Kind::Timer(timer) = entry.kind else { return };
                 let TimerCall::Once(call) = timer.call else { return };
                 if let Err(error) = self.protected(s, key, call) {
-                    self.report(s, Fault { id: Some(AnyId { key }), name: entry.name, error });
+                    self.report(s, Fault { id: Some(AnyId { key }), name, error });
                 }
             }
-            TimerCall::Every(every, call) => {
-                let Some(call) = call.take() else { return };
-                let every = *every;
+            TimerCall::Every(periodic) => {
+                let every = periodic.0;
+                let Some(call) = periodic.1.take() else { return };
                 self.run_periodic(s, key, due, every, call);
             }
         }
@@ -318,8 +313,8 @@ impl<S: 'static> Ctx<S> {
         };
         self.heap.arm(key.slot(), next);
         let result = self.protected(s, key, |s, ctx| call(s, ctx, tick));
-        if let Some(TimerEntry { call: TimerCall::Every(_, place), .. }) = self.timer_mut(key) {
-            *place = Some(call);
+        if let Some(TimerEntry { call: TimerCall::Every(periodic), .. }) = self.timer_mut(key) {
+            periodic.1 = Some(call);
             if every.missed == Missed::Delay && self.heap.deadline(key.slot()) == Some(next) {
                 let next = later(self.now(), every.period);
                 self.heap.arm(key.slot(), next);
@@ -335,44 +330,38 @@ impl<S: 'static> Ctx<S> {
             if left == 0 {
                 return;
             }
-            let Some(key) = self.ready.pop_front() else { return };
-            let Some(io) = self.io_mut(key) else { continue };
-            io.queued = false;
-            let ready = std::mem::take(&mut io.pending);
-            if ready.is_empty() {
-                continue; // disabled since
-            }
-            left -= 1;
-            if io.spent && io.mode == Mode::OneShot {
-                self.enable_key(key, false); // until it is enabled again, which also arms it
-            }
-            self.tell(s, key, ready);
+            let Some((key, _)) = self.ready.pop_front() else { return };
+            left -= usize::from(self.run_one_ready(s, key));
         }
     }
 
-    fn tell(&mut self, s: &mut S, key: Key, ready: Ready) {
-        let Some(io) = self.io_mut(key) else { return };
-        let result = match &mut io.handler {
-            Handler::Plain(plain) => {
-                let Plain { call, data } = *plain;
-                Ok(self.protected(s, key, |s, ctx| call(s, ctx, data, ready)))
-            }
-            Handler::External { of, token } => {
-                let (of, token) = (*of, *token);
+    /// Whether there was somebody to be told.
+    #[inline]
+    fn run_one_ready(&mut self, s: &mut S, key: Key) -> bool {
+        let Some((entry, calls)) = self.slots.get_counted(key) else { return false };
+        let Entry { kind: Kind::Io(io), .. } = &mut *entry else { return false };
+        io.mark(State::QUEUED, false);
+        let ready = std::mem::take(&mut io.pending);
+        if ready.is_empty() {
+            return false; // disabled since
+        }
+        let (who, spent) = (io.who.callee(), io.is(State::SPENT) && io.mode == Mode::OneShot);
+        if !matches!(who, Callee::External { .. }) {
+            entry.count(calls);
+        }
+        if spent {
+            self.enable_key(key, false); // until it is enabled again, which also arms it
+        }
+        let result = match who {
+            Callee::Watched(watched) => self.call(s, key, |s, ctx| watched.call(s, ctx, key, ready)),
+            Callee::Plain(Plain { call, data }) => Ok(self.call(s, key, |s, ctx| call(s, ctx, data, ready))),
+            Callee::External { of, token } => {
                 self.step_external(s, of, Cause::Ready { token, ready });
-                return;
+                return true;
             }
-            Handler::Closure(_) => {
-                let Handler::Closure(mut call) = std::mem::replace(&mut io.handler, Handler::Running) else { return };
-                let result = self.protected(s, key, |s, ctx| call(s, ctx, ready));
-                if let Some(io) = self.io_mut(key) {
-                    io.handler = Handler::Closure(call);
-                }
-                result
-            }
-            Handler::Running => return, // cannot be: a callback cannot make a turn of its own loop
         };
         self.apply(s, key, result, ready);
+        true
     }
 
     fn run_done(&mut self, s: &mut S) {

@@ -1,15 +1,15 @@
 //! Foreign libraries with descriptors and a timeout of their own.
 
 use crate::backend::{Fd, Key};
-use crate::ctx::{Handler, Io, Kind, Lent, TimerCall, TimerEntry};
+use crate::ctx::{Kind, TimerCall, TimerEntry};
 use crate::remote::Nudges;
+use crate::watched::{Io, Watch, Who};
 use crate::{Ctx, Id, Mode, Next, Ready, Result};
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -355,9 +355,8 @@ impl<S: 'static> Stepping<'_, S> {
 
 impl<S: 'static> Wish for Stepping<'_, S> {
     fn watch(&mut self, token: u64, fd: Fd<'_>, want: Ready, mode: Mode) -> io::Result<()> {
-        let duplicate = fd.try_clone_to_owned()?;
-        let io = Io::new(Lent::Owned(Rc::new(duplicate)), Handler::External { of: self.key, token }, want, mode);
-        let watch = self.ctx.register(io).map_err(|(_, e)| e)?;
+        let who = Who::External(Box::new(Watch { fd: fd.try_clone_to_owned()?, of: self.key, token }));
+        let watch = self.ctx.register(Io::new(who, want, mode)).map_err(|(_, e)| e)?;
         let entry = self.entry().expect("what is stepped is in the table");
         entry.watches.push((token, watch));
         Ok(())
@@ -418,7 +417,7 @@ impl<S: 'static> Ctx<S> {
         let joined: Box<dyn Joined<S>> = Box::new(Told { f, lib: PhantomData::<fn(L)> });
         let (lib, joined, watches) = (Some(Box::new(lib) as _), Some(joined), Vec::new());
         let entry = ExternalEntry { lib, joined, watches, timer, is_new: true, leaving: false };
-        let key = self.insert(Kind::External(entry));
+        let key = self.insert(Kind::External(Box::new(entry)));
         if let Some(TimerEntry { call: TimerCall::External(of), .. }) = self.timer_mut(timer) {
             *of = Some(key);
         }

@@ -71,6 +71,7 @@ mod remote;
 mod slab;
 mod source;
 mod types;
+mod watched;
 
 #[allow(unsafe_code, reason = "a backend promises how operations end; this one hands them on")]
 mod test_time;

@@ -11,6 +11,8 @@ pub(crate) struct Slab<T> {
 
 struct Slot<T> {
     generation: u32,
+    /// How often the present value was counted, modulo 2^32. It stands here because there is room.
+    count: u32,
     value: Option<T>,
 }
 
@@ -22,21 +24,30 @@ impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
         if let Some(slot) = self.free.pop() {
             let s = &mut self.slots[slot as usize];
-            s.value = Some(value);
+            (s.value, s.count) = (Some(value), 0);
             return Key::new(slot, s.generation);
         }
         // u32::MAX stays free: backends use its word for themselves.
         let slot = u32::try_from(self.slots.len()).ok().filter(|s| *s != u32::MAX).expect("fewer than 2^32 slots");
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.slots.push(Slot { generation: 0, count: 0, value: Some(value) });
         Key::new(slot, 0)
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         self.slots.get(key.slot() as usize).filter(|s| s.generation == key.generation())?.value.as_ref()
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         self.slots.get_mut(key.slot() as usize).filter(|s| s.generation == key.generation())?.value.as_mut()
+    }
+
+    /// A value with its count.
+    #[inline]
+    pub(crate) fn get_counted(&mut self, key: Key) -> Option<(&mut T, &mut u32)> {
+        let slot = self.slots.get_mut(key.slot() as usize).filter(|s| s.generation == key.generation())?;
+        Some((slot.value.as_mut()?, &mut slot.count))
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
@@ -47,9 +58,10 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+    /// All values, with their keys and counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, u32, &T)> {
         let numbered = (0u32..).zip(&self.slots);
-        numbered.filter_map(|(slot, s)| Some((Key::new(slot, s.generation), s.value.as_ref()?)))
+        numbered.filter_map(|(slot, s)| Some((Key::new(slot, s.generation), s.count, s.value.as_ref()?)))
     }
 
     /// The key under which a slot's present value stands.
@@ -68,12 +80,15 @@ mod tests {
     fn a_stale_key_finds_nothing_in_a_slot_used_again() {
         let mut slab = Slab::new();
         let first = slab.insert("first");
+        *slab.get_counted(first).unwrap().1 += 1;
+        assert_eq!(slab.iter().map(|(_, count, _)| count).collect::<Vec<_>>(), [1]);
         assert_eq!(slab.remove(first), Some("first"));
         let second = slab.insert("second");
         assert_eq!((second.slot(), second.generation()), (first.slot(), first.generation() + 1));
         assert_eq!((slab.get(first), slab.get(second)), (None, Some(&"second")));
+        assert!(slab.get_counted(first).is_none());
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.key_of(second.slot()), Some(second));
-        assert_eq!(slab.iter().count(), 1);
+        assert_eq!(slab.iter().map(|(_, count, _)| count).collect::<Vec<_>>(), [0]);
     }
 }

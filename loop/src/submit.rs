@@ -150,8 +150,10 @@ impl<S: 'static> Ctx<S> {
             return None;
         }
         self.ops -= 1;
-        match self.slots.remove(key)? {
-            Entry { name, kind: Kind::Op(op), .. } => Some((name, op)),
+        let mut entry = self.slots.remove(key)?;
+        let name = entry.take_name();
+        match entry.kind {
+            Kind::Op(op) => Some((name, op)),
             _ => None,
         }
     }

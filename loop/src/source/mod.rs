@@ -108,25 +108,23 @@ impl<S: 'static> Ctx<S> {
         mut f: impl FnMut(&mut S, &mut Ctx<S>, E::Event<'_>) -> Result + 'static,
     ) -> Result<Id<E>, AddError<E>> {
         let (want, mode) = (source.interest(), source.mode());
-        self.add_shared(source, want, mode, |key, source| {
-            Box::new(move |s, ctx, ready| {
-                let mut answer = Ok(Next::Keep);
-                let own = source.ready(ready, &mut |event| {
-                    match f(s, ctx, event) {
-                        Ok(Next::Keep) => {}
-                        // The first failure is the one to report; after it, no other answer counts.
-                        other if answer.is_ok() => answer = other,
-                        _ => {}
-                    }
-                    ctx.reap();
-                    let gone = matches!(answer, Ok(Next::Remove)) || ctx.entry_mut(key).is_none();
-                    if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                })?;
-                match answer {
-                    Ok(Next::Keep) => Ok(own),
-                    other => other,
+        self.add_watched(source, want, mode, move |s, ctx, key, source, ready| {
+            let mut answer = Ok(Next::Keep);
+            let own = source.ready(ready, &mut |event| {
+                match f(s, ctx, event) {
+                    Ok(Next::Keep) => {}
+                    // The first failure is the one to report; after it, no other answer counts.
+                    other if answer.is_ok() => answer = other,
+                    _ => {}
                 }
-            })
+                ctx.reap();
+                let gone = matches!(answer, Ok(Next::Remove)) || ctx.entry_mut(key).is_none();
+                if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            match answer {
+                Ok(Next::Keep) => Ok(own),
+                other => other,
+            }
         })
     }
 }
