@@ -10,7 +10,7 @@ use crate::slab::Slab;
 use crate::submit::OpEntry;
 use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
-use crate::{Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
+use crate::{Cause, Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -409,7 +409,7 @@ impl<S: 'static> Ctx<S> {
             Kind::Hook(hook) => self.hooks[hook.point as usize].retain(|h| *h != key),
             Kind::External(external) => {
                 self.externals -= 1;
-                for watch in external.watches.drain(..).map(|watch| watch.1).chain([external.timer]) {
+                for watch in std::mem::take(&mut external.watches).into_values().chain([external.timer]) {
                     self.take_out(watch);
                 }
             }
@@ -710,7 +710,15 @@ impl<S: 'static> Ctx<S> {
                     io.mark(State::SPENT | State::MISSED, false);
                 }
                 Err(e) => {
+                    let why = e.kind();
+                    let library = match &io.who {
+                        Who::External(watch) => Some((watch.of, Cause::Failed { token: watch.token, why })),
+                        _ => None,
+                    };
                     self.fault(s, Some(key), e.into());
+                    if let Some((of, cause)) = library {
+                        self.step_external(s, of, cause);
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::remote::Nudges;
 use crate::watched::{Io, Watch, Who};
 use crate::{Ctx, Id, Mode, Next, Ready, Result};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -14,11 +15,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A library (in C or not) that brings its own descriptors, which may come and go and whose interest may change, and
-/// one timeout: libmosquitto, libcurl, c-ares, libpq, sd-bus.
+/// one timeout: libmosquitto, libcurl, c-ares, libpq, sd-bus. [`c_library`](crate::c_library) is the chapter on how to
+/// bring one.
 ///
 /// The loop calls [`step`](Self::step) whenever something happened, and [`next_event`](Self::next_event) until there is
 /// none, handing each event to the user's closure: no code of the user's runs inside the library, and none is on the
 /// stack when the closure adds to or takes from the library again. It is never stepped while it is being stepped.
+///
+/// # What the loop promises, and what the library does
+///
+/// - Whatever is watched is watched by a duplicate of the loop's own. The library may close its descriptor before the
+///   loop hears of it, and the number may come back for another one: nothing is misdelivered. The peer of a socket sees
+///   it closed when the duplicate is closed, too: by [`unwatch`](Wishes::unwatch), or by leaving.
+/// - What was found ready before its token was unwatched, or watched anew, is not delivered any more.
+/// - A token is the library's own name for a descriptor. Use each once, for a number of the kernel's is used again;
+///   [`FdTable`](crate::c_library::FdTable) keeps such names for libraries that speak in numbers.
+/// - The timeout is never early, is unset before it is told of, and is as exact as the loop's timers.
+/// - Where the library panics in `step` or in `next_event`, it is dropped with all it watches, and the panic goes on out
+///   of [`turn`](crate::Loop::turn). It must not unwind through frames of C to get there.
+/// - Where the user's closure fails, the library stays, and its next event is handed out as if nothing had happened.
 ///
 /// ```
 /// use becket_loop::{Cause, External, Loop, Mode, Next, Ready, Wishes};
@@ -178,6 +193,14 @@ pub enum Cause {
     },
     /// Its timeout is reached, never before; the timeout is then unset.
     Timeout,
+    /// What it asked for by [`Wishes::set`] could not be done: nothing is heard of `token` until it is set again, or
+    /// watched anew. The error also goes where errors of callbacks go.
+    Failed {
+        /// The name it gave to the descriptor.
+        token: u64,
+        /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend has no such mode.
+        why: io::ErrorKind,
+    },
     /// Somebody called [`Nudge::now`], or it asked by [`Wishes::again`].
     Nudged,
 }
@@ -231,14 +254,15 @@ impl Wishes<'_> {
     /// name before is unwatched first.
     ///
     /// # Errors
-    /// `EMFILE` where no descriptor is left; those of [`Ctx::add`].
+    /// `EMFILE` where no descriptor is left; those of [`Ctx::add`]: the token then names nothing.
     pub fn watch(&mut self, token: u64, fd: Fd<'_>, want: Ready, mode: Mode) -> io::Result<()> {
         self.inner.unwatch(token);
         self.inner.watch(token, fd, want, mode)
     }
 
-    /// Changes what `token` is watched for; empty interest still reports failure and hang-up. Arms a one-shot one
-    /// again. Returns whether it is watched.
+    /// Changes what `token` is watched for, from the next wait on; empty interest still reports failure and hang-up.
+    /// Arms a one-shot one again. Returns whether it is watched. What cannot be done then is told by
+    /// [`Cause::Failed`].
     pub fn set(&mut self, token: u64, want: Ready, mode: Mode) -> bool {
         let key = self.inner.watched(token);
         if let Some(key) = key {
@@ -309,7 +333,7 @@ pub(crate) struct ExternalEntry<S> {
     /// Taken out during both.
     pub(crate) joined: Option<Box<dyn Joined<S>>>,
     /// What it watches: its names and our registrations.
-    pub(crate) watches: Vec<(u64, Key)>,
+    pub(crate) watches: BTreeMap<u64, Key>,
     pub(crate) timer: Key,
     /// Whether it was not stepped yet.
     pub(crate) is_new: bool,
@@ -358,12 +382,12 @@ impl<S: 'static> Wish for Stepping<'_, S> {
         let who = Who::External(Box::new(Watch { fd: fd.try_clone_to_owned()?, of: self.key, token }));
         let watch = self.ctx.register(Io::new(who, want, mode)).map_err(|(_, e)| e)?;
         let entry = self.entry().expect("what is stepped is in the table");
-        entry.watches.push((token, watch));
+        entry.watches.insert(token, watch);
         Ok(())
     }
 
     fn watched(&mut self, token: u64) -> Option<Key> {
-        self.entry()?.watches.iter().find(|watch| watch.0 == token).map(|watch| watch.1)
+        self.entry()?.watches.get(&token).copied()
     }
 
     fn set(&mut self, key: Key, want: Ready, mode: Mode) {
@@ -372,9 +396,7 @@ impl<S: 'static> Wish for Stepping<'_, S> {
     }
 
     fn unwatch(&mut self, token: u64) -> bool {
-        let Some(entry) = self.entry() else { return false };
-        let Some(at) = entry.watches.iter().position(|watch| watch.0 == token) else { return false };
-        let (_, watch) = entry.watches.swap_remove(at);
+        let Some(watch) = self.entry().and_then(|entry| entry.watches.remove(&token)) else { return false };
         drop(self.ctx.take_out(watch));
         true
     }
@@ -415,7 +437,7 @@ impl<S: 'static> Ctx<S> {
     ) -> Id<L> {
         let timer = self.insert_timer(TimerCall::External(None));
         let joined: Box<dyn Joined<S>> = Box::new(Told { f, lib: PhantomData::<fn(L)> });
-        let (lib, joined, watches) = (Some(Box::new(lib) as _), Some(joined), Vec::new());
+        let (lib, joined, watches) = (Some(Box::new(lib) as _), Some(joined), BTreeMap::new());
         let entry = ExternalEntry { lib, joined, watches, timer, is_new: true, leaving: false };
         let key = self.insert(Kind::External(Box::new(entry)));
         if let Some(TimerEntry { call: TimerCall::External(of), .. }) = self.timer_mut(timer) {

@@ -40,7 +40,7 @@
 //! - [`Next`] is what a callback says happens next, or it fails with any error, which disables its source alone.
 //! - [`Remote`] reaches the loop from other threads.
 //! - [`External`] is how a C library with its own descriptors and timeout joins the loop, and how a source is made of
-//!   several.
+//!   several; [`c_library`] is the chapter on bringing one.
 //! - [`notify`] tells a service manager that the service is up, and alive.
 //! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
 //!
@@ -80,6 +80,8 @@ mod test_time;
 mod borrowed;
 
 pub mod backend;
+#[allow(unsafe_code, reason = "who names a descriptor by its number vouches for it")]
+pub mod c_library;
 pub mod notify;
 #[allow(unsafe_code, reason = "raw operations are carried out on memory that only their owner vouches for")]
 pub mod op;

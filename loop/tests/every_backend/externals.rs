@@ -1,10 +1,13 @@
 //! Foreign libraries with descriptors and a timeout of their own.
 
 use super::*;
+use becket_loop::c_library::FdTable;
 use becket_loop::{Cause, External, Mode, Next, Nudge, Wishes};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::os::fd::AsFd;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Log = Vec<String>;
@@ -183,7 +186,7 @@ fn closes_behind_the_loops_back(backend: impl Backend + 'static) {
                 assert!(wishes.unwatch(7) && !wishes.unwatch(7) && !wishes.set(7, Ready::READ, Mode::Level));
                 return wishes.leave();
             }
-            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let (near, far) = UnixStream::pair().unwrap();
             wishes.watch(7, near.as_fd(), Ready::READ, Mode::Level).unwrap();
             assert!(wishes.set(7, Ready::READ | Ready::WRITE, Mode::Level));
             socket = Some(near);
@@ -205,4 +208,100 @@ fn closes_behind_the_loops_back(backend: impl Backend + 'static) {
 fn a_library_closes_behind_the_loops_back() {
     closes_behind_the_loops_back(Epoll::new().unwrap());
     closes_behind_the_loops_back(Poll::new().unwrap());
+}
+
+/// The loop is told at the end of a step: by then a number may stand for another descriptor than in the middle of it.
+#[allow(unsafe_code, reason = "a library's descriptors are numbers")]
+fn numbers_come_back(backend: impl Backend + 'static) {
+    let mut world: World<Log> = World::real(backend);
+    let mut fds = FdTable::new();
+    let (mut pairs, mut number, mut first_token) = (Vec::new(), None, None);
+    world.event_loop.join(
+        library(move |events, wishes, cause| {
+            match cause {
+                Cause::Joined => pairs.push(UnixStream::pair().unwrap()),
+                Cause::Ready { token, ready } => {
+                    assert!(ready.contains(Ready::READ));
+                    assert_eq!(fds.fd(token), number);
+                    events.push_back(format!("pair {}", pairs.len()));
+                    if *first_token.get_or_insert(token) != token {
+                        assert!(fds.forget(number.unwrap()));
+                        assert_eq!((fds.fd(token), fds.unwatched().count()), (None, 0));
+                        fds.settle(wishes).unwrap();
+                        return wishes.leave();
+                    }
+                    // What is ready is closed, and its number given to another, which is not.
+                    assert!(fds.forget(number.unwrap()));
+                    let old = pairs.pop().unwrap();
+                    pairs.push(replaced(old));
+                    assert_eq!(fds.fd(token), None);
+                }
+                Cause::Timeout => pairs.last_mut().unwrap().1.write_all(b"x").unwrap(),
+                other => panic!("{other:?}"),
+            }
+            let fd = pairs.last().unwrap().0.as_raw_fd();
+            assert!(number.is_none_or(|number| number == fd));
+            number = Some(fd);
+            for want in [Ready::WRITE, Ready::READ] {
+                // SAFETY: it is open, and forgotten before it is closed.
+                unsafe { fds.want(fd, want) };
+            }
+            fds.settle(wishes).unwrap();
+            assert_eq!(fds.unwatched().count(), 0);
+            wishes.timeout(Some(wishes.now() + Duration::from_millis(20)));
+        }),
+        |log: &mut Log, _, event| {
+            log.push(event);
+            Ok(Next::Keep)
+        },
+    );
+    let mut log = Log::new();
+    world.event_loop.run(&mut log).unwrap();
+    assert_eq!(log, ["pair 1", "pair 1"], "one for each descriptor that had the number");
+    assert_eq!(world.event_loop.sources().count(), 0);
+}
+
+/// A pair whose near end has the number of the old one's, which is closed.
+fn replaced(old: (UnixStream, UnixStream)) -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    let mut same_number = OwnedFd::from(old.0);
+    rustix::io::dup3(&near, &mut same_number, rustix::io::DupFlags::CLOEXEC).unwrap();
+    (same_number.into(), far)
+}
+
+#[test]
+fn a_number_that_comes_back_is_another_descriptor() {
+    numbers_come_back(Epoll::new().unwrap());
+    numbers_come_back(Poll::new().unwrap());
+}
+
+/// poll(2) has no edges, which shows when the change is made.
+#[test]
+fn a_library_is_told_what_could_not_be_changed() {
+    let mut world: World<Log> = World::real(Poll::new().unwrap());
+    let (near, far) = UnixStream::pair().unwrap();
+    world.event_loop.on_error(|log: &mut Log, _, _| log.push("fault".into()));
+    world.event_loop.join(
+        library(move |events, wishes, cause| {
+            events.push_back(format!("{cause:?}"));
+            match cause {
+                Cause::Joined => {
+                    wishes.watch(3, near.as_fd(), Ready::READ, Mode::Level).unwrap();
+                    assert!(wishes.set(3, Ready::WRITE, Mode::Edge));
+                }
+                Cause::Failed { token: 3, .. } => assert!(wishes.set(3, Ready::WRITE, Mode::Level)),
+                _ => wishes.leave(),
+            }
+        }),
+        |log: &mut Log, _, event| {
+            log.push(event);
+            Ok(Next::Keep)
+        },
+    );
+    let mut log = Log::new();
+    world.event_loop.run(&mut log).unwrap();
+    assert_eq!(log[..3], ["Joined", "fault", "Failed { token: 3, why: Unsupported }"]);
+    assert!(log[3].starts_with("Ready { token: 3, ready: Ready(WRITE"), "{log:?}");
+    assert_eq!(log.len(), 4);
+    drop(far);
 }
