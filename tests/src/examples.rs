@@ -11,18 +11,27 @@ use std::sync::OnceLock;
 /// scripts/test builds them all beforehand and says so in `BECKET_EXAMPLES`; else this asks cargo once a process.
 pub fn path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let file = FOLDER.get_or_init(|| env::var_os("BECKET_EXAMPLES").map_or_else(build, PathBuf::from)).join(name);
+    let folder = || env::var_os("BECKET_EXAMPLES").map_or_else(|| build(&["--examples"]), PathBuf::from);
+    let file = FOLDER.get_or_init(folder).join(name);
     assert!(file.is_file(), "there is no example program {}", file.display());
     file
 }
 
-fn build() -> PathBuf {
+/// The path of the example program `name`, which is built only with the feature `feature`: now, or by scripts/test.
+pub fn path_with(feature: &str, name: &str) -> PathBuf {
+    let folder = env::var_os("BECKET_EXAMPLES").map(PathBuf::from);
+    let built = folder.map(|folder| folder.join(name)).filter(|file| file.is_file());
+    built.unwrap_or_else(|| build(&["--example", name, "--features", feature]).join(name))
+}
+
+/// Has cargo build `what`, and returns the folder of the examples.
+fn build(what: &[&str]) -> PathBuf {
     // TARGET/PROFILE/deps/TEST-HASH
     let test = env::current_exe().expect("the path of the test");
     let profile = test.ancestors().nth(2).expect("a profile's folder");
     let release = profile.file_name().is_some_and(|name| name == "release");
     let mut cargo = Command::new(metadata::cargo());
-    cargo.args(["build", "--quiet", "--package", "becket-examples", "--examples"]);
+    cargo.args(["build", "--quiet", "--package", "becket-examples"]).args(what);
     cargo.args(release.then_some("--release"));
     cargo.arg("--target-dir").arg(profile.parent().expect("a target folder"));
     let status = cargo.current_dir(workspace()).status().expect("cargo build");
