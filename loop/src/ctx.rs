@@ -5,6 +5,7 @@ use crate::embed::Outer;
 use crate::external::ExternalEntry;
 use crate::heap::TimerHeap;
 use crate::pool::Pool;
+use crate::queue::Queue;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::OpEntry;
@@ -28,6 +29,9 @@ pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
 /// How many ready descriptors one turn serves at most, unless the user says otherwise, so that timers and other threads
 /// are not kept waiting by many busy ones. The rest is served in the next turn, before what that one finds.
 const READY_PER_TURN: usize = 256;
+
+/// A key that no slot has.
+const NOBODY: Key = Key::from_u64(u64::MAX);
 
 /// One slot of the table. There may be a million of them, so it is small.
 pub(crate) struct Entry<S> {
@@ -60,8 +64,13 @@ impl<S> Entry<S> {
     pub(crate) fn count(&mut self, calls: &mut u32) {
         *calls = calls.wrapping_add(1);
         if *calls == 0 {
-            self.rare().calls_over += 1;
+            self.carry();
         }
+    }
+
+    #[cold]
+    fn carry(&mut self) {
+        self.rare().calls_over += 1;
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -157,14 +166,15 @@ pub struct Ctx<S> {
     pub(crate) heap: TimerHeap,
     /// What the last wait found.
     pub(crate) batch: Batch,
+    /// Whether it is from several waits, and may have a descriptor twice.
+    pub(crate) found_twice: bool,
     /// Timers that expired, descriptors that are ready, and operations that ended, which are not yet told.
     pub(crate) due: VecDeque<(Key, Instant)>,
-    /// A descriptor's rank is the turn in which it came, and its priority: by it the queue is sorted.
-    pub(crate) ready: VecDeque<(Key, i64)>,
+    pub(crate) ready: Queue,
     /// How many descriptors are told in one turn.
     pub(crate) per_turn: usize,
     /// Whether any source has, or had, a priority; whether any has, or had, a limit.
-    ranked: bool,
+    pub(crate) ranked: bool,
     limited: bool,
     pub(crate) done: VecDeque<(Key, io::Result<usize>)>,
     pub(crate) deferred: VecDeque<OnceCall<S>>,
@@ -182,6 +192,8 @@ pub struct Ctx<S> {
     pub(crate) dropped: Arc<Nudges>,
     pub(crate) pool: Pool,
     pub(crate) outer: Option<Outer>,
+    /// Whose callback is running, or `NOBODY`.
+    running: Key,
     pub(crate) in_turn: bool,
     pub(crate) exit: Option<i32>,
     /// Whether the exit hooks were called for the end that `run` is to tell of.
@@ -209,8 +221,9 @@ impl<S: 'static> Ctx<S> {
             slots: Slab::new(),
             heap: TimerHeap::new(),
             batch: Batch::default(),
+            found_twice: false,
             due: VecDeque::new(),
-            ready: VecDeque::new(),
+            ready: Queue::default(),
             per_turn: READY_PER_TURN,
             ranked: false,
             limited: false,
@@ -226,6 +239,7 @@ impl<S: 'static> Ctx<S> {
             pool: Pool::new(Arc::clone(&bell)),
             bell,
             outer: None,
+            running: NOBODY,
             in_turn: false,
             exit: None,
             ended: false,
@@ -456,6 +470,7 @@ impl<S: 'static> Ctx<S> {
                 io.mark(State::ENABLED, on);
                 if !on {
                     io.mark(State::MISSED, io.is(State::MISSED) || io.mode == Mode::Edge);
+                    io.mark(State::VOID, true);
                     io.pending = Ready::empty(); // what it was ready for, nobody is to be told any more
                 }
                 if !io.is(State::DIRTY) {
@@ -576,8 +591,8 @@ impl<S: 'static> Ctx<S> {
         let Kind::Io(io) = &entry.kind else { return false };
         let queued = io.is(State::QUEUED);
         let before = std::mem::replace(&mut entry.rare().priority, priority);
-        if queued && let Some(place) = self.ready.iter_mut().find(|place| place.0 == key) {
-            place.1 += i64::from(priority) - i64::from(before);
+        if queued {
+            self.ready.move_by(key, i64::from(priority) - i64::from(before));
         }
         self.ranked |= priority != 0;
         true
@@ -593,7 +608,7 @@ impl<S: 'static> Ctx<S> {
     /// Sorts what is ready by urgency, where anything has a priority.
     pub(crate) fn rank_ready(&mut self) {
         if self.ranked {
-            self.ready.make_contiguous().sort_by_key(|place| place.1);
+            self.ready.sort();
         }
     }
 
@@ -680,7 +695,7 @@ impl<S: 'static> Ctx<S> {
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else { return };
             let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { continue };
-            io.mark(State::DIRTY, false);
+            io.mark(State::DIRTY | State::VOID, false);
             let flags = flags_of(rare);
             let (old, spent) = (io.registered(), io.is(State::SPENT));
             let asked = io.is(State::ENABLED).then_some((interest(io, flags), io.mode));
@@ -1006,31 +1021,37 @@ impl<S: 'static> Ctx<S> {
         if let Some((entry, calls)) = self.slots.get_counted(key) {
             entry.count(calls);
         }
-        self.call(s, key, f)
+        self.netted(|ctx| ctx.call(s, key, f))
     }
 
-    /// As [`protected`](Self::protected), for a call that its entry has counted. Whatever belongs to an entry is called
-    /// here.
+    /// Runs `f`; where a [`call`](Self::call) in it panics, what it stood for is removed before the panic goes on. One
+    /// net may serve many calls.
     #[inline]
-    pub(crate) fn call<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
-        self.stats.callbacks += 1;
-        // What a guard lets go of may panic as well when it is dropped.
-        let call = || {
-            let value = f(s, self);
-            self.reap();
-            value
-        };
-        match catch_unwind(AssertUnwindSafe(call)) {
+    pub(crate) fn netted<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        match catch_unwind(AssertUnwindSafe(|| f(self))) {
             Ok(value) => value,
             Err(panic) => {
+                let key = std::mem::replace(&mut self.running, NOBODY);
                 drop(self.take_out(key));
                 resume_unwind(panic)
             }
         }
     }
 
+    /// Calls user code on behalf of `key`, whose entry has counted it, in a [net](Self::netted). Whatever belongs to an
+    /// entry is called here.
+    #[inline(always)]
+    pub(crate) fn call<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
+        self.stats.callbacks += 1;
+        self.running = key;
+        let value = f(s, self);
+        self.reap(); // what a guard lets go of may panic as well when it is dropped
+        self.running = NOBODY;
+        value
+    }
+
     /// Does what a callback of `key` asked for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apply(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
         if !matches!(result, Ok(Next::Keep)) {
             self.apply_change(s, key, result, ready);
@@ -1040,6 +1061,7 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
+    #[cold]
     fn apply_change(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
         match result {
             Ok(Next::Keep) => {}
@@ -1071,25 +1093,19 @@ impl<S: 'static> Ctx<S> {
         if !io.is(State::QUEUED) {
             io.mark(State::QUEUED, true);
             let priority = rare.as_ref().map_or(0, |rare| rare.priority);
-            self.ready.push_back((key, turn + i64::from(priority)));
+            self.ready.push(key, turn + i64::from(priority));
         }
     }
 
-    /// Takes in that the wait found a descriptor ready.
-    #[inline]
-    pub(crate) fn found_ready(&mut self, key: Key, what: Ready) {
-        let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { return };
-        if io.mode == Mode::OneShot {
-            io.mark(State::SPENT, true); // also where nobody is to be told: the backend has disarmed it
-        }
-        if io.is(State::ENABLED) {
-            io.pending |= what;
-            if !io.is(State::QUEUED) {
-                io.mark(State::QUEUED, true);
-                let priority = rare.as_ref().map_or(0, |rare| rare.priority);
-                self.ready.push_back((key, self.stats.waits as i64 + i64::from(priority)));
+    /// Moves what the wait found ready to the queue of what is to be told.
+    pub(crate) fn queue_found(&mut self) {
+        self.ready.tidy();
+        while let Some((key, what)) = self.batch.next_ready() {
+            if self.io_mut(key).is_some_and(Io::found) {
+                self.queue(key, what);
             }
         }
+        self.found_twice = false;
     }
 }
 

@@ -1,9 +1,9 @@
 //! The loop's turn.
 
-use crate::backend::{Backend, Epoll, Event, Key};
-use crate::ctx::{Entry, Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
+use crate::backend::{Backend, Epoll, Key};
+use crate::ctx::{Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
 use crate::watched::{Callee, State};
-use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Mode, Plain, Ready, RunError, Tick};
+use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Plain, Ready, RunError, Tick};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -123,7 +123,7 @@ impl<S: 'static> Loop<S> {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
-        let mut ctx = InTurn::begin(&mut self.ctx);
+        let mut ctx = InTurn::begin(&mut self.ctx, false);
         ctx.ended = false;
         ctx.reap();
         ctx.run_hooks(s, HookPoint::Prepare);
@@ -151,6 +151,7 @@ impl<S: 'static> Loop<S> {
         let ctx = &mut self.ctx;
         ctx.stats.waits += 1;
         let before = ctx.batch.len();
+        ctx.found_twice |= before > 0;
         ctx.backend.wait(&mut ctx.batch, deadline)?;
         let found = ctx.batch.len() - before;
         ctx.stats.events += found as u64;
@@ -163,9 +164,9 @@ impl<S: 'static> Loop<S> {
     /// As [`turn`](Self::turn).
     pub fn dispatch(&mut self, s: &mut S) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
-        let mut ctx = InTurn::begin(&mut self.ctx);
+        let mut ctx = InTurn::begin(&mut self.ctx, true);
         ctx.reap();
-        ctx.sort_batch();
+        ctx.collect();
         ctx.run_hooks(s, HookPoint::Check);
         ctx.run_timers(s);
         ctx.run_ready(s);
@@ -190,17 +191,22 @@ impl<S: 'static> Loop<S> {
 /// The loop while a turn is under way; at its end, by a panic too, an outer loop's view of it is brought up to date.
 struct InTurn<'a, S: 'static> {
     ctx: &'a mut Ctx<S>,
+    dispatches: bool,
 }
 
 impl<'a, S: 'static> InTurn<'a, S> {
-    fn begin(ctx: &'a mut Ctx<S>) -> Self {
+    fn begin(ctx: &'a mut Ctx<S>, dispatches: bool) -> Self {
         ctx.in_turn = true;
-        InTurn { ctx }
+        InTurn { ctx, dispatches }
     }
 }
 
 impl<S: 'static> Drop for InTurn<'_, S> {
     fn drop(&mut self) {
+        // What a panic kept from being told has its turn in the next one.
+        if self.dispatches {
+            self.ctx.queue_found();
+        }
         self.ctx.in_turn = false;
         self.ctx.settle_outer();
     }
@@ -236,16 +242,9 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Moves what the wait found to where it is kept until it is told. After this a panic loses nothing.
-    fn sort_batch(&mut self) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for event in batch.drain() {
-            match event {
-                Event::Ready { key, what } => self.found_ready(key, what),
-                Event::Done { key, result } => self.done.push_back((key, result)),
-            }
-        }
-        self.batch = batch;
+    /// Takes in what ended, and what other threads left.
+    fn collect(&mut self) {
+        self.done.extend(self.batch.drain_done());
         if self.bell.take() {
             self.pool.collect(&mut self.done);
             let posts = self.mailbox.take();
@@ -324,44 +323,65 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_ready(&mut self, s: &mut S) {
+        if self.ready.is_empty() && !self.ranked && !self.found_twice {
+            // The usual case: nothing has to be queued first.
+            self.netted(|ctx| ctx.tell_found(s));
+            return self.queue_found(); // what is beyond this turn's share
+        }
+        self.queue_found();
         self.rank_ready();
+        self.netted(|ctx| ctx.tell_queued(s));
+    }
+
+    /// Tells what the wait found.
+    fn tell_found(&mut self, s: &mut S) {
+        let mut left = self.per_turn;
+        while left > 0 {
+            let Some((key, ready)) = self.batch.next_ready() else { return };
+            let Some((entry, calls)) = self.slots.get_counted(key) else { continue };
+            let Kind::Io(io) = &mut entry.kind else { continue };
+            if io.found() {
+                let told = (io.who.callee(), io.has_fired());
+                entry.count(calls);
+                self.tell(s, key, told, ready);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Tells what is queued.
+    fn tell_queued(&mut self, s: &mut S) {
         let mut left = self.per_turn;
         for _ in 0..self.ready.len() {
             if left == 0 {
                 return;
             }
-            let Some((key, _)) = self.ready.pop_front() else { return };
-            left -= usize::from(self.run_one_ready(s, key));
+            let Some(key) = self.ready.pop() else { return };
+            let Some((entry, calls)) = self.slots.get_counted(key) else { continue };
+            let Kind::Io(io) = &mut entry.kind else { continue };
+            io.mark(State::QUEUED, false);
+            let ready = std::mem::take(&mut io.pending);
+            if ready.is_empty() {
+                continue; // disabled since
+            }
+            let told = (io.who.callee(), io.has_fired());
+            entry.count(calls);
+            self.tell(s, key, told, ready);
+            left -= 1;
         }
     }
 
-    /// Whether there was somebody to be told.
-    #[inline]
-    fn run_one_ready(&mut self, s: &mut S, key: Key) -> bool {
-        let Some((entry, calls)) = self.slots.get_counted(key) else { return false };
-        let Entry { kind: Kind::Io(io), .. } = &mut *entry else { return false };
-        io.mark(State::QUEUED, false);
-        let ready = std::mem::take(&mut io.pending);
-        if ready.is_empty() {
-            return false; // disabled since
-        }
-        let (who, spent) = (io.who.callee(), io.is(State::SPENT) && io.mode == Mode::OneShot);
-        if !matches!(who, Callee::External { .. }) {
-            entry.count(calls);
-        }
-        if spent {
+    #[inline(always)]
+    fn tell(&mut self, s: &mut S, key: Key, (who, has_fired): (Callee<S>, bool), ready: Ready) {
+        if has_fired {
             self.enable_key(key, false); // until it is enabled again, which also arms it
         }
         let result = match who {
             Callee::Watched(watched) => self.call(s, key, |s, ctx| watched.call(s, ctx, key, ready)),
             Callee::Plain(Plain { call, data }) => Ok(self.call(s, key, |s, ctx| call(s, ctx, data, ready))),
-            Callee::External { of, token } => {
-                self.step_external(s, of, Cause::Ready { token, ready });
-                return true;
-            }
+            Callee::External { of, token } => return self.step_external(s, of, Cause::Ready { token, ready }),
         };
         self.apply(s, key, result, ready);
-        true
     }
 
     fn run_done(&mut self, s: &mut S) {

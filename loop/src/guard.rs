@@ -78,7 +78,15 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Cancels what guards let go of.
+    #[inline]
     pub(crate) fn reap(&mut self) {
+        if !self.dropped.is_empty() {
+            self.reap_some();
+        }
+    }
+
+    #[cold]
+    fn reap_some(&mut self) {
         while !self.dropped.is_empty() {
             let Some(key) = self.dropped.pop() else { return };
             self.cancel(AnyId { key });

@@ -67,6 +67,7 @@ mod external;
 mod guard;
 mod heap;
 mod id;
+mod queue;
 mod remote;
 mod slab;
 mod source;

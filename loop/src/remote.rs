@@ -191,6 +191,7 @@ impl Nudges {
         }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         !self.some.load(Ordering::Acquire)
     }

@@ -1,6 +1,6 @@
 //! Submitting operations, and what their end calls.
 
-use crate::backend::{Event, Key};
+use crate::backend::Key;
 use crate::ctx::{Entry, Kind};
 use crate::op::{Op, Operation, RawOp};
 use crate::{AnyId, Ctx, Fault, Id, Result};
@@ -167,10 +167,7 @@ impl<S> Drop for Ctx<S> {
         let unheard = (self.mailbox.close(), self.pool.close());
         self.backend.close(&mut self.batch);
         self.pool.collect(&mut self.done);
-        self.done.extend(self.batch.drain().filter_map(|event| match event {
-            Event::Done { key, result } => Some((key, result)),
-            Event::Ready { .. } => None,
-        }));
+        self.done.extend(self.batch.drain_done());
         for (key, result) in std::mem::take(&mut self.done) {
             if let Some(Entry { kind: Kind::Op(OpEntry::Typed(typed)), .. }) = self.slots.remove(key) {
                 // The panic of a helper thread, which nobody is left to be told of, ends here.

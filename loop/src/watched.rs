@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const DIRTY = 1 << 3;
         /// It stands in the queue of those that are ready.
         const QUEUED = 1 << 4;
+        /// It was disabled since the backend was told of the last changes: what a wait found before is not to be told.
+        const VOID = 1 << 5;
     }
 }
 
@@ -51,6 +53,21 @@ impl<S> Io<S> {
     #[inline]
     pub(crate) fn is(&self, state: State) -> bool {
         self.state.contains(state)
+    }
+
+    /// Whether it is one-shot, and fired.
+    #[inline]
+    pub(crate) fn has_fired(&self) -> bool {
+        self.is(State::SPENT) && self.mode == Mode::OneShot
+    }
+
+    /// Takes in that a wait found it ready. Whether somebody is to be told.
+    #[inline]
+    pub(crate) fn found(&mut self) -> bool {
+        if self.registered_mode == Some(Mode::OneShot) {
+            self.state |= State::SPENT; // also where nobody is to be told: the backend has disarmed it
+        }
+        self.state & (State::ENABLED | State::VOID) == State::ENABLED
     }
 
     #[inline]

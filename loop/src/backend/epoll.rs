@@ -194,13 +194,14 @@ unsafe impl Backend for Epoll {
             Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
             _ => deadline,
         };
-        self.set.wait(&mut self.events, deadline)?;
+        let found = self.set.wait(&mut self.events, deadline)?;
         let mut rung = false;
+        batch.reserve_ready(found);
         for (word, what) in self.events.iter() {
             match word {
-                WAKER => {}
+                ..RING => batch.push(Event::Ready { key: Key::from_u64(word), what }),
                 RING => rung = true,
-                word => batch.push(Event::Ready { key: Key::from_u64(word), what }),
+                _ => {} // the waker, and the loop's own
             }
         }
         if rung && let Some(ring) = self.ring() {

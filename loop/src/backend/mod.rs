@@ -105,7 +105,7 @@ pub enum Event {
     },
 }
 
-/// What one wait found, in order.
+/// What one wait found: what is ready, in order, and what ended, in order.
 ///
 /// ```
 /// use becket_loop::{Ready, backend::{Batch, Event, Key}};
@@ -116,28 +116,62 @@ pub enum Event {
 /// ```
 #[derive(Debug, Default)]
 pub struct Batch {
-    events: Vec<Event>,
+    ready: Vec<(Key, Ready)>,
+    /// How many of `ready` were taken out, from the front.
+    taken: usize,
+    done: Vec<(Key, io::Result<usize>)>,
 }
 
 impl Batch {
     /// Appends an event.
+    #[inline]
     pub fn push(&mut self, event: Event) {
-        self.events.push(event);
+        match event {
+            Event::Ready { key, what } => self.ready.push((key, what)),
+            Event::Done { key, result } => self.done.push((key, result)),
+        }
+    }
+
+    /// Makes room for so many more that are ready.
+    pub(crate) fn reserve_ready(&mut self, more: usize) {
+        self.ready.reserve(more);
     }
 
     /// How many events there are.
     pub fn len(&self) -> usize {
-        self.events.len()
+        self.ready.len() - self.taken + self.done.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.len() == 0
     }
 
-    /// Takes the events out.
+    /// Takes the events out: those that something is ready first.
     pub fn drain(&mut self) -> impl Iterator<Item = Event> + '_ {
-        self.events.drain(..)
+        let taken = std::mem::take(&mut self.taken);
+        let ready = self.ready.drain(..).skip(taken).map(|(key, what)| Event::Ready { key, what });
+        ready.chain(self.done.drain(..).map(|(key, result)| Event::Done { key, result }))
+    }
+
+    /// Takes out the next descriptor that is ready.
+    #[inline]
+    pub(crate) fn next_ready(&mut self) -> Option<(Key, Ready)> {
+        match self.ready.get(self.taken) {
+            Some(found) => {
+                self.taken += 1;
+                Some(*found)
+            }
+            None => {
+                self.ready.clear();
+                self.taken = 0;
+                None
+            }
+        }
+    }
+
+    pub(crate) fn drain_done(&mut self) -> impl Iterator<Item = (Key, io::Result<usize>)> + '_ {
+        self.done.drain(..)
     }
 }
 
