@@ -1,7 +1,8 @@
-//! What an operation costs: random reads of 4 KiB from a cached file, 32 under way at a time, by the loop over io_uring,
-//! by the loop over helper threads, and by io_uring alone. Prints the best of five rounds, in nanoseconds a read.
+//! What an operation costs: random reads of 4 KiB from a cached file, 1, 4 and 32 under way at a time, by the loop over
+//! io_uring, by io_uring alone, and by the loop over helper threads. In each round all of them have their turn; prints
+//! the best of the rounds in nanoseconds a read, and the median of the rounds' ratios to io_uring alone.
 //!
-//! `cargo run --release -p becket-loop --example random_reads`
+//! `cargo run --release -p becket-loop --example random_reads [ROUNDS [READS]]`
 
 #![allow(unsafe_code, reason = "io_uring alone is used by hand")]
 
@@ -18,9 +19,7 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 4096;
 const BLOCKS: u64 = 16384;
-const DEPTH: usize = 32;
-const READS: usize = 200_000;
-const ROUNDS: usize = 5;
+const DEPTHS: [usize; 3] = [1, 4, 32];
 
 /// Where to read: a generator of random numbers, and how many reads are left.
 struct Plan {
@@ -29,8 +28,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new() -> Plan {
-        Plan { random: 88172645463325252, left: READS }
+    fn new(reads: usize) -> Plan {
+        Plan { random: 88172645463325252, left: reads }
     }
 
     fn next(&mut self) -> Option<u64> {
@@ -51,24 +50,24 @@ fn read(plan: &mut Plan, ctx: &mut Ctx<Plan>, file: Rc<File>, buf: Vec<u8>) {
     });
 }
 
-fn by_loop(file: &Rc<File>, completions: Completions) -> Result<(), Box<dyn Error>> {
+fn by_loop(file: &Rc<File>, depth: usize, reads: usize, completions: Completions) -> Result<(), Box<dyn Error>> {
     let mut event_loop = Loop::with_backend(Epoll::with_completions(completions)?);
-    let mut plan = Plan::new();
-    for _ in 0..DEPTH {
+    let mut plan = Plan::new(reads);
+    for _ in 0..depth {
         read(&mut plan, &mut event_loop, Rc::clone(file), vec![0; BLOCK]);
     }
     event_loop.run(&mut plan)?;
-    assert_eq!(event_loop.stats().completions, READS as u64);
+    assert_eq!(event_loop.stats().completions, reads as u64);
     Ok(())
 }
 
-fn alone(file: &File) -> Result<(), Box<dyn Error>> {
-    let mut ring = IoUring::new(DEPTH as u32)?;
-    let mut plan = Plan::new();
-    let mut bufs = vec![[0_u8; BLOCK]; DEPTH];
-    let mut free: Vec<u64> = (0..DEPTH as u64).collect();
+fn alone(file: &File, depth: usize, reads: usize) -> Result<(), Box<dyn Error>> {
+    let mut ring = IoUring::new(depth as u32)?;
+    let mut plan = Plan::new(reads);
+    let mut bufs = vec![[0_u8; BLOCK]; depth];
+    let mut free: Vec<u64> = (0..depth as u64).collect();
     let mut ended = 0;
-    while ended < READS {
+    while ended < reads {
         while let Some(&buf) = free.last() {
             let Some(at) = plan.next() else { break };
             free.pop();
@@ -88,34 +87,48 @@ fn alone(file: &File) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Time, and processor time of all threads, for each read.
-fn measured(run: impl Fn() -> Result<(), Box<dyn Error>>) -> Result<(u128, u128), Box<dyn Error>> {
-    let mut best = (u128::MAX, u128::MAX);
-    for _ in 0..ROUNDS {
-        let processor = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).map(|time| time.as_nanos());
-        let (start, before) = (Instant::now(), processor()?);
-        run()?;
-        let took = (start.elapsed().as_nanos() / READS as u128, (processor()? - before) / READS as u128);
-        best = (best.0.min(took.0), best.1.min(took.1));
-    }
-    Ok(best)
+/// Nanoseconds a read: of time, and of processor time of all threads.
+fn measured(reads: usize, run: impl Fn() -> Result<(), Box<dyn Error>>) -> Result<(f64, f64), Box<dyn Error>> {
+    let processor = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime));
+    let (start, before) = (Instant::now(), processor()?);
+    run()?;
+    let each = |time: Duration| time.as_nanos() as f64 / reads as f64;
+    Ok((each(start.elapsed()), each(processor()? - before)))
+}
+
+fn median(mut ratios: Vec<f64>) -> f64 {
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let rounds: usize = args.next().map_or(Ok(7), |rounds| rounds.parse())?;
+    let reads: usize = args.next().map_or(Ok(100_000), |reads| reads.parse())?;
     let path = std::env::temp_dir().join(format!("becket-random-reads-{}", std::process::id()));
     let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(path)?;
     file.write_all(&vec![1; BLOCK * BLOCKS as usize])?;
     let file = Rc::new(file);
-
-    let print = |what: &str, (time, processor): (u128, u128)| println!("{what:<24} {time:>6} ns {processor:>6} ns CPU");
-    print("helper threads", measured(|| by_loop(&file, Completions::HelperThreads))?);
-    match Epoll::with_completions(Completions::Backend) {
-        Ok(_) => {
-            print("io_uring", measured(|| by_loop(&file, Completions::Backend))?);
-            print("io_uring without a loop", measured(|| alone(&file))?);
+    if let Err(e) = Epoll::with_completions(Completions::Backend) {
+        println!("no io_uring here: {e}");
+        return Ok(());
+    }
+    println!("depth  by what            time  processor    time and processor, times those of io_uring alone");
+    for depth in DEPTHS {
+        let mut rows = vec![Vec::new(); 3];
+        for _ in 0..rounds.max(1) {
+            rows[0].push(measured(reads, || alone(&file, depth, reads))?);
+            rows[1].push(measured(reads, || by_loop(&file, depth, reads, Completions::Backend))?);
+            rows[2].push(measured(reads, || by_loop(&file, depth, reads, Completions::HelperThreads))?);
         }
-        Err(e) => println!("no io_uring here: {e}"),
+        for (what, row) in ["io_uring alone", "loop, io_uring", "loop, threads"].iter().zip(&rows) {
+            let best = row.iter().fold((f64::MAX, f64::MAX), |best, run| (best.0.min(run.0), best.1.min(run.1)));
+            let ratios = row.iter().zip(&rows[0]);
+            let time = median(ratios.clone().map(|(run, alone)| run.0 / alone.0).collect());
+            let processor = median(ratios.map(|(run, alone)| run.1 / alone.1).collect());
+            println!("{depth:>5}  {what:<14} {:>6.0} ns  {:>6.0} ns    {time:.2} {processor:.2}", best.0, best.1);
+        }
     }
     Ok(())
 }

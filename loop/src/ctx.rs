@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
-use crate::submit::OpEntry;
+use crate::submit::{Ending, OpEntry};
 use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
 use crate::{Cause, Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
@@ -177,6 +177,8 @@ pub struct Ctx<S> {
     pub(crate) ranked: bool,
     limited: bool,
     pub(crate) done: VecDeque<(Key, io::Result<usize>)>,
+    /// Emptied boxes of operations that ended, for the next ones.
+    pub(crate) spare_ops: Vec<Box<dyn Ending<S>>>,
     pub(crate) deferred: VecDeque<OnceCall<S>>,
     /// Posts that were taken out of the mailbox.
     pub(crate) posts: VecDeque<crate::remote::Post<S>>,
@@ -228,6 +230,7 @@ impl<S: 'static> Ctx<S> {
             ranked: false,
             limited: false,
             done: VecDeque::new(),
+            spare_ops: Vec::new(),
             deferred: VecDeque::new(),
             posts: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -350,6 +353,7 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn insert(&mut self, kind: Kind<S>) -> Key {
         self.slots.insert(Entry { rare: None, kind })
     }

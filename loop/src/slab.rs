@@ -21,6 +21,7 @@ impl<T> Slab<T> {
         Slab { slots: Vec::new(), free: Vec::new() }
     }
 
+    #[inline(always)] // so that the value is written where it stays
     pub(crate) fn insert(&mut self, value: T) -> Key {
         if let Some(slot) = self.free.pop() {
             let s = &mut self.slots[slot as usize];

@@ -4,6 +4,7 @@ use crate::backend::Key;
 use crate::ctx::{Entry, Kind};
 use crate::op::{Op, Operation, RawOp};
 use crate::{AnyId, Ctx, Fault, Id, Result};
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,26 +55,43 @@ pub(crate) enum OpEntry<S> {
 }
 
 pub(crate) trait Ending<S> {
-    /// Makes the output and hands it to the user; `None` drops it.
+    /// Makes the output and hands it to the user, with the emptied box kept for the next operation; `None` drops it.
     ///
     /// # Safety
     /// As [`Operation::finish`].
     unsafe fn end(self: Box<Self>, to: Option<(&mut S, &mut Ctx<S>)>, result: io::Result<usize>) -> Result<()>;
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 struct Typed<O, F> {
-    op: O,
-    f: F,
+    /// Until its end.
+    op: Option<(O, F)>,
 }
 
-impl<S, O: Operation, F: FnOnce(&mut S, &mut Ctx<S>, O::Output) -> Result<()>> Ending<S> for Typed<O, F> {
-    unsafe fn end(self: Box<Self>, to: Option<(&mut S, &mut Ctx<S>)>, result: io::Result<usize>) -> Result<()> {
-        let Typed { op, f } = *self;
+impl<S, O, F> Ending<S> for Typed<O, F>
+where
+    O: Operation,
+    F: FnOnce(&mut S, &mut Ctx<S>, O::Output) -> Result<()> + 'static,
+{
+    unsafe fn end(mut self: Box<Self>, to: Option<(&mut S, &mut Ctx<S>)>, result: io::Result<usize>) -> Result<()> {
+        let Some((op, f)) = self.op.take() else { return Ok(()) };
         // SAFETY: handed on from the caller.
         let output = unsafe { op.finish(result) };
-        to.map_or(Ok(()), |(s, ctx)| f(s, ctx, output))
+        let Some((s, ctx)) = to else { return Ok(()) };
+        if ctx.spare_ops.len() < SPARE {
+            ctx.spare_ops.push(self);
+        }
+        f(s, ctx, output)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
+
+/// How many boxes of operations that ended are kept for the next ones.
+const SPARE: usize = 64;
 
 impl<S: 'static> Ctx<S> {
     /// Starts an operation; `f` is called with its output when it ended, in a later turn, exactly once. The operation
@@ -86,9 +104,11 @@ impl<S: 'static> Ctx<S> {
         op: O,
         f: impl FnOnce(&mut S, &mut Ctx<S>, O::Output) -> Result<()> + 'static,
     ) -> Id<Op> {
-        let mut typed = Box::new(Typed { op, f });
+        // Programs have few kinds of operations and many of each: the last box that was emptied mostly fits.
+        let spare = self.spare_ops.pop().and_then(|spare| spare.into_any().downcast().ok());
+        let mut typed: Box<Typed<O, _>> = spare.unwrap_or_else(|| Box::new(Typed { op: None }));
         // It has its final place, and stays in it until `end`: `Operation` asks for no more.
-        let raw = typed.op.raw();
+        let raw = typed.op.insert((op, f)).0.raw();
         // SAFETY: by `Operation`'s promise, what `raw` names is valid until `end`, which comes with its end.
         unsafe { self.start(raw, OpEntry::Typed(typed)) }
     }
@@ -133,15 +153,19 @@ impl<S: 'static> Ctx<S> {
     pub(crate) fn complete(&mut self, s: &mut S, key: Key, result: io::Result<usize>) {
         let Some((name, op)) = self.take_op(key) else { return };
         self.stats.completions += 1;
-        match op {
-            OpEntry::Plain(plain) => self.protected(s, key, |s, ctx| (plain.call)(s, ctx, plain.data, result)),
-            OpEntry::Typed(typed) => {
-                // SAFETY: the result came from the backend or the pool, for this operation, which ended.
-                let told = self.protected(s, key, |s, ctx| unsafe { typed.end(Some((s, ctx)), result) });
-                if let Err(error) = told {
-                    self.report(s, Fault { id: Some(AnyId { key }), name, error });
-                }
+        // It has left the table already: where its handler panics, nothing is left to be removed.
+        self.stats.callbacks += 1;
+        let told = match op {
+            OpEntry::Plain(plain) => {
+                (plain.call)(s, self, plain.data, result);
+                Ok(())
             }
+            // SAFETY: the result came from the backend or the pool, for this operation, which ended.
+            OpEntry::Typed(typed) => unsafe { typed.end(Some((s, self)), result) },
+        };
+        self.reap();
+        if let Err(error) = told {
+            self.report(s, Fault { id: Some(AnyId { key }), name, error });
         }
     }
 

@@ -50,6 +50,10 @@ pub struct Epoll {
     events: Events,
     waker: Arc<event::Event>,
     operations: Operations,
+    /// How many descriptors of the loop's stand in the set, at most: those that another thread took out are counted.
+    descriptors: usize,
+    /// Whether the waker was called to tell of ends, and no wait has seen it since.
+    told: bool,
 }
 
 /// Who carries out operations.
@@ -109,7 +113,7 @@ impl Epoll {
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
-        Ok(Epoll { set, events: Events::with_capacity(1024), waker, operations })
+        Ok(Epoll { set, events: Events::with_capacity(1024), waker, operations, descriptors: 0, told: false })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -138,6 +142,7 @@ impl Epoll {
     fn tell_ended(&mut self) {
         if self.ring().is_some_and(|ring| ring.has_ended()) {
             wake(&self.waker);
+            self.told = true;
         }
     }
 }
@@ -174,7 +179,9 @@ unsafe impl Backend for Epoll {
     }
 
     fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {
-        self.set.add(fd, key.to_u64(), want, trigger(mode))
+        self.set.add(fd, key.to_u64(), want, trigger(mode))?;
+        self.descriptors += 1;
+        Ok(())
     }
 
     fn change(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {
@@ -182,14 +189,18 @@ unsafe impl Backend for Epoll {
     }
 
     fn remove(&mut self, fd: Fd<'_>, _key: Key) -> io::Result<()> {
+        // Also where it fails: then it had been taken out before.
+        self.descriptors = self.descriptors.saturating_sub(1);
         self.set.delete(fd)
     }
 
     fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()> {
         let before = batch.len();
         self.serve_ring(batch);
+        let nothing_else = !std::mem::take(&mut self.told) && self.descriptors == 0;
         let deadline = match self.ring() {
             // Some have ended already: what else there is has its turn beside them.
+            Some(_) if batch.len() > before && nothing_else => return Ok(()),
             Some(_) if batch.len() > before => Some(Instant::now()),
             Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
             _ => deadline,

@@ -54,14 +54,15 @@ fn probe(ring: &IoUring) -> io::Result<Probe> {
 pub(super) struct Ring {
     ring: IoUring,
     probe: Probe,
-    /// All operations that were taken and have not ended, by the words of their keys. What each names stays valid
-    /// while it is here: whoever submitted it promised that until its end is told, and it is told when it has left.
-    flights: HashMap<u64, Flight>,
+    /// All operations that were taken and have not ended. What each names stays valid while it is here: whoever
+    /// submitted it promised that until its end is told, and it is told when it has left.
+    flights: Flights,
     /// Operations that have not begun, and cancellations of those that have: what is put into the queue next.
     waiting: VecDeque<u64>,
     cancels: VecDeque<u64>,
-    /// The words in the submission queue that the kernel has not taken yet, in order.
-    queued: VecDeque<u64>,
+    /// How many entries were put into the submission queue so far; the kernel has taken all but the last `queued`.
+    put: u64,
+    queued: usize,
     /// What each cancellation under way is for.
     cancelling: HashMap<u64, u64>,
     cancellations: u32,
@@ -77,10 +78,76 @@ pub(super) struct Ring {
 }
 
 struct Flight {
+    /// Carries the word of the operation's key.
     entry: squeue::Entry,
-    /// Whether it was put into the queue.
-    given: bool,
+    /// As which entry it was put into the queue, counted from 1; 0: it was not yet.
+    put: u64,
     cancelled: bool,
+}
+
+/// Operations by the words of their keys.
+#[derive(Default)]
+struct Flights {
+    /// Where the operation of a key's slot is in `flights`, or [`NOWHERE`](Self::NOWHERE).
+    places: Vec<u32>,
+    /// In any order, without gaps.
+    flights: Vec<Flight>,
+}
+
+impl Flights {
+    const NOWHERE: u32 = u32::MAX;
+
+    fn len(&self) -> usize {
+        self.flights.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flight> {
+        self.flights.iter_mut()
+    }
+
+    /// Where the operation is; `None` where it is not here, though another one of its slot may be.
+    fn place(&self, word: u64) -> Option<usize> {
+        let place = *self.places.get(Key::from_u64(word).slot() as usize)? as usize;
+        (self.flights.get(place)?.entry.get_user_data() == word).then_some(place)
+    }
+
+    fn contains(&self, word: u64) -> bool {
+        self.place(word).is_some()
+    }
+
+    fn get_mut(&mut self, word: u64) -> Option<&mut Flight> {
+        let place = self.place(word)?;
+        self.flights.get_mut(place)
+    }
+
+    /// Takes one in, unless there is one of its slot.
+    #[inline(always)]
+    fn insert(&mut self, word: u64, entry: squeue::Entry) -> bool {
+        let slot = Key::from_u64(word).slot() as usize;
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, Self::NOWHERE);
+        }
+        if self.places[slot] != Self::NOWHERE {
+            return false;
+        }
+        self.places[slot] = self.flights.len() as u32;
+        self.flights.push(Flight { entry: entry.user_data(word), put: 0, cancelled: false });
+        true
+    }
+
+    fn remove(&mut self, word: u64) -> bool {
+        let Some(place) = self.place(word) else { return false };
+        self.flights.swap_remove(place);
+        self.places[Key::from_u64(word).slot() as usize] = Self::NOWHERE;
+        if let Some(moved) = self.flights.get(place) {
+            self.places[Key::from_u64(moved.entry.get_user_data()).slot() as usize] = place as u32;
+        }
+        true
+    }
 }
 
 impl fmt::Debug for Ring {
@@ -97,10 +164,11 @@ impl Ring {
         Ok(Ring {
             ring,
             probe,
-            flights: HashMap::new(),
+            flights: Flights::default(),
             waiting: VecDeque::new(),
             cancels: VecDeque::new(),
-            queued: VecDeque::new(),
+            put: 0,
+            queued: 0,
             cancelling: HashMap::new(),
             cancellations: 0,
             owed: 0,
@@ -124,7 +192,7 @@ impl Ring {
     /// of memory.
     pub(super) fn has_more(&self) -> bool {
         let room = self.owed < self.most - RESERVE && !self.waiting.is_empty() || !self.cancels.is_empty();
-        !self.broken && (room || !self.queued.is_empty())
+        !self.broken && (room || self.queued > 0)
     }
 
     /// Takes an operation; it begins with the next [`start`](Self::start).
@@ -133,12 +201,25 @@ impl Ring {
     /// As [`Backend::submit`](super::Backend::submit).
     pub(super) unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
         let word = key.to_u64();
-        if self.broken || key.slot() == CANCEL || self.flights.contains_key(&word) {
+        if self.broken || key.slot() == CANCEL {
             return Err(op);
         }
-        // SAFETY: the caller promises that its descriptor is open.
-        let Some(entry) = (unsafe { self.entry(&op) }) else { return Err(op) };
-        self.flights.insert(word, Flight { entry: entry.user_data(word), given: false, cancelled: false });
+        let taken = match op {
+            // These have no fallback, and are many: each is written in one piece where it stays.
+            RawOp::Read { fd, buf, len, at: Some(at) } if is_offset(at) => {
+                let read = opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(at);
+                self.flights.insert(word, read.build())
+            }
+            RawOp::Write { fd, buf, len, at: Some(at) } if is_offset(at) => {
+                let write = opcode::Write::new(types::Fd(fd), buf, clamp(len)).offset(at);
+                self.flights.insert(word, write.build())
+            }
+            // SAFETY: the caller promises that its descriptor is open.
+            _ => unsafe { self.entry(&op) }.is_some_and(|entry| self.flights.insert(word, entry)),
+        };
+        if !taken {
+            return Err(op);
+        }
         self.waiting.push_back(word);
         Ok(())
     }
@@ -148,45 +229,35 @@ impl Ring {
     /// # Safety
     /// The descriptor that it names must be open.
     unsafe fn entry(&self, op: &RawOp) -> Option<squeue::Entry> {
-        let clamp = |len: usize| len.min(MOST) as u32;
-        // As an offset it means the file's own position; that, and all that pread(2) refuses, is not for here.
-        let is_offset = |at: u64| at <= i64::MAX as u64;
-        let (code, entry) = match *op {
-            RawOp::Read { fd, buf, len, at: Some(at) } if is_offset(at) => {
-                (opcode::Read::CODE, opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(at).build())
-            }
+        let entry = match *op {
             // The ring moves a file's position without the lock by which calls follow each other: two reads at once
             // get the same bytes, two writes the same place. Pipes and sockets have none.
             // SAFETY: the caller's promise.
             RawOp::Read { fd, buf, len, at: None } if unsafe { has_no_position(fd) } => {
-                (opcode::Read::CODE, opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(u64::MAX).build())
-            }
-            RawOp::Write { fd, buf, len, at: Some(at) } if is_offset(at) => {
-                (opcode::Write::CODE, opcode::Write::new(types::Fd(fd), buf, clamp(len)).offset(at).build())
+                opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(u64::MAX).build()
             }
             RawOp::Sync { fd, data_only } => {
                 let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
-                (opcode::Fsync::CODE, opcode::Fsync::new(types::Fd(fd)).flags(flags).build())
+                opcode::Fsync::new(types::Fd(fd)).flags(flags).build()
             }
             RawOp::Open { path, flags, mode } => {
                 let flags = (flags | rustix::fs::OFlags::CLOEXEC.bits()) as i32;
                 let cwd = types::Fd(rustix::fs::CWD.as_raw_fd());
-                let open = opcode::OpenAt::new(cwd, path).flags(flags).mode(mode).build();
                 // Straight to a worker of the kernel's: the first attempt would be one with O_NONBLOCK, which opens a
                 // FIFO without its other end, or fails for the want of it, and so for other devices that wait.
-                (opcode::OpenAt::CODE, open.flags(squeue::Flags::ASYNC))
+                opcode::OpenAt::new(cwd, path).flags(flags).mode(mode).build().flags(squeue::Flags::ASYNC)
             }
             RawOp::Read { .. } | RawOp::Write { .. } | RawOp::Call(_) => return None,
         };
-        self.probe.is_supported(code).then_some(entry)
+        self.probe.is_supported(entry.get_opcode() as u8).then_some(entry)
     }
 
     /// Asks that an operation end early.
     pub(super) fn cancel(&mut self, key: Key) {
         let word = key.to_u64();
-        let Some(flight) = self.flights.get_mut(&word) else { return };
-        if !flight.given {
-            self.flights.remove(&word);
+        let Some(flight) = self.flights.get_mut(word) else { return };
+        if flight.put == 0 {
+            self.flights.remove(word);
             self.waiting.retain(|waiting| *waiting != word);
             self.ended.push((key, Errno::CANCELED.into()));
         } else if !std::mem::replace(&mut flight.cancelled, true) {
@@ -198,7 +269,7 @@ impl Ring {
     pub(super) fn start(&mut self) {
         loop {
             self.fill();
-            if self.queued.is_empty() || !self.enter() {
+            if self.queued == 0 || !self.enter() {
                 return;
             }
         }
@@ -211,23 +282,23 @@ impl Ring {
         }
         let mut queue = self.ring.submission();
         while !queue.is_full() {
-            let (word, entry) = if let Some(&of) = self.cancels.front()
+            let entry = if let Some(&of) = self.cancels.front()
                 && self.owed < self.most
             {
                 self.cancels.pop_front();
-                if !self.flights.contains_key(&of) {
+                if !self.flights.contains(of) {
                     continue;
                 }
                 self.cancellations = self.cancellations.wrapping_add(1);
                 let word = Key::new(CANCEL, self.cancellations).to_u64();
                 self.cancelling.insert(word, of);
-                (word, opcode::AsyncCancel::new(of).build().user_data(word))
+                &opcode::AsyncCancel::new(of).build().user_data(word)
             } else if self.owed < self.most - RESERVE
                 && let Some(word) = self.waiting.pop_front()
             {
-                let Some(flight) = self.flights.get_mut(&word) else { continue };
-                flight.given = true;
-                (word, flight.entry.clone())
+                let Some(flight) = self.flights.get_mut(word) else { continue };
+                flight.put = self.put + 1;
+                &flight.entry
             } else {
                 return;
             };
@@ -236,10 +307,11 @@ impl Ring {
             // has left `flights`: by `reap`, when the kernel has completed it (each has one completion, no operation
             // here has several); or by `give_up`, after which nobody enters the kernel, which takes entries only then
             // (there is no SQPOLL). And the ring is not closed before `flights` is empty: see `Drop`.
-            if unsafe { queue.push(&entry) }.is_err() {
+            if unsafe { queue.push(entry) }.is_err() {
                 unreachable!("the queue is not full");
             }
-            self.queued.push_back(word);
+            self.put += 1;
+            self.queued += 1;
             self.owed += 1;
         }
     }
@@ -258,24 +330,30 @@ impl Ring {
             },
         };
         let left = self.ring.submission().len();
-        let taken = self.queued.len().saturating_sub(left);
-        self.queued.drain(..taken);
+        let taken = std::mem::replace(&mut self.queued, left) > left;
         if let Some(e) = failed {
             self.give_up(&e);
         }
-        taken > 0
+        taken
     }
 
     /// Ends, with an error, all that the kernel has not taken, and takes no more: io_uring was forbidden meanwhile.
     fn give_up(&mut self, error: &io::Error) {
         self.broken = true;
-        let begun = self.queued.drain(..).inspect(|_| self.owed -= 1);
-        for word in begun.chain(self.waiting.drain(..)) {
-            if self.flights.remove(&word).is_some() {
-                let error = error.raw_os_error().map_or(io::ErrorKind::Other.into(), io::Error::from_raw_os_error);
-                self.ended.push((Key::from_u64(word), error));
-            }
+        let left = std::mem::take(&mut self.queued);
+        self.owed -= left as u32;
+        let first_left = self.put - left as u64 + 1;
+        let words = self.flights.iter_mut().filter(|flight| flight.put == 0 || flight.put >= first_left);
+        let mut words: Vec<_> =
+            words.map(|flight| (flight.put.wrapping_sub(1), flight.entry.get_user_data())).collect();
+        // In the order in which they would have begun; those that wait come after those in the queue.
+        words.sort_unstable();
+        for (_, word) in words {
+            self.flights.remove(word);
+            let error = error.raw_os_error().map_or(io::ErrorKind::Other.into(), io::Error::from_raw_os_error);
+            self.ended.push((Key::from_u64(word), error));
         }
+        self.waiting.clear();
         self.cancels.clear();
     }
 
@@ -287,45 +365,47 @@ impl Ring {
         for completion in self.ring.completion() {
             self.owed -= 1;
             let (word, result) = (completion.user_data(), completion.result());
-            if let Some(of) = self.cancelling.remove(&word) {
+            if Key::from_u64(word).slot() == CANCEL {
                 // Not found: between two attempts of its, where it has not completed. Asked again.
-                if result == -Errno::NOENT.raw_os_error() {
-                    self.cancels.push_back(of);
+                let of = self.cancelling.remove(&word);
+                self.cancels.extend(of.filter(|_| result == -Errno::NOENT.raw_os_error()));
+                continue;
+            }
+            // Apart from errors, so that it is written in one piece: there are many of these.
+            if let Ok(moved) = usize::try_from(result) {
+                if self.flights.remove(word) {
+                    batch.push(Event::Done { key: Key::from_u64(word), result: Ok(moved) });
                 }
                 continue;
             }
-            let Some(flight) = self.flights.get_mut(&word) else { continue };
+            let Some(flight) = self.flights.get_mut(word) else { continue };
             let interrupted = -result == Errno::INTR.raw_os_error() || RESTART.contains(&-result);
             if interrupted && !flight.cancelled && !self.broken {
-                flight.given = false;
+                flight.put = 0;
                 self.waiting.push_front(word);
                 continue;
             }
-            self.flights.remove(&word);
-            let result = match result {
-                _ if interrupted => Err(Errno::CANCELED.into()),
-                moved @ 0.. => Ok(moved as usize),
-                error => Err(io::Error::from_raw_os_error(-error)),
-            };
-            batch.push(Event::Done { key: Key::from_u64(word), result });
+            self.flights.remove(word);
+            let error = if interrupted { Errno::CANCELED.into() } else { io::Error::from_raw_os_error(-result) };
+            batch.push(Event::Done { key: Key::from_u64(word), result: Err(error) });
         }
         // The end of one that its cancellation did not find may have come since.
         let flights = &self.flights;
-        self.cancels.retain(|of| flights.contains_key(of));
+        self.cancels.retain(|of| flights.contains(*of));
     }
 
     /// Cancels everything and waits until nothing is under way.
     pub(super) fn close(&mut self, batch: &mut Batch) {
         for word in self.waiting.drain(..) {
-            self.flights.remove(&word);
+            self.flights.remove(word);
             self.ended.push((Key::from_u64(word), Errno::CANCELED.into()));
         }
         loop {
             // Not once only: who is between two attempts is missed.
             if self.cancels.is_empty() {
-                for (word, flight) in &mut self.flights {
+                for flight in self.flights.iter_mut() {
                     flight.cancelled = true;
-                    self.cancels.push_back(*word);
+                    self.cancels.push_back(flight.entry.get_user_data());
                 }
             }
             self.start();
@@ -353,6 +433,15 @@ impl Drop for Ring {
     fn drop(&mut self) {
         self.close(&mut Batch::default());
     }
+}
+
+fn clamp(len: usize) -> u32 {
+    len.min(MOST) as u32
+}
+
+/// Whether pread(2) takes it. As an offset of the ring's, a greater one may mean the file's own position.
+fn is_offset(at: u64) -> bool {
+    at <= i64::MAX as u64
 }
 
 /// Whether reads from it know no position, without asking a file server.
