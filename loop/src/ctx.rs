@@ -5,6 +5,7 @@ use crate::embed::Outer;
 use crate::external::ExternalEntry;
 use crate::heap::TimerHeap;
 use crate::pool::Pool;
+use crate::posts::Posts;
 use crate::queue::Queue;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
@@ -181,7 +182,7 @@ pub struct Ctx<S> {
     pub(crate) spare_ops: Vec<Box<dyn Ending<S>>>,
     pub(crate) deferred: VecDeque<OnceCall<S>>,
     /// Posts that were taken out of the mailbox.
-    pub(crate) posts: VecDeque<crate::remote::Post<S>>,
+    pub(crate) posts: Posts<S>,
     /// Registrations whose interest the backend does not know yet.
     dirty: VecDeque<Key>,
     hooks: [Vec<Key>; 4],
@@ -232,7 +233,7 @@ impl<S: 'static> Ctx<S> {
             done: VecDeque::new(),
             spare_ops: Vec::new(),
             deferred: VecDeque::new(),
-            posts: VecDeque::new(),
+            posts: Posts::new(),
             dirty: VecDeque::new(),
             hooks: Default::default(),
             hooks_now: Vec::new(),

@@ -2,11 +2,13 @@
 
 use crate::backend::{Backend, Epoll, Key};
 use crate::ctx::{Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
+use crate::posts::Posts;
 use crate::watched::{Callee, State};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Plain, Ready, RunError, Tick};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// A callback loop: one thread, one set of descriptors, callbacks that get the user's state `S`.
@@ -247,9 +249,7 @@ impl<S: 'static> Ctx<S> {
         self.done.extend(self.batch.drain_done());
         if self.bell.take() {
             self.pool.collect(&mut self.done);
-            let posts = self.mailbox.take();
-            self.stats.posts += posts.len() as u64;
-            self.posts.extend(posts);
+            self.mailbox.take(&mut self.posts);
         }
     }
 
@@ -392,9 +392,24 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_posts(&mut self, s: &mut S) {
-        for _ in 0..self.posts.len() {
-            let Some(post) = self.posts.pop_front() else { return };
-            self.run_loose(s, post);
+        if self.posts.is_empty() {
+            return;
+        }
+        // Out of the loop, of which they get hold; back with what a panic leaves of them.
+        let mut posts = std::mem::replace(&mut self.posts, Posts::new());
+        let all = catch_unwind(AssertUnwindSafe(|| {
+            while !posts.is_empty() {
+                self.stats.posts += 1;
+                self.stats.callbacks += 1;
+                let result = posts.call_next(s, self);
+                self.end_loose(s, result);
+            }
+        }));
+        posts.append(&mut self.posts); // none, unless a callback exchanged this loop's content
+        posts.tidy();
+        self.posts = posts;
+        if let Err(panic) = all {
+            resume_unwind(panic);
         }
     }
 
@@ -409,6 +424,11 @@ impl<S: 'static> Ctx<S> {
     fn run_loose(&mut self, s: &mut S, call: impl FnOnce(&mut S, &mut Ctx<S>) -> crate::Result<()>) {
         self.stats.callbacks += 1;
         let result = call(s, self);
+        self.end_loose(s, result);
+    }
+
+    #[inline]
+    fn end_loose(&mut self, s: &mut S, result: crate::Result<()>) {
         self.reap();
         if let Err(e) = result {
             self.fault(s, None, e);

@@ -67,6 +67,8 @@ mod external;
 mod guard;
 mod heap;
 mod id;
+#[allow(unsafe_code, reason = "closures of any type in one piece of memory")]
+mod posts;
 mod queue;
 mod remote;
 mod slab;

@@ -1,6 +1,7 @@
 //! What other threads do to a loop.
 
 use crate::backend::{Key, Waker};
+use crate::posts::Posts;
 use crate::{Ctx, Result};
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,6 +29,17 @@ impl Bell {
         }
     }
 
+    /// As [`ring`](Self::ring), where what is to be looked at was put in its place under a lock that the loop takes as
+    /// well, after [`take`](Self::take).
+    ///
+    /// Then a bell that is rung needs no ringing, and to see that costs no write: if the loop had silenced it and held
+    /// the lock before we did, we would see it silent; so the loop will take the lock after us.
+    pub(crate) fn ring_after_lock(&self) {
+        if !self.rung.load(Ordering::Relaxed) {
+            self.ring();
+        }
+    }
+
     /// Whether somebody rang. The loop asks before it looks, so that who rings while it looks is heard the next time.
     pub(crate) fn take(&self) -> bool {
         self.rung.load(Ordering::Relaxed) && self.rung.swap(false, Ordering::AcqRel)
@@ -38,11 +50,9 @@ impl Bell {
     }
 }
 
-pub(crate) type Post<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + Send>;
-
 pub(crate) struct Mailbox<S> {
     /// `None` once the loop is gone.
-    posts: Mutex<Option<Vec<Post<S>>>>,
+    posts: Mutex<Option<Posts<S>>>,
     /// How many handles there are.
     remotes: AtomicUsize,
     bell: Arc<Bell>,
@@ -50,11 +60,7 @@ pub(crate) struct Mailbox<S> {
 
 impl<S> Mailbox<S> {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Mailbox { posts: Mutex::new(Some(Vec::new())), remotes: AtomicUsize::new(0), bell }
-    }
-
-    pub(crate) fn take(&self) -> Vec<Post<S>> {
-        self.posts.lock().expect("no code panics under this lock").as_mut().map(std::mem::take).unwrap_or_default()
+        Mailbox { posts: Mutex::new(Some(Posts::new())), remotes: AtomicUsize::new(0), bell }
     }
 
     pub(crate) fn has_remotes(&self) -> bool {
@@ -62,8 +68,17 @@ impl<S> Mailbox<S> {
     }
 
     /// The loop is gone: what is still in the box is handed back to be dropped.
-    pub(crate) fn close(&self) -> Option<Vec<Post<S>>> {
+    pub(crate) fn close(&self) -> Option<Posts<S>> {
         self.posts.lock().expect("no code panics under this lock").take()
+    }
+}
+
+impl<S: 'static> Mailbox<S> {
+    /// Moves what is in the box to the end of `to`.
+    pub(crate) fn take(&self, to: &mut Posts<S>) {
+        if let Some(posts) = &mut *self.posts.lock().expect("no code panics under this lock") {
+            to.append(posts);
+        }
     }
 }
 
@@ -100,15 +115,14 @@ impl<S: 'static> Remote<S> {
     /// Has `f` called in the loop's thread, in the order of posting. Returns `false` where the loop is gone: `f`
     /// was dropped. Where the loop goes before it comes to it, `f` is dropped as well.
     pub fn post(&self, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + Send + 'static) -> bool {
-        let post: Post<S> = Box::new(f);
         let mut posts = self.mailbox.posts.lock().expect("no code panics under this lock");
         let Some(queue) = &mut *posts else {
-            drop(posts); // before `post`, whose destructor is the user's
+            drop(posts); // before `f`, whose destructor is the user's
             return false;
         };
-        queue.push(post);
+        queue.push(f);
         drop(posts);
-        self.mailbox.bell.ring();
+        self.mailbox.bell.ring_after_lock();
         true
     }
 

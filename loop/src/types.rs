@@ -426,7 +426,7 @@ pub struct Stats {
     pub timers: u64,
     /// How many operations ended.
     pub completions: u64,
-    /// How many pieces of work other threads posted.
+    /// How many pieces of work of other threads were called.
     pub posts: u64,
     /// How many callbacks were called, of every kind.
     pub callbacks: u64,
