@@ -132,7 +132,9 @@ impl File {
     /// Those of the call: `InvalidInput` where it is not open for writing; others as [`open`](Self::open).
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, size: u64) -> io::Result<()> {
-        blocking(|| self.file.set_len(size))
+        let (fd, len) = (self.as_raw_fd(), size);
+        // SAFETY: the descriptor is open while `self` is borrowed.
+        unsafe { carry_out("set length of file", RawOp::SetLen { fd, len }) }.map(drop)
     }
 
     /// Size, kind, owner, times: statx(2).

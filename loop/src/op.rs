@@ -1,17 +1,52 @@
-//! Operations that are submitted and end later: regular files, which no readiness set can wait for, and calls that
-//! block.
+//! Operations that are submitted and end later: regular files, which no readiness set can wait for, names in
+//! directories, and calls that block.
 //!
 //! An operation owns its buffer and hands it back at its end. Which one serves them is visible in
 //! [`Caps::completions`](crate::backend::Caps::completions): the backend (over epoll by io_uring: see
-//! [`Epoll`](crate::backend::Epoll) for what it does and what it leaves), or helper threads.
+//! [`Epoll`](crate::backend::Epoll) for what it does and what it leaves), or helper threads. Results and errors are the
+//! same.
+//!
+//! # Who serves which
+//!
+//! Where io_uring is offered, and the kernel's has the operation:
+//!
+//! | operation | as by | served by | because, since Linux |
+//! |---|---|---|---|
+//! | [`Read`], [`Write`] at an offset | pread(2), pwrite(2) | io_uring | 5.6 |
+//! | [`ReadVectored`], [`WriteVectored`] at an offset | preadv(2), pwritev(2) | io_uring | 5.6 |
+//! | [`Read`], [`ReadVectored`] of a pipe or a socket | read(2), readv(2) | io_uring | can be cancelled there |
+//! | those four at the file's own position | read(2), write(2) | helper threads | the ring takes no lock of the position |
+//! | [`Sync`] | fsync(2), fdatasync(2) | io_uring | 5.6 |
+//! | [`SetLen`] | ftruncate(2) | io_uring | 6.9 |
+//! | [`Allocate`] | fallocate(2) | io_uring | 5.6 |
+//! | [`Carry::splice`] | splice(2) | io_uring | 5.7 |
+//! | [`Carry::copy_range`] | copy_file_range(2) | helper threads | the ring has none |
+//! | [`Open`] | openat(2) | io_uring | 5.6 |
+//! | [`Open`] with [`Resolve`] | openat2(2) | helper threads | what it reads must stay longer than it is asked for |
+//! | [`Close`] | close(2) | helper threads | a cancel could not tell whether it was closed |
+//! | [`Stat`], [`StatFile`] | statx(2) | io_uring | 5.6 |
+//! | [`Unlink`] | unlinkat(2) | io_uring | 5.11 |
+//! | [`Rename`] | renameat2(2) | io_uring | 5.11 |
+//! | [`MakeDir`] | mkdirat(2) | io_uring | 5.15 |
+//! | [`Link`] | linkat(2), symlinkat(2) | io_uring | 5.15 |
+//! | [`Call`], [`read_dir`] | | helper threads | code of the program's |
 
-use crate::backend::{AsFd, Fd, FdNumber, OwnedFd, number};
-use std::ffi::{CString, c_char};
+mod file;
+mod metadata;
+mod name;
+mod raw;
+
+pub use file::{Allocate, Carried, Carry, Close, ReadVectored, SetLen, TransferVectored, WriteVectored};
+pub use metadata::{Metadata, Stat, StatFile};
+pub use name::{Link, MakeDir, Open, OpenOptions, Rename, Resolve, Unlink};
+pub(crate) use raw::MOST_BUFS;
+pub use raw::{RawBuf, RawName, RawOp, RawStat};
+
+use crate::backend::{AsFd, number};
 use std::fmt;
+use std::fs::DirEntry;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// What the [`Id`](crate::Id) of an operation names.
@@ -23,124 +58,6 @@ use std::sync::{Arc, Mutex};
 /// ```
 #[derive(Debug)]
 pub enum Op {}
-
-/// An operation as the system is asked for it: plain numbers and pointers.
-///
-/// ```
-/// use becket_loop::op::{Operation, RawOp, Sync};
-///
-/// let mut sync = Sync::all(std::io::stdout());
-/// assert!(matches!(sync.raw(), RawOp::Sync { fd: 1, data_only: false }));
-/// ```
-#[non_exhaustive]
-pub enum RawOp {
-    /// pread(2) at `at`, or read(2) at the file's own position.
-    Read {
-        /// From where.
-        fd: FdNumber,
-        /// To where.
-        buf: *mut u8,
-        /// At most how many bytes.
-        len: usize,
-        /// From which offset; `None`: the file's own position.
-        at: Option<u64>,
-    },
-    /// pwrite(2) at `at`, or write(2) at the file's own position.
-    Write {
-        /// To where.
-        fd: FdNumber,
-        /// From where.
-        buf: *const u8,
-        /// At most how many bytes.
-        len: usize,
-        /// To which offset; `None`: the file's own position.
-        at: Option<u64>,
-    },
-    /// fsync(2), or fdatasync(2).
-    Sync {
-        /// Of what.
-        fd: FdNumber,
-        /// Whether metadata that reading does not need may be left out.
-        data_only: bool,
-    },
-    /// openat(2) relative to the working directory, close-on-exec; the result is the new descriptor's number.
-    Open {
-        /// A NUL-terminated path.
-        path: *const c_char,
-        /// The `O_` flags.
-        flags: u32,
-        /// The mode of a file that is created.
-        mode: u32,
-    },
-    /// Any call that blocks; only helper threads can.
-    Call(Box<dyn FnOnce() -> io::Result<usize> + Send>),
-}
-
-// SAFETY: whoever makes one promises that what the pointers name stays valid until the operation ends, on whatever
-// thread it is carried out (`Operation` and `Ctx::submit_raw` ask for it); nothing else in it is bound to a thread.
-unsafe impl Send for RawOp {}
-
-impl fmt::Debug for RawOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RawOp::Read { fd, len, at, .. } => write!(f, "Read {{ fd: {fd}, len: {len}, at: {at:?} }}"),
-            RawOp::Write { fd, len, at, .. } => write!(f, "Write {{ fd: {fd}, len: {len}, at: {at:?} }}"),
-            RawOp::Sync { fd, data_only } => write!(f, "Sync {{ fd: {fd}, data_only: {data_only} }}"),
-            RawOp::Open { flags, mode, .. } => write!(f, "Open {{ flags: {flags:#x}, mode: {mode:#o} }}"),
-            RawOp::Call(_) => f.write_str("Call"),
-        }
-    }
-}
-
-impl RawOp {
-    /// Carries it out, blocking the calling thread. A call that a signal interrupted before it moved anything is
-    /// made again.
-    ///
-    /// # Errors
-    /// Those of the call.
-    ///
-    /// # Safety
-    /// Descriptors must be open, and pointers valid for the length beside them, until this returns.
-    pub unsafe fn perform(self) -> io::Result<usize> {
-        use rustix::{fs, io as rio};
-        // SAFETY: the caller promises that the descriptor is open for the time of the call.
-        let lend = |fd| unsafe { Fd::borrow_raw(fd) };
-        match self {
-            RawOp::Read { fd, buf, len, at } => {
-                // SAFETY: the caller promises `len` bytes at `buf`, for the time of the call and for us alone.
-                let buf = unsafe { std::slice::from_raw_parts_mut(buf, len) };
-                let read = || match at {
-                    Some(at) => rio::pread(lend(fd), &mut *buf, at),
-                    None => rio::read(lend(fd), &mut *buf),
-                };
-                Ok(rio::retry_on_intr(read)?)
-            }
-            RawOp::Write { fd, buf, len, at } => {
-                // SAFETY: the caller promises `len` bytes at `buf` for the time of the call.
-                let buf = unsafe { std::slice::from_raw_parts(buf, len) };
-                let write = || match at {
-                    Some(at) => rio::pwrite(lend(fd), buf, at),
-                    None => rio::write(lend(fd), buf),
-                };
-                Ok(rio::retry_on_intr(write)?)
-            }
-            RawOp::Sync { fd, data_only } => {
-                let sync = || if data_only { fs::fdatasync(lend(fd)) } else { fs::fsync(lend(fd)) };
-                rio::retry_on_intr(sync)?;
-                Ok(0)
-            }
-            RawOp::Open { path, flags, mode } => {
-                // SAFETY: the caller promises a NUL-terminated path for the time of the call.
-                let path = unsafe { std::ffi::CStr::from_ptr(path) };
-                let flags = fs::OFlags::from_bits_retain(flags) | fs::OFlags::CLOEXEC;
-                let mode = fs::Mode::from_bits_retain(mode as _);
-                let fd = rio::retry_on_intr(|| fs::open(path, flags, mode))?;
-                Ok(fd.into_raw_fd() as usize)
-            }
-            RawOp::Call(call) => call(),
-        }
-    }
-}
 
 /// An operation that owns what it works on.
 ///
@@ -328,69 +245,6 @@ unsafe impl<F: AsFd + 'static> Operation for Sync<F> {
     }
 }
 
-/// Opens a file: openat(2), close-on-exec.
-///
-/// ```
-/// use becket_loop::{Loop, op::Open};
-/// use std::os::fd::OwnedFd;
-///
-/// let mut event_loop: Loop<Option<std::io::Result<OwnedFd>>> = Loop::new()?;
-/// event_loop.submit(Open::read("/does/not/exist")?, |opened, _, result| Ok(*opened = Some(result)));
-/// let mut opened = None;
-/// event_loop.run(&mut opened)?;
-/// assert_eq!(opened.unwrap().unwrap_err().kind(), std::io::ErrorKind::NotFound);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[doc(alias = "openat")]
-pub struct Open {
-    path: CString,
-    flags: u32,
-    mode: u32,
-}
-
-impl Open {
-    /// With the `O_` flags of open(2), and the mode of a file that is created (less the process's umask).
-    ///
-    /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path with a NUL byte.
-    pub fn new(path: impl AsRef<Path>, flags: u32, mode: u32) -> io::Result<Self> {
-        let path = CString::new(path.as_ref().as_os_str().as_bytes())?;
-        Ok(Open { path, flags, mode })
-    }
-
-    /// For reading.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::new(path, rustix::fs::OFlags::RDONLY.bits(), 0)
-    }
-
-    /// For writing, created with mode 0o666 where it is missing, emptied where it is not.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        use rustix::fs::OFlags;
-        Self::new(path, (OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC).bits(), 0o666)
-    }
-}
-
-// SAFETY: the path's heap memory is owned and not touched until `finish`.
-unsafe impl Operation for Open {
-    type Output = io::Result<OwnedFd>;
-
-    fn raw(&mut self) -> RawOp {
-        RawOp::Open { path: self.path.as_ptr(), flags: self.flags, mode: self.mode }
-    }
-
-    unsafe fn finish(self, result: io::Result<usize>) -> Self::Output {
-        // SAFETY: the caller promises that this is what openat(2) returned: a new descriptor that nobody else knows.
-        result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as FdNumber) })
-    }
-}
-
 /// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback; when
 /// the loop is dropped first, nobody hears of it.
 ///
@@ -455,4 +309,27 @@ unsafe impl<R: Send + 'static> Operation for Call<R> {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// Reads a whole directory, on a helper thread: opendir(3), readdir(3). In no order, without `.` and `..`.
+///
+/// The output's outer error is that of [`Call`], the inner one that of opening or reading.
+///
+/// ```
+/// use becket_loop::{Loop, op::read_dir};
+///
+/// let mut event_loop: Loop<Vec<String>> = Loop::new()?;
+/// event_loop.submit(read_dir("/proc/self"), |names, _, entries| {
+///     Ok(names.extend(entries??.iter().map(|entry| entry.file_name().to_string_lossy().into_owned())))
+/// });
+/// let mut names = Vec::new();
+/// event_loop.run(&mut names)?;
+/// assert!(names.contains(&"fd".to_owned()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "opendir")]
+#[doc(alias = "getdents")]
+pub fn read_dir(path: impl Into<PathBuf>) -> Call<io::Result<Vec<DirEntry>>> {
+    let path = path.into();
+    Call::new(move || std::fs::read_dir(path)?.collect())
 }

@@ -26,6 +26,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 ///
 /// # Honest trouble
 ///
+/// - Not every operation is the ring's: see the table in [`op`](crate::op).
 /// - Reads and writes *at a file's own position* are left to helper threads: io_uring moves it without the lock by
 ///   which read(2) and write(2) follow each other, so that two at once would get the same bytes or the same place. Only
 ///   reads from pipes and sockets, which have none, go through the ring. Give offsets where it matters.

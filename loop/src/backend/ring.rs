@@ -1,9 +1,10 @@
 //! Operations through an io_uring(7): the one place that shares memory with the kernel beyond a call.
 
 use super::{AsFd, Batch, Event, Fd, Key};
-use crate::op::RawOp;
+use crate::op::{MOST_BUFS, RawOp};
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -236,18 +237,57 @@ impl Ring {
             RawOp::Read { fd, buf, len, at: None } if unsafe { has_no_position(fd) } => {
                 opcode::Read::new(types::Fd(fd), buf, clamp(len)).offset(u64::MAX).build()
             }
+            RawOp::ReadVectored { fd, bufs, count, at: Some(at) } if is_offset(at) => {
+                opcode::Readv::new(types::Fd(fd), bufs.cast(), count.min(MOST_BUFS) as u32).offset(at).build()
+            }
+            // SAFETY: the caller's promise.
+            RawOp::ReadVectored { fd, bufs, count, at: None } if unsafe { has_no_position(fd) } => {
+                opcode::Readv::new(types::Fd(fd), bufs.cast(), count.min(MOST_BUFS) as u32).offset(u64::MAX).build()
+            }
+            RawOp::WriteVectored { fd, bufs, count, at: Some(at) } if is_offset(at) => {
+                opcode::Writev::new(types::Fd(fd), bufs.cast(), count.min(MOST_BUFS) as u32).offset(at).build()
+            }
             RawOp::Sync { fd, data_only } => {
                 let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
                 opcode::Fsync::new(types::Fd(fd)).flags(flags).build()
             }
-            RawOp::Open { path, flags, mode } => {
+            RawOp::SetLen { fd, len } if is_offset(len) => opcode::Ftruncate::new(types::Fd(fd), len).build(),
+            RawOp::Allocate { fd, mode, offset, len } => {
+                opcode::Fallocate::new(types::Fd(fd), len).offset(offset).mode(mode as i32).build()
+            }
+            RawOp::Splice { from: (from, at), to: (to, to_at), len }
+                if at.is_none_or(is_offset) && to_at.is_none_or(is_offset) =>
+            {
+                let (at, to_at) = (at.map_or(-1, |at| at as i64), to_at.map_or(-1, |at| at as i64));
+                opcode::Splice::new(types::Fd(from), at, types::Fd(to), to_at, clamp(len)).build()
+            }
+            RawOp::Open { name, flags, mode, resolve: 0 } => {
                 let flags = (flags | rustix::fs::OFlags::CLOEXEC.bits()) as i32;
-                let cwd = types::Fd(rustix::fs::CWD.as_raw_fd());
                 // Straight to a worker of the kernel's: the first attempt would be one with O_NONBLOCK, which opens a
                 // FIFO without its other end, or fails for the want of it, and so for other devices that wait.
-                opcode::OpenAt::new(cwd, path).flags(flags).mode(mode).build().flags(squeue::Flags::ASYNC)
+                let open = opcode::OpenAt::new(types::Fd(name.dir), name.path).flags(flags).mode(mode).build();
+                open.flags(squeue::Flags::ASYNC)
             }
-            RawOp::Read { .. } | RawOp::Write { .. } | RawOp::Call(_) => return None,
+            RawOp::Stat { name, flags, into } => {
+                let what = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+                let stat = opcode::Statx::new(types::Fd(name.dir), name.path, into.cast());
+                stat.flags(flags as i32).mask(what.bits()).build()
+            }
+            RawOp::Unlink { name, dir } => {
+                let flags = if dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                opcode::UnlinkAt::new(types::Fd(name.dir), name.path).flags(flags.bits() as i32).build()
+            }
+            RawOp::Rename { from, to, flags } => {
+                let (old, new) = (types::Fd(from.dir), types::Fd(to.dir));
+                opcode::RenameAt::new(old, from.path, new, to.path).flags(flags).build()
+            }
+            RawOp::MakeDir { name, mode } => opcode::MkDirAt::new(types::Fd(name.dir), name.path).mode(mode).build(),
+            RawOp::Link { from, to, flags } => {
+                let (old, new) = (types::Fd(from.dir), types::Fd(to.dir));
+                opcode::LinkAt::new(old, from.path, new, to.path).flags(flags as i32).build()
+            }
+            RawOp::Symlink { target, name } => opcode::SymlinkAt::new(types::Fd(name.dir), target, name.path).build(),
+            _ => return None, // see the table of `op`
         };
         self.probe.is_supported(entry.get_opcode() as u8).then_some(entry)
     }
@@ -449,10 +489,58 @@ fn is_offset(at: u64) -> bool {
 /// # Safety
 /// It must be open.
 unsafe fn has_no_position(fd: super::FdNumber) -> bool {
-    use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
+    use rustix::fs::{FileType, statx};
     // SAFETY: the caller's promise.
     let fd = unsafe { Fd::borrow_raw(fd) };
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     statx(fd, c"", flags, StatxFlags::TYPE)
         .is_ok_and(|found| matches!(FileType::from_raw_mode(found.stx_mode.into()), FileType::Fifo | FileType::Socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::RawName;
+    use std::ptr::{null, null_mut};
+
+    /// The table in the documentation of [`op`](crate::op) is that of what the ring takes.
+    #[test]
+    fn the_table_of_who_serves_is_true() {
+        let Ok(ring) = Ring::new() else { return println!("SKIP: the_table_of_who_serves_is_true: no io_uring here") };
+        let (name, at, fd) = (RawName::relative_to_cwd(c"".as_ptr()), Some(0), 0);
+        let (from, to) = (name, name);
+        let open = |resolve| RawOp::Open { name, flags: 0, mode: 0, resolve };
+        let rows = [
+            ("[`Read`], [`Write`] at an offset", RawOp::Sync { fd, data_only: false }), // see `submit`
+            ("[`ReadVectored`], [`WriteVectored`] at", RawOp::ReadVectored { fd, bufs: null(), count: 0, at }),
+            ("[`ReadVectored`], [`WriteVectored`] at", RawOp::WriteVectored { fd, bufs: null(), count: 0, at }),
+            ("those four at the file's own", RawOp::Write { fd, buf: null(), len: 0, at: None }),
+            ("those four at the file's own", RawOp::WriteVectored { fd, bufs: null(), count: 0, at: None }),
+            ("[`Sync`]", RawOp::Sync { fd, data_only: true }),
+            ("[`SetLen`]", RawOp::SetLen { fd, len: 0 }),
+            ("[`Allocate`]", RawOp::Allocate { fd, mode: 0, offset: 0, len: 1 }),
+            ("[`Carry::splice`]", RawOp::Splice { from: (0, None), to: (1, at), len: 1 }),
+            ("[`Carry::copy_range`]", RawOp::CopyRange { from: (0, None), to: (1, at), len: 1 }),
+            ("[`Open`] |", open(0)),
+            ("[`Open`] with [`Resolve`]", open(8)),
+            ("[`Stat`], [`StatFile`]", RawOp::Stat { name, flags: 0, into: null_mut() }),
+            ("[`Unlink`]", RawOp::Unlink { name, dir: false }),
+            ("[`Rename`]", RawOp::Rename { from, to, flags: 0 }),
+            ("[`MakeDir`]", RawOp::MakeDir { name, mode: 0 }),
+            ("[`Link`]", RawOp::Link { from, to, flags: 0 }),
+            ("[`Link`]", RawOp::Symlink { target: null(), name }),
+            ("[`Call`], [`read_dir`]", RawOp::Call(Box::new(|| Ok(0)))),
+        ];
+        for (what, op) in rows {
+            let row = include_str!("../op.rs").lines().find(|line| line.starts_with(&format!("//! | {what}"))).unwrap();
+            // SAFETY: the descriptor is that of the standard input, and nothing is carried out.
+            let by_ring = unsafe { ring.entry(&op) }.is_some();
+            // An older kernel has less than the table tells.
+            assert!(!by_ring || row.contains("| io_uring |"), "{op:?}: {row}");
+            let code = [opcode::Ftruncate::CODE, opcode::LinkAt::CODE, opcode::MkDirAt::CODE];
+            if code.iter().all(|code| ring.probe.is_supported(*code)) {
+                assert_eq!(by_ring, row.contains("| io_uring |"), "{op:?}: {row}");
+            }
+        }
+    }
 }

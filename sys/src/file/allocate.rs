@@ -41,6 +41,28 @@ pub enum Allocate {
     Unshare,
 }
 
+impl Allocate {
+    /// The `FALLOC_FL_` bits that ask the kernel for it.
+    ///
+    /// ```
+    /// use becket_sys::file::Allocate;
+    ///
+    /// assert_eq!((Allocate::Room.mode(), Allocate::Hole.mode()), (0, 3));
+    /// ```
+    pub fn mode(self) -> u32 {
+        let flags = match self {
+            Allocate::Room => FallocateFlags::empty(),
+            Allocate::RoomBeyondEnd => FallocateFlags::KEEP_SIZE,
+            Allocate::Hole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            Allocate::Zeros => FallocateFlags::ZERO_RANGE,
+            Allocate::Collapse => FallocateFlags::COLLAPSE_RANGE,
+            Allocate::Insert => FallocateFlags::INSERT_RANGE,
+            Allocate::Unshare => FallocateFlags::UNSHARE_RANGE,
+        };
+        flags.bits()
+    }
+}
+
 /// Changes the room that a range of the file takes.
 ///
 /// # Errors
@@ -49,15 +71,7 @@ pub enum Allocate {
 /// immutable; `ENODEV` or `ESPIPE` for what is no file.
 pub fn allocate(fd: impl AsFd, what: Allocate, range: Range<u64>) -> io::Result<()> {
     let len = range.end.checked_sub(range.start).filter(|len| *len > 0).ok_or(Errno::INVAL)?;
-    let mode = match what {
-        Allocate::Room => FallocateFlags::empty(),
-        Allocate::RoomBeyondEnd => FallocateFlags::KEEP_SIZE,
-        Allocate::Hole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-        Allocate::Zeros => FallocateFlags::ZERO_RANGE,
-        Allocate::Collapse => FallocateFlags::COLLAPSE_RANGE,
-        Allocate::Insert => FallocateFlags::INSERT_RANGE,
-        Allocate::Unshare => FallocateFlags::UNSHARE_RANGE,
-    };
+    let mode = FallocateFlags::from_bits_retain(what.mode());
     Ok(retry_on_intr(|| fallocate(&fd, mode, range.start, len))?)
 }
 
