@@ -15,7 +15,7 @@
 //! | [`Read`], [`Write`] at an offset | pread(2), pwrite(2) | io_uring | 5.6 |
 //! | [`ReadVectored`], [`WriteVectored`] at an offset | preadv(2), pwritev(2) | io_uring | 5.6 |
 //! | [`Read`], [`ReadVectored`] of a pipe or a socket | read(2), readv(2) | io_uring | can be cancelled there |
-//! | those four at the file's own position | read(2), write(2) | helper threads | the ring takes no lock of the position |
+//! | those four at the file's own position | read(2), write(2) | helper threads | the ring does not lock that |
 //! | [`Sync`] | fsync(2), fdatasync(2) | io_uring | 5.6 |
 //! | [`SetLen`] | ftruncate(2) | io_uring | 6.9 |
 //! | [`Allocate`] | fallocate(2) | io_uring | 5.6 |

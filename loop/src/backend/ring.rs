@@ -440,6 +440,8 @@ impl Ring {
             self.flights.remove(word);
             self.ended.push((Key::from_u64(word), Errno::CANCELED.into()));
         }
+        // For how many attempts more the kernel may refuse what is in the queue, for the want of memory, say.
+        let mut patience = 50;
         loop {
             // Not once only: who is between two attempts is missed.
             if self.cancels.is_empty() {
@@ -454,7 +456,14 @@ impl Ring {
                 return;
             }
             // Also where the kernel cannot be entered any more: what it has is completed all the same.
-            let time = Timespec { tv_sec: 0, tv_nsec: if self.has_more() { 0 } else { 20_000_000 } };
+            let refused = !self.broken && self.queued > 0;
+            if refused && patience == 0 {
+                // What it has never taken it does not work on; nor can it be asked to cancel what it has.
+                self.give_up(&Errno::CANCELED.into());
+                continue;
+            }
+            patience -= u32::from(refused);
+            let time = Timespec { tv_sec: 0, tv_nsec: if self.has_more() && !refused { 0 } else { 20_000_000 } };
             let _ = poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)], Some(&time));
             self.reap(batch);
         }

@@ -94,8 +94,8 @@ impl<F: AsFd + 'static> ReadVectored<F> {
     }
 }
 
-// SAFETY: the file is owned, so its descriptor stays open; buffers and table are owned, lie on the heap, and are neither
-// touched nor moved there until `finish` takes them apart.
+// SAFETY: the file is owned, so its descriptor stays open; buffers and table are owned, lie on the heap, and are
+// neither touched nor moved there until `finish` takes them apart.
 unsafe impl<F: AsFd + 'static> Operation for ReadVectored<F> {
     type Output = TransferVectored<F>;
 
