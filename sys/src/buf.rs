@@ -60,6 +60,7 @@ impl EventBuf {
     }
 
     /// Fills the buffer with one read of `fd`.
+    #[inline]
     pub(crate) fn read_from(&mut self, fd: impl AsFd) -> Result<usize, Errno> {
         self.filled = 0;
         self.filled = read(fd, &mut *self.bytes)?;
@@ -67,41 +68,37 @@ impl EventBuf {
     }
 }
 
-/// What comes before the first NUL: the kernel pads names. Looks at eight bytes at a time.
+/// What comes before the NULs at the end, with which the kernel pads names; inside of a name there is none.
 #[inline]
-pub(crate) fn until_nul(padded: &[u8]) -> &[u8] {
-    const ONES: u64 = u64::MAX / 0xff;
-
-    let (words, rest) = padded.as_chunks::<8>();
-    let mut len = 0;
-    for word in words {
-        // A zero byte, and none below it, borrows from its own highest bit. So may bytes above 0x80, which are rare.
-        let word = u64::from_le_bytes(*word);
-        let borrowed = word.wrapping_sub(ONES) & (ONES << 7);
-        if borrowed != 0 && borrowed & !word != 0 {
-            let zeros = borrowed & !word;
-            return padded.get(..len + zeros.trailing_zeros() as usize / 8).unwrap_or(padded);
-        }
-        len += 8;
-    }
-    if rest.is_empty() { padded } else { padded.get(..len + position_of_nul(rest)).unwrap_or(padded) }
+pub(crate) fn without_padding(padded: &[u8]) -> &[u8] {
+    // Those of inotify are padded to multiples of 16, so that the name ends in the last of these.
+    let last = padded.last_chunk().map_or(0, |last| u128::from_le_bytes(*last));
+    let len = match last {
+        0 => position_of_nuls(padded),
+        _ => padded.len() - last.leading_zeros() as usize / 8,
+    };
+    padded.get(..len).unwrap_or(padded)
 }
 
-/// Where the first NUL is, or the end. Out of line: the names of inotify come in whole words.
+/// Where the NULs at the end begin.
+#[cold]
 #[inline(never)]
-fn position_of_nul(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())
+fn position_of_nuls(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 #[test]
-fn names_end_at_the_first_nul() {
+fn names_end_before_the_nuls() {
     for len in 0..40 {
-        for nul in 0..=len {
-            let mut bytes = vec![0xffu8; len];
-            for (i, byte) in bytes.iter_mut().enumerate().skip(nul) {
-                *byte = [0, 1, 0x80, 0][(i - nul) % 4];
+        for end in 0..=len {
+            for last in [1, 0x80, 0xff] {
+                let mut bytes = vec![b'a'; len];
+                bytes[end..].fill(0);
+                if let Some(byte) = end.checked_sub(1).and_then(|i| bytes.get_mut(i)) {
+                    *byte = last;
+                }
+                assert_eq!(without_padding(&bytes).len(), end, "{bytes:?}");
             }
-            assert_eq!(until_nul(&bytes).len(), nul, "{bytes:?}");
         }
     }
 }

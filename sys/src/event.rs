@@ -89,6 +89,7 @@ impl Event {
     ///
     /// # Errors
     /// None is known for a descriptor that is an eventfd.
+    #[inline]
     pub fn try_read(&self) -> io::Result<Option<u64>> {
         let mut sum = [0; 8];
         let n = unless_blocked(read(&self.fd, &mut sum))?;

@@ -55,12 +55,14 @@ pub(crate) use owned_fd;
 macro_rules! byte_stream {
     (@impl $name:ty $(, $generic:ident: $bound:path)*) => {
         impl<$($generic: $bound),*> std::io::Read for $name {
+            #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
                 crate::fd::or_would_block(self.try_read(buf)?)
             }
         }
 
         impl<$($generic: $bound),*> std::io::Write for $name {
+            #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
                 crate::fd::or_would_block(self.try_write(buf)?)
             }
@@ -80,6 +82,7 @@ macro_rules! byte_stream {
 pub(crate) use byte_stream;
 
 /// Turns `None` back into the "would block" that `std::io` speaks of.
+#[inline]
 pub(crate) fn or_would_block<T>(value: Option<T>) -> std::io::Result<T> {
     value.ok_or_else(|| rustix::io::Errno::AGAIN.into())
 }
@@ -89,7 +92,19 @@ pub(crate) fn or_would_block<T>(value: Option<T>) -> std::io::Result<T> {
 pub(crate) fn unless_blocked<T>(result: rustix::io::Result<T>) -> std::io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(rustix::io::Errno::AGAIN) => Ok(None),
-        Err(e) => Err(e.into()),
+        Err(e) => blocked(e).map(|()| None),
     }
+}
+
+/// Out of line, so that success is one branch.
+#[cold]
+#[inline(never)]
+fn blocked(e: rustix::io::Errno) -> std::io::Result<()> {
+    if e == rustix::io::Errno::AGAIN { Ok(()) } else { Err(e.into()) }
+}
+
+/// Calls, again for as long as a signal interrupts it, which has moved nothing yet; `None` where it would block.
+#[inline]
+pub(crate) fn attempt<T>(call: impl FnMut() -> rustix::io::Result<T>) -> std::io::Result<Option<T>> {
+    unless_blocked(rustix::io::retry_on_intr(call))
 }

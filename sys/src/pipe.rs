@@ -136,6 +136,7 @@ impl Reader {
     /// # Errors
     /// None is known for the reading end of a pipe. One that was taken over in blocking mode waits in place of
     /// `None`, and may be interrupted (`EINTR`).
+    #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         unless_blocked(read(&self.fd, buf))
     }
@@ -255,6 +256,7 @@ impl Writer {
     /// # Errors
     /// `EPIPE` where no reader is left. One that was taken over in blocking mode waits in place of `None`, and may be
     /// interrupted (`EINTR`).
+    #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<Option<usize>> {
         unless_blocked(write(&self.fd, buf))
     }

@@ -29,14 +29,14 @@
 //! - A status of packet mode overtakes the data that was written before it.
 
 use crate::SetupError;
-use crate::fd::{byte_stream, owned_fd, unless_blocked};
+use crate::fd::{attempt, byte_stream, owned_fd};
 use crate::ffi::pty as ffi;
 use crate::process::Child;
 use crate::signal::Signal;
 use crate::tty::{self, Tty, WindowSize};
 use bitflags::bitflags;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, read, readv, retry_on_intr, write};
+use rustix::io::{Errno, read, readv, write};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, ptsname, unlockpt};
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
@@ -161,8 +161,9 @@ impl Controller {
     ///
     /// # Errors
     /// None is known for a descriptor that is a controller.
+    #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        end_for_eio(unless_blocked(retry_on_intr(|| read(&self.fd, &mut *buf))), 0)
+        end_for_eio(attempt(|| read(&self.fd, &mut *buf)), 0)
     }
 
     /// Writes what the terminal is to read: `Some(n)` bytes, which may be fewer than given, or `None` where it would
@@ -170,8 +171,9 @@ impl Controller {
     ///
     /// # Errors
     /// None is known for a descriptor that is a controller.
+    #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<Option<usize>> {
-        unless_blocked(retry_on_intr(|| write(&self.fd, buf)))
+        attempt(|| write(&self.fd, buf))
     }
 
     /// Switches packet mode, in which the controller also learns what happens to the terminal: ioctl_tty(2). Off
@@ -201,10 +203,11 @@ impl Controller {
     /// assert_eq!(controller.try_read_packet(&mut buf)?, None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn try_read_packet(&self, buf: &mut [u8]) -> io::Result<Option<Packet>> {
         let mut first = [0];
-        let got = retry_on_intr(|| readv(&self.fd, &mut [IoSliceMut::new(&mut first), IoSliceMut::new(buf)]));
-        Ok(end_for_eio(unless_blocked(got), 0)?.map(|n| Packet::from_parts(n, first[0])))
+        let got = attempt(|| readv(&self.fd, &mut [IoSliceMut::new(&mut first), IoSliceMut::new(buf)]));
+        Ok(end_for_eio(got, 0)?.map(|n| Packet::from_parts(n, first[0])))
     }
 
     /// Starts `command` in a session of its own with the terminal for its standard input, output and error, and for its

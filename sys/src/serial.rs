@@ -69,7 +69,7 @@ pub use settings::{DataBits, FlowControl, Parity, Settings, StopBits};
 pub use watch::{LineChange, LineWatch};
 
 use crate::SetupError;
-use crate::fd::{byte_stream, owned_fd, unless_blocked};
+use crate::fd::{attempt, byte_stream, owned_fd};
 use crate::ffi::serial as ffi;
 use crate::{Ready, wait};
 use rustix::fs::{FlockOperation, flock};
@@ -123,8 +123,9 @@ impl Port {
     ///
     /// # Errors
     /// `EIO` where the driver has no working hardware.
+    #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        unless_blocked(retry_on_intr(|| read(&self.fd, &mut *buf)))
+        attempt(|| read(&self.fd, &mut *buf))
     }
 
     /// Queues what there is room for: `Some(n)` bytes, which may be fewer than given, or `None` where it would block.
@@ -132,8 +133,9 @@ impl Port {
     ///
     /// # Errors
     /// `EIO` after a hang-up.
+    #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<Option<usize>> {
-        unless_blocked(retry_on_intr(|| write(&self.fd, buf)))
+        attempt(|| write(&self.fd, buf))
     }
 
     /// Whether the port hung up. What was received before may still be there to read.

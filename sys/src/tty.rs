@@ -41,7 +41,7 @@ mod raw;
 pub use raw::RawMode;
 
 use crate::SetupError;
-use crate::fd::{byte_stream, unless_blocked};
+use crate::fd::{attempt, byte_stream};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::process::{Pid, ioctl_tiocsctty};
@@ -173,16 +173,18 @@ impl<Fd: AsFd> Tty<Fd> {
     ///
     /// # Errors
     /// `EIO` where this process is in the background and cannot be stopped by `SIGTTIN`.
+    #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        unless_blocked(retry_on_intr(|| read(&self.fd, &mut *buf)))
+        attempt(|| read(&self.fd, &mut *buf))
     }
 
     /// Writes what there is room for: `Some(n)` bytes, which may be fewer than given, or `None` where it would block.
     ///
     /// # Errors
     /// `EIO` where the terminal hung up.
+    #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<Option<usize>> {
-        unless_blocked(retry_on_intr(|| write(&self.fd, buf)))
+        attempt(|| write(&self.fd, buf))
     }
 
     /// Waits for this descriptor alone, without any loop; see [`wait`](crate::wait).

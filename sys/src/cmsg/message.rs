@@ -26,6 +26,29 @@ const fn align(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
 }
 
+/// The head of a control message with `len` bytes of data.
+#[inline]
+pub(super) const fn head(level: i32, kind: i32, len: usize) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let (word, ints) = head.split_at_mut(size_of::<usize>());
+    let (first, second) = ints.split_at_mut(4);
+    word.copy_from_slice(&(HEAD + len).to_ne_bytes());
+    first.copy_from_slice(&level.to_ne_bytes());
+    second.copy_from_slice(&kind.to_ne_bytes());
+    head
+}
+
+/// The head of a message with one descriptor.
+pub(super) const ONE_FD: [u8; HEAD] = head(libc::SOL_SOCKET, libc::SCM_RIGHTS, size_of::<RawFd>());
+
+/// The number of the descriptor in `bytes`, where these are one control message with one descriptor: what comes mostly.
+#[inline]
+pub(crate) fn only_fd(bytes: &[u8]) -> Option<RawFd> {
+    let (head, data) = bytes.split_first_chunk::<HEAD>()?;
+    let ours = *head == ONE_FD && data.len() == const { space(size_of::<RawFd>()) - HEAD };
+    ours.then(|| field(data, 0).map(RawFd::from_ne_bytes))?
+}
+
 /// How many bytes of room a control message with `len` bytes of data takes. A descriptor is 4 bytes.
 ///
 /// ```

@@ -58,13 +58,13 @@ pub use crate::socket::datagram::Received;
 pub use batch::{Batch, Packet, Slot};
 pub use incoming::{Incoming, UnexpectedFds};
 pub use message::{ExtendedError, Message, Numbers, PacketInfo, Record, Records, parse, space};
-pub(crate) use message::{HEAD, SCM_PIDFD};
+pub(crate) use message::{HEAD, SCM_PIDFD, only_fd};
 pub use outgoing::Outgoing;
 
-use crate::fd::unless_blocked;
+use crate::fd::{attempt, unless_blocked};
 use crate::ffi::cmsg as ffi;
 use bitflags::bitflags;
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::sockopt::socket_type;
 use rustix::net::{SocketAddrAny, SocketType};
@@ -105,7 +105,7 @@ bitflags! {
 /// Those of recvmsg(2): the pending error of the socket, `ENOTCONN`, `ENOTSOCK`; `EINVAL` for flags that it does not
 /// take.
 #[doc(alias = "recvmsg")]
-#[inline]
+#[inline(always)] // its result is taken apart at once, mostly
 pub fn try_recv(
     fd: impl AsFd,
     bufs: &mut [IoSliceMut<'_>],
@@ -115,7 +115,7 @@ pub fn try_recv(
     let room = bufs.iter().take(ffi::MAX_SLICES).map(|buf| buf.len()).sum();
     let (control, name) = control.parts();
     let bits = flags.bits().cast_signed() | libc::MSG_DONTWAIT;
-    let result = unless_blocked(retry_on_intr(|| ffi::recvmsg(fd.as_fd(), bufs, control, name, bits)))?;
+    let result = unless_blocked(ffi::recvmsg(fd.as_fd(), bufs, control, name, bits))?;
     Ok(result.map(|raw| Received::of_call(raw, room)))
 }
 
@@ -129,10 +129,8 @@ pub fn try_recv(
 #[doc(alias = "recvmmsg")]
 pub fn try_recv_batch(fd: impl AsFd, batch: &mut Batch, flags: RecvFlags) -> io::Result<Option<usize>> {
     let bits = flags.bits().cast_signed() | libc::MSG_DONTWAIT;
-    let call = |headers: &mut _, slots: &mut [_]| {
-        retry_on_intr(|| ffi::recvmmsg(fd.as_fd(), headers, slots, Slot::place, bits))
-    };
-    unless_blocked(batch.receive(call))
+    let call = |headers: &mut _, slots: &mut [_]| ffi::recvmmsg(fd.as_fd(), headers, slots, Slot::place, bits);
+    attempt(|| batch.receive(call))
 }
 
 /// Sends a message to the peer of any connected socket, with `control` beside its data, and says how many bytes it
@@ -174,7 +172,7 @@ pub(crate) fn send(
         refuse_on_streams(&fd)?;
     }
     let bytes = control.as_bytes();
-    unless_blocked(retry_on_intr(|| ffi::sendmsg(fd.as_fd(), bufs, bytes, to, libc::MSG_DONTWAIT)))
+    unless_blocked(ffi::sendmsg(fd.as_fd(), bufs, bytes, to, libc::MSG_DONTWAIT))
 }
 
 /// Sends several messages by one call, at most 1024, and says how many of them; `None` where there is no room for
@@ -195,7 +193,7 @@ pub fn try_send_batch(fd: impl AsFd, packets: &[Packet<'_>]) -> io::Result<Optio
         let departures: Result<Vec<_>, Errno> = packets.iter().map(Packet::departure).collect();
         ffi::sendmmsg(fd.as_fd(), departures?, libc::MSG_DONTWAIT)
     };
-    unless_blocked(retry_on_intr(call))
+    attempt(call)
 }
 
 /// A stream takes control messages without data for sent, and loses them.

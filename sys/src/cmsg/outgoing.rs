@@ -1,4 +1,4 @@
-use super::message::{HEAD, space};
+use super::message::{HEAD, ONE_FD, head, space};
 use crate::unix::Credentials;
 use rustix::io::Errno;
 use std::marker::PhantomData;
@@ -80,7 +80,7 @@ impl<'fd> Outgoing<'fd> {
             [fd] => {
                 const SPACE: usize = space(size_of::<i32>());
                 let mut record = [0; SPACE];
-                record[..HEAD].copy_from_slice(&head(libc::SOL_SOCKET, libc::SCM_RIGHTS, size_of::<i32>()));
+                record[..HEAD].copy_from_slice(&ONE_FD);
                 record[HEAD..HEAD + size_of::<i32>()].copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
                 self.bytes.extend_from_slice(&record);
             }
@@ -238,14 +238,4 @@ impl<'fd> Outgoing<'fd> {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(size_of::<usize>()), 0);
     }
-}
-
-/// The head of a control message with `len` bytes of data.
-#[inline]
-fn head(level: i32, kind: i32, len: usize) -> [u8; HEAD] {
-    let mut head = [0; HEAD];
-    let (word, ints) = head.split_at_mut(size_of::<usize>());
-    word.copy_from_slice(&(HEAD + len).to_ne_bytes());
-    ints.copy_from_slice([level, kind].map(i32::to_ne_bytes).as_flattened());
-    head
 }

@@ -1,7 +1,7 @@
 //! Events as bytes: nothing here reads, opens or owns anything.
 
 use super::Mask;
-use crate::buf::until_nul;
+use crate::buf::without_padding;
 use crate::ffi::fanotify::{
     FAN_EVENT_INFO_TYPE_MNT, FAN_EVENT_INFO_TYPE_RANGE, InfoError, InfoFid, InfoHeader, InfoPidfd, InfoRange,
     METADATA_VERSION, Metadata,
@@ -272,7 +272,7 @@ impl<'b> Entry<'b> {
     fn parse(bytes: &'b [u8]) -> Option<Entry<'b>> {
         let (directory, rest) = FileId::parse(bytes)?;
         // The kernel pads the name with NULs.
-        Some(Entry { directory, name: Cow::Borrowed(OsStr::from_bytes(until_nul(rest))) })
+        Some(Entry { directory, name: Cow::Borrowed(OsStr::from_bytes(without_padding(rest))) })
     }
 
     /// The entry in memory of its own.

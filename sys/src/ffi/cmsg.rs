@@ -71,9 +71,28 @@ impl Control {
     /// # Safety
     /// The first `len` bytes, or all there are, must be control messages that the kernel has written for this
     /// process, and nobody else may own the descriptors in them.
+    #[inline]
     unsafe fn received(&mut self, len: usize, flags: c_int) {
         self.len = len.min(self.capacity());
         self.truncated = flags & libc::MSG_CTRUNC != 0;
+        match cmsg::only_fd(start(&self.words, self.len)) {
+            // What comes mostly, once the list has grown.
+            Some(number @ 0..) if self.fds.len() < self.fds.capacity() => {
+                // SAFETY: by the contract of this function, it is a descriptor that the kernel has just made for us; and
+                // there is no other.
+                self.fds.push(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+            _ if self.len == 0 => {}
+            // SAFETY: as for this function.
+            _ => unsafe { self.own() },
+        }
+    }
+
+    /// Takes over the descriptors in all control messages.
+    ///
+    /// # Safety
+    /// As [`received`](Self::received).
+    unsafe fn own(&mut self) {
         let Control { words, len, fds, pidfd, .. } = self;
         // SAFETY: by the contract of this function, each number in these two kinds of messages is a descriptor that
         // the kernel has just made for us; each is passed by here once. A number below zero stands for an error.
@@ -186,9 +205,9 @@ fn message_flags(header: &libc::msghdr) -> c_int {
     header.msg_flags & !libc::MSG_CMSG_CLOEXEC
 }
 
-/// recvmsg(2), descriptors close-on-exec. Returns how long the message was, as far as `flags` ask for that, and the
-/// flags of the message.
-#[inline]
+/// recvmsg(2), descriptors close-on-exec, again where a signal interrupts it. Returns how long the message was, as far
+/// as `flags` ask for that, and the flags of the message.
+#[inline(always)] // what it returns does not fit into registers
 pub(crate) fn recvmsg(
     fd: BorrowedFd<'_>,
     bufs: &mut [IoSliceMut<'_>],
@@ -200,10 +219,10 @@ pub(crate) fn recvmsg(
     name.len = 0;
     // `IoSliceMut` is guaranteed to be an `iovec`.
     let mut header = incoming(bufs.as_mut_ptr().cast(), bufs.len().min(MAX_SLICES), control, name);
+    let (fd, to) = (fd.as_raw_fd(), &raw mut header);
     // SAFETY: the header says where buffers, control messages and name are and how long; all are borrowed mutably
-    // until after the call.
-    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
-    let len = usize::try_from(result).map_err(|_| last_error())?;
+    // until after the call. A call that fails leaves the header as it was.
+    let len = uninterrupted(move || unsafe { libc::recvmsg(fd, to, flags | libc::MSG_CMSG_CLOEXEC) })?;
     name.len = header.msg_namelen;
     // SAFETY: the kernel has just written them, and nobody else has seen them.
     unsafe { control.received(control_len(&header), header.msg_flags) };
@@ -293,7 +312,8 @@ fn outgoing(iov: *const libc::iovec, iovlen: usize, control: &[u8], name: Option
     header
 }
 
-/// sendmsg(2), without SIGPIPE. Whoever wrote `control` has made sure that the descriptors in it are open.
+/// sendmsg(2), without SIGPIPE, again where a signal interrupts it. Whoever wrote `control` has made sure that the
+/// descriptors in it are open.
 #[inline]
 pub(crate) fn sendmsg(
     fd: BorrowedFd<'_>,
@@ -305,10 +325,10 @@ pub(crate) fn sendmsg(
     let name = to.map(SocketAddrArg::as_any);
     // `IoSlice` is guaranteed to be an `iovec`.
     let header = outgoing(bufs.as_ptr().cast(), bufs.len().min(MAX_SLICES), control, name.as_ref());
+    let (fd, from) = (fd.as_raw_fd(), &raw const header);
     // SAFETY: the header says where buffers, control messages and name are and how long; all live until after the
     // call, which reads them only, though the fields are mutable pointers.
-    let result = unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags | libc::MSG_NOSIGNAL) };
-    usize::try_from(result).map_err(|_| last_error())
+    uninterrupted(move || unsafe { libc::sendmsg(fd, from, flags | libc::MSG_NOSIGNAL) })
 }
 
 /// One message of several to send.
@@ -338,6 +358,27 @@ pub(crate) fn sendmmsg<'a>(
         libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), headers.len() as _, flags)
     };
     usize::try_from(result).map_err(|_| last_error())
+}
+
+/// Calls, again for as long as a signal interrupts it.
+#[inline]
+fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> Result<usize> {
+    usize::try_from(call()).or_else(|_| failed(call))
+}
+
+/// Out of line, so that a call that succeeds keeps nothing for another one.
+#[cold]
+#[inline(never)]
+fn failed(mut call: impl FnMut() -> libc::ssize_t) -> Result<usize> {
+    loop {
+        match last_error() {
+            Errno::INTR => {}
+            e => return Err(e),
+        }
+        if let Ok(result) = usize::try_from(call()) {
+            return Ok(result);
+        }
+    }
 }
 
 #[cold]

@@ -1,5 +1,5 @@
 use super::Mask;
-use crate::buf::until_nul;
+use crate::buf::without_padding;
 use std::ffi::{OsStr, OsString};
 use std::iter::FusedIterator;
 use std::num::NonZeroU32;
@@ -166,7 +166,7 @@ impl<'b> Iterator for Events<'b> {
             return Some(Event::Overflow);
         }
         // The kernel pads the name with NULs.
-        let name = Some(until_nul(name)).filter(|name| !name.is_empty());
+        let name = Some(without_padding(name)).filter(|name| !name.is_empty());
         Some(Event::Change(Change {
             watch: WatchId(word(0) as i32),
             mask,

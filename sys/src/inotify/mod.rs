@@ -140,6 +140,7 @@ impl Inotify {
     ///
     /// # Errors
     /// `EINVAL` for a buffer too small for the next event: 272 bytes always do.
+    #[inline]
     pub fn read_events<'b>(&self, buf: &'b mut EventBuf) -> io::Result<Option<Events<'b>>> {
         let n = unless_blocked(buf.read_from(&self.fd))?;
         Ok(n.map(|_| Events::parse(buf.as_bytes())))

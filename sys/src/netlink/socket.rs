@@ -1,5 +1,5 @@
 use super::{Answer, Exchange, Flags, Message, Messages, Protocol, Request};
-use crate::fd::{owned_fd, unless_blocked};
+use crate::fd::{attempt, owned_fd};
 use crate::ffi::netlink::{Received, recv};
 use crate::ffi::sockopt;
 use crate::{EventBuf, Ready, SetupError, wait};
@@ -233,7 +233,7 @@ impl Socket {
     /// CAP_NET_ADMIN in most protocols.
     pub fn try_send_to(&self, datagram: &[u8], port: u32, groups: u32) -> io::Result<Option<()>> {
         let to = SocketAddrNetlink::new(port, groups);
-        let sent = unless_blocked(retry_on_intr(|| sendto(&self.fd, datagram, SendFlags::empty(), &to)))?;
+        let sent = attempt(|| sendto(&self.fd, datagram, SendFlags::empty(), &to))?;
         Ok(sent.map(drop))
     }
 
@@ -334,7 +334,7 @@ impl Socket {
     /// Waits for a datagram and makes room for it; says whether something was lost instead.
     fn prepare(&self, buf: &mut EventBuf, deadline: Option<Instant>) -> io::Result<bool> {
         loop {
-            match unless_blocked(retry_on_intr(|| recv(self.fd.as_fd(), &mut [], true))) {
+            match attempt(|| recv(self.fd.as_fd(), &mut [], true)) {
                 Ok(None) => _ = wait(self, Ready::READ, deadline)?.ok_or(Errno::TIMEDOUT)?,
                 Ok(Some(next)) => {
                     // Some messages are longer than any buffer that one would guess.

@@ -144,6 +144,7 @@ impl Signals {
     /// assert!(signals.read_events(&mut buf)?.is_none());
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn read_events<'b>(
         &self,
         buf: &'b mut EventBuf,

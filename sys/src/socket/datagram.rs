@@ -1,7 +1,6 @@
 //! Sending and receiving datagrams.
 
-use crate::fd::unless_blocked;
-use rustix::io::retry_on_intr;
+use crate::fd::attempt;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, recv, recvfrom, send, sendto};
 use std::io;
@@ -84,18 +83,18 @@ impl Received {
 
 pub(crate) fn try_send(fd: impl AsFd, buf: &[u8]) -> io::Result<Option<usize>> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    unless_blocked(retry_on_intr(|| send(&fd, buf, flags)))
+    attempt(|| send(&fd, buf, flags))
 }
 
 pub(crate) fn try_send_to(fd: impl AsFd, buf: &[u8], to: &impl SocketAddrArg) -> io::Result<Option<usize>> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    unless_blocked(retry_on_intr(|| sendto(&fd, buf, flags, to)))
+    attempt(|| sendto(&fd, buf, flags, to))
 }
 
 /// With `flags` beside those that all receiving has: that it does not block, and tells the true length.
 pub(crate) fn try_recv(fd: impl AsFd, buf: &mut [u8], flags: RecvFlags) -> io::Result<Option<Received>> {
     let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    let result = unless_blocked(retry_on_intr(|| recv(&fd, &mut *buf, flags)));
+    let result = attempt(|| recv(&fd, &mut *buf, flags));
     Ok(result?.map(|(len, datagram_len)| Received { len, datagram_len, flags: 0 }))
 }
 
@@ -105,7 +104,7 @@ pub(crate) fn try_recv_from(
     flags: RecvFlags,
 ) -> io::Result<Option<(Received, Option<SocketAddrAny>)>> {
     let flags = flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    let result = unless_blocked(retry_on_intr(|| recvfrom(&fd, &mut *buf, flags)));
+    let result = attempt(|| recvfrom(&fd, &mut *buf, flags));
     Ok(result?.map(|(len, datagram_len, from)| (Received { len, datagram_len, flags: 0 }, from)))
 }
 

@@ -1,7 +1,6 @@
 //! Reading and writing streams.
 
-use crate::fd::unless_blocked;
-use rustix::io::{Result, retry_on_intr};
+use rustix::io::Result;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, recv, recvmsg, send, sendmsg};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net;
@@ -30,11 +29,6 @@ pub(crate) fn write_vectored(fd: impl AsFd, bufs: &[IoSlice<'_>], flags: SendFla
     sendmsg(fd, &bufs[..n], &mut SendAncillaryBuffer::default(), flags | SendFlags::NOSIGNAL)
 }
 
-/// Repeats what a signal interrupted, which has moved nothing yet; `None` where it would block.
-pub(crate) fn attempt<T>(call: impl FnMut() -> Result<T>) -> io::Result<Option<T>> {
-    unless_blocked(retry_on_intr(call))
-}
-
 pub(crate) fn shutdown(fd: impl AsFd, how: net::Shutdown) -> io::Result<()> {
     let how = match how {
         net::Shutdown::Read => rustix::net::Shutdown::Read,
@@ -59,7 +53,7 @@ macro_rules! stream_io {
             #[inline]
             pub fn try_read(&self, buf: &mut [u8]) -> std::io::Result<Option<usize>> {
                 use rustix::net::RecvFlags;
-                crate::socket::stream::attempt(|| crate::socket::stream::read(self, buf, RecvFlags::DONTWAIT))
+                crate::fd::attempt(|| crate::socket::stream::read(self, buf, RecvFlags::DONTWAIT))
             }
 
             /// As [`try_read`](Self::try_read), into several buffers in turn (at most 1024).
@@ -68,7 +62,7 @@ macro_rules! stream_io {
             /// As [`try_read`](Self::try_read).
             pub fn try_read_vectored(&self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<Option<usize>> {
                 use rustix::net::RecvFlags;
-                crate::socket::stream::attempt(|| crate::socket::stream::read_vectored(self, bufs, RecvFlags::DONTWAIT))
+                crate::fd::attempt(|| crate::socket::stream::read_vectored(self, bufs, RecvFlags::DONTWAIT))
             }
 
             /// As [`try_read`](Self::try_read), but leaves what it read in place.
@@ -79,7 +73,7 @@ macro_rules! stream_io {
             pub fn try_peek(&self, buf: &mut [u8]) -> std::io::Result<Option<usize>> {
                 use rustix::net::RecvFlags;
                 let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-                crate::socket::stream::attempt(|| crate::socket::stream::read(self, buf, flags))
+                crate::fd::attempt(|| crate::socket::stream::read(self, buf, flags))
             }
 
             /// Writes what there is room for, and says how many bytes that was; `None` where there is no room.
@@ -94,7 +88,7 @@ macro_rules! stream_io {
             #[inline]
             pub fn try_write(&self, buf: &[u8]) -> std::io::Result<Option<usize>> {
                 use rustix::net::SendFlags;
-                crate::socket::stream::attempt(|| crate::socket::stream::write(self, buf, SendFlags::DONTWAIT))
+                crate::fd::attempt(|| crate::socket::stream::write(self, buf, SendFlags::DONTWAIT))
             }
 
             /// As [`try_write`](Self::try_write), from several buffers in turn (at most 1024).
@@ -103,9 +97,7 @@ macro_rules! stream_io {
             /// As [`try_write`](Self::try_write).
             pub fn try_write_vectored(&self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<Option<usize>> {
                 use rustix::net::SendFlags;
-                crate::socket::stream::attempt(|| {
-                    crate::socket::stream::write_vectored(self, bufs, SendFlags::DONTWAIT)
-                })
+                crate::fd::attempt(|| crate::socket::stream::write_vectored(self, bufs, SendFlags::DONTWAIT))
             }
 
             /// Ends one direction or both, for all handles to this socket; see shutdown(2). The peer reads the end of

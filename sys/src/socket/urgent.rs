@@ -1,6 +1,6 @@
 //! Urgent data: a byte that overtakes the stream.
 
-use super::stream::attempt;
+use crate::fd::attempt;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io;

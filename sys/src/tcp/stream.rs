@@ -1,8 +1,9 @@
 use super::{Connecting, Info, StreamBuilder};
 use crate::SetupError;
+use crate::fd::attempt;
 use crate::fd::owned_fd;
 use crate::socket::options::inet_options;
-use crate::socket::stream::{attempt, stream_io};
+use crate::socket::stream::stream_io;
 use crate::socket::urgent::urgent_io;
 use crate::socket::{inet, socket};
 use rustix::fs::sendfile;

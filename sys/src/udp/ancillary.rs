@@ -41,6 +41,7 @@ impl Socket {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "sendmsg")]
+    #[inline]
     pub fn try_send_with(&self, buf: &[u8], control: &Outgoing<'_>) -> io::Result<Option<usize>> {
         cmsg::try_send(self, &[IoSlice::new(buf)], control)
     }
@@ -64,6 +65,7 @@ impl Socket {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     #[doc(alias = "recvmsg")]
+    #[inline]
     pub fn try_recv_with(&self, buf: &mut [u8], control: &mut Incoming) -> io::Result<Option<Received>> {
         cmsg::try_recv(self, &mut [IoSliceMut::new(buf)], control, RecvFlags::TRUNC)
     }

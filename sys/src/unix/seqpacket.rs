@@ -113,6 +113,7 @@ impl Seqpacket {
     /// # Errors
     /// `EPIPE` where the peer has gone or this end is shut down for sending, `EMSGSIZE` where the record is longer than
     /// the send buffer, `ENOTCONN` where the socket is not connected.
+    #[inline]
     pub fn try_send(&self, buf: &[u8]) -> io::Result<Option<usize>> {
         datagram::try_send(self, buf)
     }
@@ -124,6 +125,7 @@ impl Seqpacket {
     ///
     /// # Errors
     /// `ECONNRESET`, once, where the peer closed with something unread; `ENOTCONN` where the socket is not connected.
+    #[inline]
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<Option<Received>> {
         datagram::try_recv(self, buf, rustix::net::RecvFlags::empty())
     }
