@@ -3,12 +3,13 @@
 use crate::backend::{Backend, Epoll, Key};
 use crate::ctx::{Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
 use crate::posts::Posts;
-use crate::watched::{Callee, State};
+use crate::watched::{Io, State, Who};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Plain, Ready, RunError, Tick};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// A callback loop: one thread, one set of descriptors, callbacks that get the user's state `S`.
@@ -338,14 +339,7 @@ impl<S: 'static> Ctx<S> {
         let mut left = self.per_turn;
         while left > 0 {
             let Some((key, ready)) = self.batch.next_ready() else { return };
-            let Some((entry, calls)) = self.slots.get_counted(key) else { continue };
-            let Kind::Io(io) = &mut entry.kind else { continue };
-            if io.found() {
-                let told = (io.who.callee(), io.has_fired());
-                entry.count(calls);
-                self.tell(s, key, told, ready);
-                left -= 1;
-            }
+            left -= usize::from(self.tell(s, key, |io| io.found().then_some(ready)));
         }
     }
 
@@ -357,31 +351,52 @@ impl<S: 'static> Ctx<S> {
                 return;
             }
             let Some(key) = self.ready.pop() else { return };
-            let Some((entry, calls)) = self.slots.get_counted(key) else { continue };
-            let Kind::Io(io) = &mut entry.kind else { continue };
-            io.mark(State::QUEUED, false);
-            let ready = std::mem::take(&mut io.pending);
-            if ready.is_empty() {
-                continue; // disabled since
-            }
-            let told = (io.who.callee(), io.has_fired());
-            entry.count(calls);
-            self.tell(s, key, told, ready);
-            left -= 1;
+            left -= usize::from(self.tell(s, key, |io| {
+                io.mark(State::QUEUED, false);
+                let ready = std::mem::take(&mut io.pending);
+                (!ready.is_empty()).then_some(ready) // else it was disabled since
+            }));
         }
     }
 
-    #[inline(always)]
-    fn tell(&mut self, s: &mut S, key: Key, (who, has_fired): (Callee<S>, bool), ready: Ready) {
-        if has_fired {
-            self.enable_key(key, false); // until it is enabled again, which also arms it
-        }
-        let result = match who {
-            Callee::Watched(watched) => self.call(s, key, |s, ctx| watched.call(s, ctx, key, ready)),
-            Callee::Plain(Plain { call, data }) => Ok(self.call(s, key, |s, ctx| call(s, ctx, data, ready))),
-            Callee::External { of, token } => return self.step_external(s, of, Cause::Ready { token, ready }),
+    /// Tells of a descriptor what `what` says, if anything. Whether there was somebody to be told.
+    #[inline(always)] // and each path by itself: this is what the loop does most of its time
+    fn tell(&mut self, s: &mut S, key: Key, what: impl FnOnce(&mut Io<S>) -> Option<Ready>) -> bool {
+        let Some((entry, calls)) = self.slots.get_counted(key) else { return false };
+        let Kind::Io(io) = &mut entry.kind else { return false };
+        let Some(ready) = what(io) else { return false };
+        let has_fired = io.has_fired();
+        let result = match &io.who {
+            Who::Owned(watched) => {
+                let watched = Rc::clone(watched);
+                entry.count(calls);
+                self.rest_if(key, has_fired);
+                self.call(s, key, |s, ctx| watched.call(s, ctx, key, ready))
+            }
+            Who::Borrowed(_, plain) => {
+                let Plain { call, data } = *plain;
+                entry.count(calls);
+                self.rest_if(key, has_fired);
+                Ok(self.call(s, key, |s, ctx| call(s, ctx, data, ready)))
+            }
+            Who::External(watch) => {
+                let (of, token) = (watch.of, watch.token);
+                entry.count(calls);
+                self.rest_if(key, has_fired);
+                self.step_external(s, of, Cause::Ready { token, ready });
+                return true;
+            }
         };
         self.apply(s, key, result, ready);
+        true
+    }
+
+    /// Disables what fired as one-shot, until it is enabled again, which also arms it.
+    #[inline(always)]
+    fn rest_if(&mut self, key: Key, has_fired: bool) {
+        if has_fired {
+            self.enable_key(key, false);
+        }
     }
 
     fn run_done(&mut self, s: &mut S) {

@@ -114,24 +114,6 @@ impl<S> Who<S> {
     }
 }
 
-/// Who is told, taken out of the table for the time of the call.
-pub(crate) enum Callee<S> {
-    Watched(Rc<dyn Watched<S>>),
-    Plain(Plain<S>),
-    External { of: Key, token: u64 },
-}
-
-impl<S> Who<S> {
-    #[inline]
-    pub(crate) fn callee(&self) -> Callee<S> {
-        match self {
-            Who::Owned(watched) => Callee::Watched(Rc::clone(watched)),
-            Who::Borrowed(_, plain) => Callee::Plain(*plain),
-            Who::External(watch) => Callee::External { of: watch.of, token: watch.token },
-        }
-    }
-}
-
 /// A source and what is called for it, without their types. While it is called, the table and the caller have a handle
 /// each, so that it may be removed meanwhile.
 pub(crate) trait Watched<S> {
