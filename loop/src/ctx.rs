@@ -195,6 +195,8 @@ pub struct Ctx<S> {
     pub(crate) dropped: Arc<Nudges>,
     pub(crate) pool: Pool,
     pub(crate) outer: Option<Outer>,
+    /// When it was made: a time that has passed, for which nobody has to look at the clock.
+    pub(crate) past: Instant,
     /// Whose callback is running, or `NOBODY`.
     running: Key,
     pub(crate) in_turn: bool,
@@ -243,6 +245,7 @@ impl<S: 'static> Ctx<S> {
             pool: Pool::new(Arc::clone(&bell)),
             bell,
             outer: None,
+            past: backend.now(),
             running: NOBODY,
             in_turn: false,
             exit: None,
@@ -769,6 +772,32 @@ impl<S: 'static> Ctx<S> {
             let calls = u64::from(rare.map_or(0, |rare| rare.calls_over)) << 32 | u64::from(calls);
             SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls }
         })
+    }
+
+    /// What the callback that is running belongs to; `None` outside of callbacks, and in those of work that was posted or
+    /// deferred. So a closure can change what it belongs to without having been told the id.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, Mode, Next, Ready};
+    /// use becket_sys::event::Event;
+    ///
+    /// let event = Event::new()?;
+    /// event.add(1)?;
+    /// let mut event_loop: Loop<u32> = Loop::new()?;
+    /// event_loop.add(event, Ready::READ, Mode::Level, |n, ctx, _, _| {
+    ///     *n += 1;
+    ///     let own = ctx.current().unwrap();
+    ///     ctx.set(own, Ready::PRI, Mode::Level); // which an event never has
+    ///     Ok(Next::Keep)
+    /// })?;
+    /// let mut n = 0;
+    /// event_loop.turn(&mut n, None)?;
+    /// event_loop.turn(&mut n, Some(std::time::Duration::ZERO))?;
+    /// assert_eq!((n, event_loop.current()), (1, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn current(&self) -> Option<AnyId> {
+        (self.running != NOBODY).then_some(AnyId { key: self.running })
     }
 
     /// The time by which the loop's timers go: [`Instant::now`], unless the backend has a clock of its own.

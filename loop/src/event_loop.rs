@@ -113,7 +113,7 @@ impl<S: 'static> Loop<S> {
     pub fn turn(&mut self, s: &mut S, max: Option<Duration>) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
         let deadline = self.prepare(s)?;
-        let limit = max.map(|max| later(self.ctx.now(), max));
+        let limit = max.map(|max| if max.is_zero() { self.ctx.past } else { later(self.ctx.now(), max) });
         self.wait(deadline.into_iter().chain(limit).min())?;
         self.dispatch(s)?;
         Ok((self.ctx.stats.callbacks - before) as usize)
@@ -140,9 +140,8 @@ impl<S: 'static> Loop<S> {
         }
         // What came before may have taken away the last thing that could end a wait.
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
-        let now = at_once.then(|| ctx.now());
         ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
-        Ok(now.or(ctx.heap.wake()))
+        Ok(if at_once { Some(ctx.past) } else { ctx.heap.wake() })
     }
 
     /// The second step: waits until something is ready, or until `deadline` (`None`: without limit). Returns how many
@@ -255,6 +254,9 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_timers(&mut self, s: &mut S) {
+        if self.heap.len() == 0 && self.due.is_empty() {
+            return; // without a look at the clock
+        }
         let now = self.now();
         while let Some((slot, when)) = self.heap.pop_due(now) {
             let Some(key) = self.slots.key_of(slot) else { continue };

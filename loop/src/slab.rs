@@ -36,18 +36,22 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        self.slots.get(key.slot() as usize).filter(|s| s.generation == key.generation())?.value.as_ref()
+        let slot = self.slots.get(key.slot() as usize)?;
+        if slot.generation == key.generation() { slot.value.as_ref() } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        self.slots.get_mut(key.slot() as usize).filter(|s| s.generation == key.generation())?.value.as_mut()
+        self.get_counted(key).map(|(value, _)| value)
     }
 
     /// A value with its count.
     #[inline]
     pub(crate) fn get_counted(&mut self, key: Key) -> Option<(&mut T, &mut u32)> {
-        let slot = self.slots.get_mut(key.slot() as usize).filter(|s| s.generation == key.generation())?;
+        let slot = self.slots.get_mut(key.slot() as usize)?;
+        if slot.generation != key.generation() {
+            return None; // not by `filter`, of which a check for nothing would be left
+        }
         Some((slot.value.as_mut()?, &mut slot.count))
     }
 

@@ -137,7 +137,29 @@ impl Epoll {
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             match self.wait_once(events, left) {
-                Ok(0) if deadline.is_none_or(|d| Instant::now() < d) => {} // the timeout was clamped: not yet
+                // The timeout was clamped: not yet.
+                Ok(0) if left != Some(Duration::ZERO) && deadline.is_none_or(|d| Instant::now() < d) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`wait`](Self::wait) with a deadline that has passed, without a look at the clock.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use becket_sys::epoll::{Epoll, Events};
+    ///
+    /// let mut events = Events::with_capacity(1);
+    /// assert_eq!(Epoll::new()?.look(&mut events)?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn look(&self, events: &mut Events) -> io::Result<usize> {
+        loop {
+            match self.wait_once(events, Some(Duration::ZERO)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,
             }

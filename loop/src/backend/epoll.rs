@@ -55,6 +55,8 @@ pub struct Epoll {
     descriptors: usize,
     /// Whether the waker was called to tell of ends, and no wait has seen it since.
     told: bool,
+    /// A time that has passed, such as the loop gives where it does not want to wait.
+    made: Instant,
 }
 
 /// Who carries out operations.
@@ -114,7 +116,8 @@ impl Epoll {
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
-        Ok(Epoll { set, events: Events::with_capacity(1024), waker, operations, descriptors: 0, told: false })
+        let (events, made) = (Events::with_capacity(1024), Instant::now());
+        Ok(Epoll { set, events, waker, operations, descriptors: 0, told: false, made })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -202,11 +205,14 @@ unsafe impl Backend for Epoll {
         let deadline = match self.ring() {
             // Some have ended already: what else there is has its turn beside them.
             Some(_) if batch.len() > before && nothing_else => return Ok(()),
-            Some(_) if batch.len() > before => Some(Instant::now()),
+            Some(_) if batch.len() > before => Some(self.made),
             Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
             _ => deadline,
         };
-        let found = self.set.wait(&mut self.events, deadline)?;
+        let found = match deadline {
+            Some(deadline) if deadline <= self.made => self.set.look(&mut self.events)?,
+            deadline => self.set.wait(&mut self.events, deadline)?,
+        };
         let mut rung = false;
         batch.reserve_ready(found);
         for (word, what) in self.events.iter() {
