@@ -25,7 +25,9 @@ impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
         if let Some(slot) = self.free.pop() {
             let s = &mut self.slots[slot as usize];
-            (s.value, s.count) = (Some(value), 0);
+            // Vacant, so nothing is to be dropped: that alone would have the value made elsewhere first.
+            std::mem::forget(s.value.replace(value));
+            s.count = 0;
             return Key::new(slot, s.generation);
         }
         // u32::MAX stays free: backends use its word for themselves.
@@ -53,6 +55,19 @@ impl<T> Slab<T> {
             return None; // not by `filter`, of which a check for nothing would be left
         }
         Some((slot.value.as_mut()?, &mut slot.count))
+    }
+
+    /// Vacates a slot, and drops its value where that stands.
+    #[inline]
+    pub(crate) fn vacate(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key.slot() as usize).filter(|s| s.generation == key.generation()) else {
+            return;
+        };
+        if slot.value.is_some() {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(key.slot());
+            slot.value = None;
+        }
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {

@@ -52,6 +52,8 @@ pub(crate) enum OpEntry<S> {
     /// Boxed, so that it does not move while the system works on it.
     Typed(Box<dyn Ending<S>>),
     Plain(PlainDone<S>),
+    /// Its end is being told.
+    Ended,
 }
 
 pub(crate) trait Ending<S> {
@@ -160,6 +162,7 @@ impl<S: 'static> Ctx<S> {
                 (plain.call)(s, self, plain.data, result);
                 Ok(())
             }
+            OpEntry::Ended => Ok(()), // it leaves the table as it becomes so
             // SAFETY: the result came from the backend or the pool, for this operation, which ended.
             OpEntry::Typed(typed) => unsafe { typed.end(Some((s, self)), result) },
         };
@@ -170,16 +173,14 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn take_op(&mut self, key: Key) -> Option<(Option<Box<str>>, OpEntry<S>)> {
-        if !matches!(self.slots.get(key), Some(Entry { kind: Kind::Op(_), .. })) {
-            return None;
-        }
-        self.ops -= 1;
-        let mut entry = self.slots.remove(key)?;
+        let entry = self.slots.get_mut(key)?;
+        let Kind::Op(op) = &mut entry.kind else { return None };
+        // Out of its place by itself: the place has room for more, which would all be moved.
+        let op = std::mem::replace(op, OpEntry::Ended);
         let name = entry.take_name();
-        match entry.kind {
-            Kind::Op(op) => Some((name, op)),
-            _ => None,
-        }
+        self.slots.vacate(key);
+        self.ops -= 1;
+        Some((name, op))
     }
 }
 
