@@ -9,7 +9,6 @@ use becket_loop::backend::{Completions, Epoll, Poll};
 use becket_loop::{Ctx, Id, Loop, Mode, Next, Plain, Ready, Remote, Timer, op};
 use becket_sys::tcp;
 use bench_rig::{BLOCK, ECHO_BUF, Pipes, data_file, emit, flag, ns_per, number, pin_self, text};
-use std::cell::Cell;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -124,9 +123,8 @@ fn accept_plain(echo: &mut Echo, ctx: &mut Ctx<Echo>, stream: tcp::Stream) -> be
 
 fn accept_closure(_: &mut Echo, ctx: &mut Ctx<Echo>, stream: tcp::Stream) -> becket_loop::Result {
     stream.set_nodelay(true)?;
-    let own_id = Rc::new(Cell::new(None));
-    let (mut rest, id) = (None, Rc::clone(&own_id));
-    let added = ctx.add(stream, Ready::READ, Mode::Level, move |echo, ctx, stream, _| {
+    let mut rest = None;
+    ctx.add(stream, Ready::READ, Mode::Level, move |echo, ctx, stream, _| {
         let had_rest = rest.is_some();
         let want = match serve(stream, &mut rest, &mut echo.buf) {
             Then::Read if had_rest => Ready::READ,
@@ -134,10 +132,9 @@ fn accept_closure(_: &mut Echo, ctx: &mut Ctx<Echo>, stream: tcp::Stream) -> bec
             Then::Read | Then::Write => return Ok(Next::Keep),
             Then::Close => return Ok(Next::Remove),
         };
-        id.get().into_iter().for_each(|id| _ = ctx.set(id, want, Mode::Level));
+        ctx.current().into_iter().for_each(|own| _ = ctx.set(own, want, Mode::Level));
         Ok(Next::Keep)
     })?;
-    own_id.set(Some(added));
     Ok(Next::Keep)
 }
 
