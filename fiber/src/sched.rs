@@ -247,7 +247,7 @@ impl Core {
         match turned {
             Some(Ok(n)) => Ok(n),
             Some(Err(RunError::Wait(e))) => Err(e),
-            Some(Err(RunError::Callback(fault))) => Err(io::Error::other(fault.to_string())),
+            Some(Err(e)) => Err(io::Error::other(e.to_string())),
             None => Err(io::Error::other("the runtime is shut down")),
         }
     }

@@ -270,7 +270,8 @@ impl<S: 'static> Ctx<S> {
     /// # Errors
     /// The source comes back with `EPERM` where its kind cannot be waited for (regular files, with epoll), `EEXIST`
     /// where the descriptor is in the loop already, [`Unsupported`](io::ErrorKind::Unsupported) where
-    /// [`caps`](Self::caps) denies the mode, `ENOSPC` and `ENOMEM` at the system's limits.
+    /// [`caps`](Self::caps) denies the mode, `ENOSPC` and `ENOMEM` at the system's limits, `ECHILD` in a child process
+    /// before [`after_fork`](crate::Loop::after_fork).
     ///
     /// ```
     /// use becket_loop::{Loop, Mode, Next, Ready};
@@ -341,6 +342,9 @@ impl<S: 'static> Ctx<S> {
 
     /// Puts a registration into the table and the backend.
     pub(crate) fn register(&mut self, io: Io<S>) -> Result<Key, (Who<S>, io::Error)> {
+        if let Err(e) = self.bell.origin.check() {
+            return Err((io.who, e));
+        }
         let (want, mode) = (io.want, io.mode);
         let key = self.insert(Kind::Io(io));
         let Some(Entry { kind: Kind::Io(io), .. }) = self.slots.get_mut(key) else { unreachable!("just inserted") };
@@ -417,7 +421,7 @@ impl<S: 'static> Ctx<S> {
         }
         match &mut entry.kind {
             Kind::Io(io) => {
-                if io.registered().is_some() {
+                if io.registered().is_some() && self.bell.origin.is_here() {
                     io.set_registered(None);
                     // Fails only where the user closed the descriptor behind our back: then nothing is left to remove.
                     let _ = self.backend.remove(io.who.fd(), key);
@@ -511,7 +515,7 @@ impl<S: 'static> Ctx<S> {
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend is not that over epoll; `EINVAL` where the flags
-    /// do not go with the source's interest or mode. All stays as it was then. Where a later interest or mode does not
+    /// do not go with the source's interest or mode; `ECHILD` as for [`add`](Self::add). All stays as it was then. Where a later interest or mode does not
     /// go with the flags, the source fails, as with a mode that the backend does not have.
     ///
     /// ```
@@ -544,6 +548,7 @@ impl<S: 'static> Ctx<S> {
             let name = caps.name;
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} has no {flags:?}")));
         }
+        self.bell.origin.check()?;
         let old = flags_of(&entry.rare);
         if old == flags {
             return Ok(true);
@@ -686,6 +691,21 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
+    /// Has everything registered anew, with a backend that knows none of it.
+    pub(crate) fn register_anew(&mut self) {
+        let (slots, dirty) = (&mut self.slots, &mut self.dirty);
+        for (key, entry) in slots.iter_mut() {
+            let Kind::Io(io) = &mut entry.kind else { continue };
+            // One that fired as one-shot waits to be enabled.
+            let anew = io.registered().is_some() && !io.is(State::SPENT);
+            io.set_registered(None);
+            if anew && !io.is(State::DIRTY) {
+                io.mark(State::DIRTY, true);
+                dirty.push_back(key);
+            }
+        }
+    }
+
     fn note_change(&mut self, key: Key) {
         if let Some(io) = self.io_mut(key)
             && !io.is(State::DIRTY)
@@ -701,6 +721,9 @@ impl<S: 'static> Ctx<S> {
         // A snapshot: what an error hook changes has its turn in the next turn, lest a failure that comes again and
         // again keeps us here.
         for _ in 0..self.dirty.len() {
+            if !self.bell.origin.is_here() {
+                return; // a hook forked, and this is the child
+            }
             let Some(key) = self.dirty.pop_front() else { return };
             let Some(Entry { rare, kind: Kind::Io(io) }) = self.slots.get_mut(key) else { continue };
             io.mark(State::DIRTY | State::VOID, false);
@@ -929,7 +952,11 @@ impl<S: 'static> Ctx<S> {
         let mut again = false;
         let mut keys = std::mem::take(&mut self.hooks_now);
         keys.clone_from(&self.hooks[point as usize]);
+        let fork = self.bell.origin.glance();
         for key in keys.iter().copied() {
+            if fork.has_forked() {
+                break;
+            }
             let Some(hook) = self.hook_mut(key).filter(|hook| hook.enabled) else { continue };
             let Some(mut call) = hook.call.take() else { continue };
             let result = self.protected(s, key, |s, ctx| call(s, ctx));

@@ -69,6 +69,7 @@ impl Outer {
 
 impl<S: 'static> Ctx<S> {
     pub(crate) fn embed(&mut self) -> io::Result<Embedded> {
+        self.bell.origin.check()?;
         let Some(fd) = self.backend.as_fd() else {
             let name = self.backend.caps().name;
             let why = format!("a loop over {name} cannot stand in another one: it has no descriptor");
@@ -87,7 +88,7 @@ impl<S: 'static> Ctx<S> {
     /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn
     /// that is left to its end.
     pub(crate) fn settle_outer(&mut self) {
-        if self.in_turn || self.outer.is_none() {
+        if self.in_turn || self.outer.is_none() || !self.bell.origin.is_here() {
             return;
         }
         self.backend.start(); // the outer loop waits

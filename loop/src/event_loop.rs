@@ -10,6 +10,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A callback loop: one thread, one set of descriptors, callbacks that get the user's state `S`.
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 /// `turn`; the loop stays usable, and the next turn goes on with what was not yet called.
 ///
 /// Dropping the loop drops all sources and closures; operations under way are waited for.
+///
+/// In a child that fork(2) made it refuses to turn until [`after_fork`](Self::after_fork).
 ///
 /// ```
 /// use becket_loop::{Loop, Next};
@@ -95,7 +98,7 @@ impl<S: 'static> Loop<S> {
         }
         // The code stays until it is returned, and the hooks are not called twice for one end.
         if !self.ctx.ended {
-            self.ctx.run_hooks(s, HookPoint::Exit);
+            InTurn::begin(&mut self.ctx, false)?.run_hooks(s, HookPoint::Exit);
             self.ctx.ended = true;
         }
         self.ctx.take_fault()?;
@@ -126,7 +129,7 @@ impl<S: 'static> Loop<S> {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
-        let mut ctx = InTurn::begin(&mut self.ctx, false);
+        let mut ctx = InTurn::begin(&mut self.ctx, false)?;
         ctx.ended = false;
         ctx.reap();
         ctx.run_hooks(s, HookPoint::Prepare);
@@ -137,6 +140,9 @@ impl<S: 'static> Loop<S> {
             again = ctx.run_hooks(s, HookPoint::Idle);
             ctx.step_nudged(s);
             ctx.flush(s);
+        }
+        if !ctx.bell.origin.is_here() {
+            return Err(RunError::Forked);
         }
         // What came before may have taken away the last thing that could end a wait.
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
@@ -151,6 +157,7 @@ impl<S: 'static> Loop<S> {
     /// As [`turn`](Self::turn).
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<usize, RunError> {
         let ctx = &mut self.ctx;
+        ctx.may_turn()?;
         ctx.stats.waits += 1;
         let before = ctx.batch.len();
         ctx.found_twice |= before > 0;
@@ -166,18 +173,84 @@ impl<S: 'static> Loop<S> {
     /// As [`turn`](Self::turn).
     pub fn dispatch(&mut self, s: &mut S) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
-        let mut ctx = InTurn::begin(&mut self.ctx, true);
+        let mut ctx = InTurn::begin(&mut self.ctx, true)?;
         ctx.reap();
         ctx.collect();
         ctx.run_hooks(s, HookPoint::Check);
+        // Each stops where a callback comes back in a child: the rest is not its own to be told before it says so.
         ctx.run_timers(s);
         ctx.run_ready(s);
         ctx.run_done(s);
         ctx.run_posts(s);
         ctx.run_deferred(s);
+        if !ctx.bell.origin.is_here() {
+            return Err(RunError::Forked);
+        }
         drop(ctx);
         self.ctx.take_fault()?;
         Ok((self.ctx.stats.callbacks - before) as usize)
+    }
+
+    /// Makes the loop one of this process, a child that fork(2) made of the one that it was of. Before that it refuses
+    /// to wait and to add, whatever happens to it leaves the parent's alone, and dropping it waits for nothing. Starting
+    /// a program is no case of it. In the process that made the loop, this does nothing.
+    ///
+    /// The child has a set of its own then, in which all that is enabled is registered anew, by the next turn; what has
+    /// edges is reported again, if it is ready. What the child does not want, it removes before: a descriptor is shared
+    /// with the parent, and whoever reads first has what there is to read. Timers go on in both; so does what was queued
+    /// by the fork (deferred and posted work, what a wait had found). Operations under way are the parent's, and end
+    /// here with `ECANCELED`; their buffers are the child's own copy and come back, in which the parent's operation may
+    /// or may not have left something by the fork.
+    ///
+    /// A callback may fork: in the child `turn` returns [`RunError::Forked`] once it has returned.
+    ///
+    /// # Honest trouble
+    ///
+    /// - *The child has one thread.* Its copies of the [`Remote`](crate::Remote)s that other threads of the parent had
+    ///   count as handles for ever: `run` does not end by itself. [`embed`](Self::embed) anew what stood in another loop.
+    /// - *Signals* by a signalfd(2) are those of whoever reads it: the child reads its own. *Children* of the parent are
+    ///   not the child's: a pidfd tells it that one has ended, and waiting for it fails with `ECHILD`. *inotify,
+    ///   fanotify, timerfd, GPIO lines and sockets* have one queue for both: close them, and open the child's own.
+    /// - *Sources that tidy up* when they are dropped do so in the child, too: a terminal is restored, a socket's path
+    ///   removed.
+    /// - *Processes that share their memory* (vfork(2), clone(2) with CLONE_VM) are not told apart: there, touch nothing.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend cannot; `EMFILE` where no two descriptors are left;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where another thread of the parent was at work on the loop's queues at
+    /// the fork, which then stay locked for ever. The loop stays the parent's then.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    ///
+    /// let mut event_loop: Loop<u32> = Loop::new()?;
+    /// event_loop.defer(|n, _| Ok(*n += 1));
+    /// // .. in practice, here the process forks and the child goes on with
+    /// event_loop.after_fork()?;
+    /// let mut n = 0;
+    /// event_loop.run(&mut n)?;
+    /// assert_eq!(n, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "fork")]
+    pub fn after_fork(&mut self) -> io::Result<()> {
+        let ctx = &mut self.ctx;
+        if ctx.bell.origin.is_here() {
+            return Ok(());
+        }
+        if ctx.mailbox.is_locked() || ctx.nudges.is_locked() || ctx.dropped.is_locked() {
+            let why = "another thread was posting to the loop when the process forked";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+        }
+        ctx.backend.abandon();
+        ctx.backend.reopen()?;
+        ctx.outer = None;
+        ctx.nudges.embedded.store(false, Ordering::Relaxed);
+        ctx.dropped.embedded.store(false, Ordering::Relaxed);
+        ctx.register_anew();
+        ctx.bell.origin.settle();
+        let _unheard = ctx.abandon(); // the last to be done, for it drops what is the user's
+        Ok(())
     }
 
     /// This loop as a source of another one.
@@ -197,9 +270,10 @@ struct InTurn<'a, S: 'static> {
 }
 
 impl<'a, S: 'static> InTurn<'a, S> {
-    fn begin(ctx: &'a mut Ctx<S>, dispatches: bool) -> Self {
+    fn begin(ctx: &'a mut Ctx<S>, dispatches: bool) -> Result<Self, RunError> {
+        ctx.may_turn()?;
         ctx.in_turn = true;
-        InTurn { ctx, dispatches }
+        Ok(InTurn { ctx, dispatches })
     }
 }
 
@@ -229,6 +303,14 @@ impl<S: 'static> DerefMut for InTurn<'_, S> {
 }
 
 impl<S: 'static> Ctx<S> {
+    fn may_turn(&self) -> Result<(), RunError> {
+        if !self.bell.origin.is_here() {
+            return Err(RunError::Forked);
+        }
+        // By callbacks that exchange what they get for the content of a loop of theirs.
+        if self.in_turn { Err(RunError::Nested) } else { Ok(()) }
+    }
+
     fn take_fault(&mut self) -> Result<(), RunError> {
         self.faults.pop_front().map_or(Ok(()), |fault| Err(RunError::Callback(fault)))
     }
@@ -236,7 +318,11 @@ impl<S: 'static> Ctx<S> {
     fn step_nudged(&mut self, s: &mut S) {
         // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the
         // next.
+        let fork = self.bell.origin.glance();
         for _ in 0..self.nudges.len() {
+            if fork.has_forked() {
+                return;
+            }
             let Some(key) = self.nudges.pop() else { return };
             let Some(external) = self.external(key) else { continue };
             let cause = if std::mem::replace(&mut external.is_new, false) { Cause::Joined } else { Cause::Nudged };
@@ -265,7 +351,10 @@ impl<S: 'static> Ctx<S> {
                 self.due.push_back((key, when));
             }
         }
-        while let Some((key, when)) = self.due.pop_front() {
+        let fork = self.bell.origin.glance();
+        while !fork.has_forked()
+            && let Some((key, when)) = self.due.pop_front()
+        {
             // Not if it was disarmed, armed anew or cancelled since.
             if self.timer_mut(key).is_some_and(|timer| std::mem::replace(&mut timer.expired, false)) {
                 self.stats.timers += 1;
@@ -339,7 +428,8 @@ impl<S: 'static> Ctx<S> {
     /// Tells what the wait found.
     fn tell_found(&mut self, s: &mut S) {
         let mut left = self.per_turn;
-        while left > 0 {
+        let fork = self.bell.origin.glance();
+        while left > 0 && !fork.has_forked() {
             let Some((key, ready)) = self.batch.next_ready() else { return };
             left -= usize::from(self.tell(s, key, |io| io.found().then_some(ready)));
         }
@@ -348,8 +438,9 @@ impl<S: 'static> Ctx<S> {
     /// Tells what is queued.
     fn tell_queued(&mut self, s: &mut S) {
         let mut left = self.per_turn;
+        let fork = self.bell.origin.glance();
         for _ in 0..self.ready.len() {
-            if left == 0 {
+            if left == 0 || fork.has_forked() {
                 return;
             }
             let Some(key) = self.ready.pop() else { return };
@@ -402,7 +493,11 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_done(&mut self, s: &mut S) {
+        let fork = self.bell.origin.glance();
         for _ in 0..self.done.len() {
+            if fork.has_forked() {
+                return;
+            }
             let Some((key, result)) = self.done.pop_front() else { return };
             self.complete(s, key, result);
         }
@@ -414,8 +509,9 @@ impl<S: 'static> Ctx<S> {
         }
         // Out of the loop, of which they get hold; back with what a panic leaves of them.
         let mut posts = std::mem::replace(&mut self.posts, Posts::new());
+        let fork = self.bell.origin.glance();
         let all = catch_unwind(AssertUnwindSafe(|| {
-            while !posts.is_empty() {
+            while !posts.is_empty() && !fork.has_forked() {
                 self.stats.posts += 1;
                 self.stats.callbacks += 1;
                 let result = posts.call_next(s, self);
@@ -431,7 +527,11 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_deferred(&mut self, s: &mut S) {
+        let fork = self.bell.origin.glance();
         for _ in 0..self.deferred.len() {
+            if fork.has_forked() {
+                return;
+            }
             let Some(call) = self.deferred.pop_front() else { return };
             self.run_loose(s, call);
         }

@@ -56,8 +56,8 @@
 //!   the attribute once before.
 //! - *A hung-up descriptor* with [`Mode::Level`] is reported every turn, whatever it is watched for, until it is
 //!   removed or disabled.
-//! - *After fork(2)* the child has the parent's set in its hands, and takes events and changes away from it: it must
-//!   not touch the loop, not even to drop it. Starting programs is fine, for all descriptors are close-on-exec.
+//! - *After fork(2)* the loop is the parent's. In the child it refuses to turn, and leaves the parent's set alone, until
+//!   [`Loop::after_fork`] makes it the child's own. Starting programs is fine, for all descriptors are close-on-exec.
 //! - *Signals and children* are descriptors: see [`becket_sys::signal`] and [`becket_sys::process`].
 
 mod ctx;

@@ -85,6 +85,23 @@ impl Pool {
         into.extend(self.shared.lock().done.drain(..));
     }
 
+    /// Lets go of the threads in a child process, which has none of them, and begins anew. Returns what has not begun,
+    /// and is the parent's to do, to be dropped; what ended by then is told here, too.
+    pub(crate) fn abandon(&mut self, done: &mut VecDeque<(Key, io::Result<usize>)>) -> VecDeque<(Key, RawOp)> {
+        let bell = Arc::clone(&self.shared.bell);
+        let old = std::mem::replace(self, Pool::new(bell));
+        let mut old = std::mem::ManuallyDrop::new(old); // for the threads, which cannot be let go by their handles
+        let left = match old.shared.state.try_lock() {
+            Ok(mut state) => {
+                done.extend(state.done.drain(..));
+                std::mem::take(&mut state.queue)
+            }
+            Err(_) => VecDeque::new(), // locked by a thread that is not there
+        };
+        old.threads.drain(..).for_each(std::mem::forget);
+        left
+    }
+
     /// Cancels what has not begun and waits for the rest: afterwards no operation is under way. Returns what was
     /// cancelled, to be dropped: it may own what is the user's to destroy.
     pub(crate) fn close(&mut self) -> VecDeque<(Key, RawOp)> {

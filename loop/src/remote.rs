@@ -1,12 +1,13 @@
 //! What other threads do to a loop.
 
+use crate::backend::fork::Origin;
 use crate::backend::{Key, Waker};
 use crate::posts::Posts;
 use crate::{Ctx, Result};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::{self, ThreadId};
 
 /// Wakes the loop, at most once until it has looked.
@@ -14,17 +15,19 @@ use std::thread::{self, ThreadId};
 pub(crate) struct Bell {
     rung: AtomicBool,
     waker: Waker,
+    /// In a child, the waker is the parent's until the loop has begun anew.
+    pub(crate) origin: Origin,
 }
 
 impl Bell {
     pub(crate) fn new(waker: Waker) -> Self {
-        Bell { rung: AtomicBool::new(false), waker }
+        Bell { rung: AtomicBool::new(false), waker, origin: Origin::here() }
     }
 
     /// Says that there is something to look at, which the caller has put in its place before. Only the first of
     /// several who ring pays for waking the loop.
     pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+        if !self.rung.swap(true, Ordering::AcqRel) && self.origin.is_here() {
             self.waker.wake();
         }
     }
@@ -65,6 +68,11 @@ impl<S> Mailbox<S> {
 
     pub(crate) fn has_remotes(&self) -> bool {
         self.remotes.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a thread is at work on it: in a child process, one that is not there, and never ends.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.posts.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// The loop is gone: what is still in the box is handed back to be dropped.
@@ -203,6 +211,11 @@ impl Nudges {
         if self.embedded.load(Ordering::Relaxed) || thread::current().id() != self.thread {
             self.bell.ring();
         }
+    }
+
+    /// As of the mailbox.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.queue.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     #[inline]

@@ -84,6 +84,11 @@ impl<T> Slab<T> {
         numbered.filter_map(|(slot, s)| Some((Key::new(slot, s.generation), s.count, s.value.as_ref()?)))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        let numbered = (0u32..).zip(&mut self.slots);
+        numbered.filter_map(|(slot, s)| Some((Key::new(slot, s.generation), s.value.as_mut()?)))
+    }
+
     /// The key under which a slot's present value stands.
     pub(crate) fn key_of(&self, slot: u32) -> Option<Key> {
         let s = self.slots.get(slot as usize)?;

@@ -4,7 +4,9 @@ use crate::backend::Key;
 use crate::ctx::{Entry, Kind};
 use crate::op::{Op, Operation, RawOp};
 use crate::{AnyId, Ctx, Fault, Id, Result};
+use rustix::io::Errno;
 use std::any::Any;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -130,6 +132,10 @@ impl<S: 'static> Ctx<S> {
     unsafe fn start(&mut self, raw: RawOp, entry: OpEntry<S>) -> Id<Op> {
         let key = self.insert(Kind::Op(entry));
         self.ops += 1;
+        if let Err(e) = self.bell.origin.check() {
+            self.done.push_back((key, Err(e)));
+            return Id::new(key);
+        }
         // SAFETY: the caller's promise. The end is told after the backend pushed it; and the backend is closed before
         // the table goes, with what operations own.
         if let Err(raw) = unsafe { self.backend.submit(key, raw) } {
@@ -145,9 +151,11 @@ impl<S: 'static> Ctx<S> {
         if !matches!(self.slots.get(id.key), Some(Entry { kind: Kind::Op(_), .. })) {
             return false;
         }
-        self.backend.cancel(id.key);
-        self.pool.cancel(id.key);
-        self.settle_outer();
+        if self.bell.origin.is_here() {
+            self.backend.cancel(id.key);
+            self.pool.cancel(id.key);
+            self.settle_outer();
+        }
         true
     }
 
@@ -187,12 +195,41 @@ impl<S: 'static> Ctx<S> {
 impl<S> Drop for Ctx<S> {
     /// No operation outlives the loop: what it works on may be gone after this.
     fn drop(&mut self) {
+        if !self.bell.origin.is_here() {
+            // The parent's threads may hold the locks for ever.
+            let unheard = if self.mailbox.is_locked() { None } else { self.mailbox.close() };
+            self.backend.abandon();
+            let abandoned = self.abandon();
+            self.end_unheard();
+            drop((unheard, abandoned));
+            return;
+        }
         // First of all, and no destructor of the user's before: one that panics has the table dropped, and with it what
         // the system works on.
         let unheard = (self.mailbox.close(), self.pool.close());
         self.backend.close(&mut self.batch);
         self.pool.collect(&mut self.done);
         self.done.extend(self.batch.drain_done());
+        self.end_unheard();
+        drop(unheard);
+    }
+}
+
+impl<S> Ctx<S> {
+    /// Lets go of what is under way, in a child process, where nobody does it: it ends with `ECANCELED`. Returns what
+    /// has not begun, to be dropped.
+    pub(crate) fn abandon(&mut self) -> VecDeque<(Key, RawOp)> {
+        let unheard = self.pool.abandon(&mut self.done);
+        self.done.extend(self.batch.drain_done());
+        let ended: HashSet<Key> = self.done.iter().map(|(key, _)| *key).collect();
+        let ops = self.slots.iter().filter(|(.., entry)| matches!(entry.kind, Kind::Op(_))).map(|(key, ..)| key);
+        let left = ops.filter(|key| !ended.contains(key));
+        self.done.extend(left.map(|key| (key, Err(Errno::CANCELED.into()))));
+        unheard
+    }
+
+    /// Ends operations of which the results are there, and drops their outputs.
+    fn end_unheard(&mut self) {
         for (key, result) in std::mem::take(&mut self.done) {
             if let Some(Entry { kind: Kind::Op(OpEntry::Typed(typed)), .. }) = self.slots.remove(key) {
                 // The panic of a helper thread, which nobody is left to be told of, ends here.
@@ -202,6 +239,5 @@ impl<S> Drop for Ctx<S> {
                 }));
             }
         }
-        drop(unheard);
     }
 }

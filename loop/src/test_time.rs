@@ -192,4 +192,12 @@ unsafe impl<B: Backend> Backend for TestTime<B> {
     fn cancel(&mut self, key: Key) {
         self.inner.cancel(key);
     }
+
+    fn abandon(&mut self) {
+        self.inner.abandon();
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.inner.reopen()
+    }
 }

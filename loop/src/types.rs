@@ -370,12 +370,19 @@ impl error::Error for Fault {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunError {
     /// The system could not wait.
     Wait(io::Error),
     /// A callback failed, and there is no [error hook](Ctx::on_error). The turn was finished first; running
     /// the loop again goes on from there.
     Callback(Fault),
+    /// This process is a child of the one that made the loop: see [`after_fork`](crate::Loop::after_fork).
+    #[doc(alias = "ECHILD")]
+    Forked,
+    /// The loop is in a turn already, and one of its callbacks asked for another, which only those can who exchange what
+    /// they were lent for the content of another loop. The turn goes on.
+    Nested,
 }
 
 impl fmt::Display for RunError {
@@ -383,6 +390,8 @@ impl fmt::Display for RunError {
         match self {
             RunError::Wait(e) => write!(f, "waiting for events: {e}"),
             RunError::Callback(fault) => fault.fmt(f),
+            RunError::Forked => f.write_str("the loop was made by a process that this one was forked from"),
+            RunError::Nested => f.write_str("the loop is in a turn already"),
         }
     }
 }
@@ -392,6 +401,7 @@ impl error::Error for RunError {
         match self {
             RunError::Wait(e) => Some(e),
             RunError::Callback(fault) => Some(fault),
+            RunError::Forked | RunError::Nested => None,
         }
     }
 }

@@ -1,3 +1,4 @@
+use super::fork::{self, Origin};
 use super::ring::{self, Ring};
 use super::{Backend, Batch, Caps, Completions, Detach, Event, Fd, Key, Waker};
 use crate::op::RawOp;
@@ -57,6 +58,7 @@ pub struct Epoll {
     told: bool,
     /// A time that has passed, such as the loop gives where it does not want to wait.
     made: Instant,
+    origin: Arc<Origin>,
 }
 
 /// Who carries out operations.
@@ -116,8 +118,9 @@ impl Epoll {
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
+        let origin = Arc::new(Origin::here());
         let (events, made) = (Events::with_capacity(1024), Instant::now());
-        Ok(Epoll { set, events, waker, operations, descriptors: 0, told: false, made })
+        Ok(Epoll { set, events, waker, operations, descriptors: 0, told: false, made, origin })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -266,9 +269,30 @@ unsafe impl Backend for Epoll {
     }
 
     fn detach(&self) -> Option<Detach> {
-        let set = Arc::clone(&self.set);
-        // Fails only where it is not registered.
-        Some(Detach::new(move |fd| drop(set.delete(fd))))
+        let (set, origin) = (Arc::clone(&self.set), Arc::clone(&self.origin));
+        Some(Detach::new(move |fd| {
+            if origin.is_here() {
+                let _ = set.delete(fd); // fails only where it is not registered
+            }
+        }))
+    }
+
+    fn abandon(&mut self) {
+        if self.ring().is_some()
+            && let Operations::Ring(ring) = std::mem::replace(&mut self.operations, Operations::Untried)
+        {
+            ring.abandon();
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        // Everybody who shares them keeps what he has, and has the new ones.
+        fork::exchange(&*self.set, epoll::Epoll::new()?)?;
+        fork::exchange(&*self.waker, event::Event::new()?)?;
+        self.set.add(&*self.waker, WAKER, Ready::READ, Trigger::EDGE)?;
+        self.origin.settle();
+        (self.descriptors, self.told) = (0, false);
+        Ok(())
     }
 
     fn as_fd(&self) -> Option<Fd<'_>> {

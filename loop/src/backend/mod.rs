@@ -6,6 +6,8 @@
 //! [`Unsupported`](io::ErrorKind::Unsupported); the loop emulates nothing behind the user's back.
 
 mod epoll;
+#[allow(unsafe_code, reason = "maps a page that a child gets empty; exchanges what a number stands for")]
+pub(crate) mod fork;
 mod poll;
 #[allow(unsafe_code, reason = "shares memory with the kernel, beyond a call")]
 mod ring;
@@ -320,7 +322,8 @@ impl fmt::Debug for Detach {
 /// - to push [`Event::Done`] only for an operation that [`submit`](Self::submit) took, once, when the system no longer
 ///   works on it, with what it returned;
 /// - to hand back from `submit` the very operation that it was given, or none;
-/// - to be dropped only when no operation is under way: its destructor waits for them.
+/// - to be dropped only when no operation is under way: its destructor waits for them, unless in a child process, where
+///   it was [told](Self::abandon) that they are the parent's.
 ///
 /// One that leaves `submit` as it is and pushes only [`Event::Ready`] keeps all of that, whatever else it does.
 ///
@@ -405,6 +408,27 @@ pub unsafe trait Backend {
     /// Cancels the operations under way, waits for them, and pushes their ends. It comes last.
     fn close(&mut self, batch: &mut Batch) {
         let _ = batch;
+    }
+
+    /// Lets go of what is the parent's, in a child that fork(2) made: the parent goes on with it. From then on nothing
+    /// that the two share may be touched, also not by the destructor, which waits for no operation: those under way
+    /// are the parent's, and their ends are not pushed here. What they work on is the child's own copy, and may be
+    /// freed. It may come several times, and what comes after it is [`reopen`](Self::reopen), or the end.
+    ///
+    /// The default does nothing: for a backend whose operations all run in helper threads of the loop's, and whose
+    /// destructor only closes descriptors.
+    fn abandon(&mut self) {}
+
+    /// Begins anew in a child, after [`abandon`](Self::abandon): with nothing registered and no operation, and nothing
+    /// shared with the parent. What [`waker`](Self::waker) and [`detach`](Self::detach) handed out works on what is
+    /// new.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported), the default, where it cannot; the system's own, after which it may
+    /// be tried again.
+    fn reopen(&mut self) -> io::Result<()> {
+        let why = format!("the backend {} cannot begin anew in a child process", self.caps().name);
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
     }
 
     /// Asks that an operation end early. Its [`Event::Done`] still comes, with `ECANCELED` or with what it did.

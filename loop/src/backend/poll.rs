@@ -1,3 +1,4 @@
+use super::fork;
 use super::{Backend, Batch, Caps, Completions, Event, Fd, Key, Waker};
 use crate::{Mode, Ready};
 use becket_sys::{event, poll};
@@ -122,6 +123,16 @@ unsafe impl Backend for Poll {
         for fd in off_the_list {
             self.set.delete_number(fd)?;
         }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        fork::exchange(&*self.waker, event::Event::new()?)?;
+        let mut set = poll::Poll::new();
+        set.add(&*self.waker, WAKER, Ready::READ)?;
+        self.set = set;
+        self.one_shot.clear();
+        self.fired.clear();
         Ok(())
     }
 

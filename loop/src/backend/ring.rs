@@ -76,6 +76,8 @@ pub(super) struct Ring {
     /// The kernel no longer takes anything: nothing is put into the queue any more, and nobody enters the kernel, which
     /// might take what the queue still holds.
     broken: bool,
+    /// This is the child's copy of a parent's: what it tells of is done to the parent's memory, by the parent.
+    is_parents: bool,
 }
 
 struct Flight {
@@ -176,6 +178,7 @@ impl Ring {
             most,
             ended: Vec::new(),
             broken: false,
+            is_parents: false,
         })
     }
 
@@ -434,6 +437,11 @@ impl Ring {
         self.cancels.retain(|of| flights.contains(*of));
     }
 
+    /// Lets go of it in a child process: the queues are shared with the parent, and not touched again.
+    pub(super) fn abandon(mut self: Box<Self>) {
+        self.is_parents = true;
+    }
+
     /// Cancels everything and waits until nothing is under way.
     pub(super) fn close(&mut self, batch: &mut Batch) {
         for word in self.waiting.drain(..) {
@@ -480,7 +488,9 @@ impl AsFd for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.close(&mut Batch::default());
+        if !self.is_parents {
+            self.close(&mut Batch::default());
+        }
     }
 }
 

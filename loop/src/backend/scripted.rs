@@ -197,6 +197,11 @@ unsafe impl Backend for Scripted {
         Ok(())
     }
 
+    fn reopen(&mut self) -> io::Result<()> {
+        self.state.borrow_mut().registered.clear();
+        Ok(())
+    }
+
     fn waker(&self) -> Waker {
         let woken = Arc::clone(&self.woken);
         Waker::new(move || {

@@ -181,7 +181,7 @@ on_every_backend! {
         assert_eq!(seen.len(), 2);
     }
 
-    fn whoever_is_removed_by_another_is_not_called(world: World<Log>) {
+    fn trap_16_whoever_is_removed_by_another_is_not_called(world: World<Log>) {
         let (one, two) = (world.probe(), world.probe());
         let ids: Rc<std::cell::RefCell<Vec<Id<Rc<Event>>>>> = Rc::default();
         for probe in [&one, &two] {
@@ -240,7 +240,7 @@ on_every_backend! {
         assert_eq!((log.as_slice(), Rc::strong_count(&probe.event)), (["called"].as_slice(), 1));
     }
 
-    fn disabled_means_silent_hang_up_included(world: World<u32>) {
+    fn trap_03_disabled_means_silent_hang_up_included(world: World<u32>) {
         let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
         let near = Rc::new(near);
         if let Some(script) = &world.script {

@@ -69,7 +69,7 @@ on_every_backend! {
         assert_eq!(n, 3);
     }
 
-    fn a_failure_disables_one_source_and_no_other(world: World<Log>) {
+    fn trap_18_a_failure_disables_one_source_and_no_other(world: World<Log>) {
         let (bad, good) = (world.probe(), world.probe());
         let id = world.event_loop.add(bad.source(), Ready::READ, Mode::Level, |_, _, _, _| Err("broken".into())).unwrap();
         world.event_loop.set_name(id, "bad");
@@ -181,6 +181,29 @@ on_every_backend! {
             assert_eq!((panics, world.event_loop.sources().count()), (1, 0), "{name}");
             probe.lower();
         }
+    }
+
+    /// What no type forbids: a callback that has put the loop's content where it can make turns of it.
+    fn trap_17_a_nested_turn_is_refused(world: World<u32>) {
+        let mut other: Loop<u32> = Loop::with_backend(Scripted::new().0);
+        world.event_loop.after(Duration::ZERO, move |n, ctx| {
+            std::mem::swap(ctx, &mut *other);
+            let refused = [
+                other.turn(n, None).map(drop),
+                other.run(n).map(drop),
+                other.prepare(n).map(drop),
+                other.wait(None).map(drop),
+                other.dispatch(n).map(drop),
+            ];
+            assert!(refused.iter().all(|refused| matches!(refused, Err(RunError::Nested))), "{refused:?}");
+            std::mem::swap(ctx, &mut *other);
+            Ok(*n += 1)
+        });
+        world.event_loop.after(Duration::ZERO, |n, _| Ok(*n += 1));
+        let mut n = 0;
+        world.event_loop.turn(&mut n, None).unwrap();
+        assert_eq!(n, 2, "the turn went on");
+        assert_eq!(world.event_loop.run(&mut n).unwrap(), 0);
     }
 
     fn three_steps_make_a_turn(world: World<u32>) {
