@@ -38,7 +38,7 @@
 //! - An [`Id`] names each of them. It is a number: dropping it does nothing, and a stale one is noticed. A [`Guard`]
 //!   is an id that cancels when it is dropped.
 //! - [`Next`] is what a callback says happens next, or it fails with any error, which disables its source alone.
-//! - [`Remote`] reaches the loop from other threads.
+//! - [`Remote`] reaches the loop from other threads; a [`channel`] brings their values as a source.
 //! - [`External`] is how a C library with its own descriptors and timeout joins the loop, and how a source is made of
 //!   several; [`c_library`] is the chapter on bringing one.
 //! - [`notify`] tells a service manager that the service is up, and alive.
@@ -85,6 +85,7 @@ mod borrowed;
 pub mod backend;
 #[allow(unsafe_code, reason = "who names a descriptor by its number vouches for it")]
 pub mod c_library;
+pub mod channel;
 pub mod notify;
 #[allow(unsafe_code, reason = "raw operations are carried out on memory that only their owner vouches for")]
 pub mod op;

@@ -3,6 +3,7 @@
 mod common;
 
 use becket_loop::{Loop, Mode, Next, Ready};
+use becket_sys::attribute::Attribute;
 use becket_sys::tcp;
 use becket_sys::timer::{Clock, Event, Timer};
 use common::{each_backend, skips_valgrind};
@@ -69,7 +70,7 @@ struct Group {
 
 impl Group {
     /// `None` where no group can be made, which it says.
-    fn new(name: &str) -> Option<Group> {
+    fn new(test: &str, name: &str) -> Option<Group> {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mut places = mounts.lines().map(|line| line.split(' ')).filter_map(|mut fields| {
             let place = fields.nth(1)?;
@@ -82,9 +83,7 @@ impl Group {
         });
         let made = made.filter(|group| group.file("cgroup.events").exists());
         if made.is_none() {
-            println!(
-                "SKIP: cgroup_events_come_with_an_error_that_is_none: no control group (version 2) can be made here"
-            );
+            println!("SKIP: {test}: no control group (version 2) can be made here");
         }
         made
     }
@@ -116,7 +115,7 @@ fn read_again(file: &File) -> std::io::Result<String> {
 /// changed.
 #[test]
 fn cgroup_events_come_with_an_error_that_is_none() {
-    let Some(group) = Group::new("priority") else { return };
+    let Some(group) = Group::new("cgroup_events_come_with_an_error_that_is_none", "priority") else { return };
     each_backend(|mut event_loop: Loop<Vec<Ready>>| {
         let file = File::open(group.file("cgroup.events")).unwrap();
         let changed = Ready::PRI | Ready::ERR;
@@ -147,6 +146,46 @@ fn cgroup_events_come_with_an_error_that_is_none() {
         let populated = read_again(event_loop.get(id).unwrap()).unwrap();
         assert!(populated.contains("populated 0"), "{populated:?}");
     });
+}
+
+/// The same as a typed source, which reads again by itself.
+#[test]
+fn an_attribute_tells_its_content_after_each_change() {
+    let Some(group) = Group::new("an_attribute_tells_its_content_after_each_change", "attribute") else { return };
+    each_backend(|mut event_loop: Loop<Vec<String>>| {
+        let events = Attribute::open(group.file("cgroup.events")).unwrap();
+        let id = event_loop
+            .on(events, |seen: &mut Vec<String>, _, content| {
+                seen.push(String::from_utf8_lossy(content).lines().next().unwrap_or_default().to_owned());
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        let turn_until = |event_loop: &mut Loop<Vec<String>>, seen: &mut Vec<String>, n: usize| {
+            let end = Instant::now() + LONG;
+            while seen.len() < n && Instant::now() < end {
+                event_loop.turn(seen, Some(LONG)).unwrap();
+            }
+            event_loop.turn(seen, Some(Duration::from_millis(30))).unwrap();
+        };
+        let mut seen = Vec::new();
+        turn_until(&mut event_loop, &mut seen, 0);
+        assert_eq!(seen.len(), 0, "nothing has changed since it was opened: {seen:?}");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        std::fs::write(group.file("cgroup.procs"), child.id().to_string()).unwrap();
+        turn_until(&mut event_loop, &mut seen, 1);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        turn_until(&mut event_loop, &mut seen, 2);
+        assert_eq!(seen, ["populated 1", "populated 0"]);
+        assert_eq!(event_loop.get(id).unwrap().try_read().unwrap(), None);
+    });
+    let events = Attribute::open(group.file("cgroup.events")).unwrap();
+    let mut event_loop: Loop<()> = Loop::new().unwrap();
+    let id = event_loop.on(events, |_, _, _| Ok(Next::Keep)).unwrap();
+    drop(group);
+    assert_eq!(event_loop.turn(&mut (), Some(Duration::from_millis(30))).unwrap(), 0, "nobody is told");
+    let error = event_loop.get(id).unwrap().read().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
 }
 
 /// Sets the machine's clock to what it is, which counts as a change; false where the process may not.

@@ -42,6 +42,7 @@
 //! | GPIO line by number | [`gpio::sysfs::Line`] | PRI | gpio/sysfs of the kernel | 2.6.33 |
 //! | input device | [`input::Device`] | reading | input/input of the kernel | ever |
 //! | pressure | [`psi::Trigger`] | PRI | accounting/psi of the kernel | 5.2 |
+//! | attribute of sysfs, of a control group, of /proc/sys | [`attribute::Attribute`] | PRI | sysfs(5), cgroups(7) | 2.6.17; /proc/sys 3.2 |
 //! | mounts | [`mounts::Watcher`] | PRI | proc_pid_mountinfo(5) | 2.6.26 |
 //! | file | [`std::fs::File`] with [`mod@file`] | nothing: always ready | open(2) | ever; reads that do not wait 4.14 |
 //! | its locks | [`file::LockWait`] | reading | fcntl_locking(2) | 3.15 |
@@ -72,6 +73,7 @@ mod helper;
 mod ready;
 mod socket;
 
+pub mod attribute;
 pub mod cmsg;
 pub mod epoll;
 pub mod event;

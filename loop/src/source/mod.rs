@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 ///
 /// The kinds of `becket-sys` that have events are sources: what each event is, what is read again, and what removes the
 /// source is said with its implementation below. Streams of bytes have none: a terminal, a serial port, a controller of
-/// a pseudoterminal, a connection are added by [`Ctx::add`]. What comes from another thread needs no descriptor:
-/// [`Remote::post`](crate::Remote::post). A user's own type becomes one by reading itself:
+/// a pseudoterminal, a connection are added by [`Ctx::add`]. Values from other threads come by a
+/// [`channel`](mod@crate::channel), work by [`Remote::post`](crate::Remote::post). A user's own type becomes one by reading itself:
 ///
 /// ```
 /// use becket_loop::{Loop, Next, Ready, Result, Source};

@@ -5,7 +5,7 @@ use super::kinds::BATCH;
 use crate::{Next, Ready, Result};
 use becket_sys::fanotify::{self, Fanotify};
 use becket_sys::inotify::{self, Inotify};
-use becket_sys::{EventBuf, gpio, input, mounts, netlink, psi, serial};
+use becket_sys::{EventBuf, attribute, gpio, input, mounts, netlink, psi, serial};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -98,6 +98,38 @@ impl Source for gpio::sysfs::Line {
         // ERR beside PRI is how sysfs reports a change. The read also takes the report back.
         if ready.is_priority() {
             let _ = emit(self.value()?);
+        }
+        Ok(Next::Keep)
+    }
+}
+
+/// The event is the content after a change, re-read; changes that follow each other faster than it is read count as one.
+/// That what it belongs to is gone, the kernel tells nobody: see [`attribute`].
+///
+/// ```no_run
+/// use becket_loop::{Loop, Next};
+/// use becket_sys::attribute::Attribute;
+///
+/// let events = Attribute::open("/sys/fs/cgroup/my.service/cgroup.events")?;
+/// let mut event_loop: Loop<()> = Loop::new()?;
+/// event_loop.on(events, |_, _, content| {
+///     let empty = content.windows(11).any(|part| part == b"populated 0");
+///     Ok(if empty { Next::Remove } else { Next::Keep })
+/// })?;
+/// event_loop.run(&mut ())?; // until the last process of the group has ended
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Source for attribute::Attribute {
+    type Event<'a> = &'a [u8];
+
+    fn interest(&self) -> Ready {
+        Ready::PRI
+    }
+
+    fn ready(&self, ready: Ready, emit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result {
+        // ERR beside PRI is how a change is reported. The read also takes the report back.
+        if ready.is_priority() {
+            let _ = emit(&self.read()?);
         }
         Ok(Next::Keep)
     }
