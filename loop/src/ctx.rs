@@ -200,6 +200,8 @@ pub struct Ctx<S> {
     /// Whose callback is running, or `NOBODY`.
     running: Key,
     pub(crate) in_turn: bool,
+    /// Whether hooks that come before a wait have to be called once more before an outer loop waits.
+    pub(crate) hooks_owed: bool,
     pub(crate) exit: Option<i32>,
     /// Whether the exit hooks were called for the end that `run` is to tell of.
     pub(crate) ended: bool,
@@ -248,6 +250,7 @@ impl<S: 'static> Ctx<S> {
             past: backend.now(),
             running: NOBODY,
             in_turn: false,
+            hooks_owed: false,
             exit: None,
             ended: false,
             on_error: None,
@@ -944,7 +947,13 @@ impl<S: 'static> Ctx<S> {
     pub fn hook(&mut self, point: HookPoint, f: impl FnMut(&mut S, &mut Ctx<S>) -> Result + 'static) -> Id<Hook> {
         let key = self.insert(Kind::Hook(HookEntry { point, enabled: true, call: Some(Box::new(f)) }));
         self.hooks[point as usize].push(key);
+        self.hooks_owed |= self.has_hooks_before_wait();
+        self.settle_outer();
         Id::new(key)
+    }
+
+    pub(crate) fn has_hooks_before_wait(&self) -> bool {
+        [HookPoint::Prepare, HookPoint::Idle].iter().any(|point| !self.hooks[*point as usize].is_empty())
     }
 
     /// Calls the hooks of a point; whether one asked to be called again.

@@ -1,6 +1,6 @@
 //! The loop as a source of another loop.
 
-use crate::backend::{AsFd, Backend, Fd, Key, OwnedFd};
+use crate::backend::{AsFd, AsRawFd, Backend, Fd, FdNumber, Key, OwnedFd};
 use crate::{Ctx, Mode, Ready};
 use becket_sys::event::Event;
 use becket_sys::timer::{Clock, Timer, When};
@@ -8,8 +8,26 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// A loop's descriptor for another loop: readable whenever the loop has anything to do, timers and deferred work
-/// included. The other loop then calls [`turn`](crate::Loop::turn) with a time of zero.
+/// A loop's descriptor for another loop: readable whenever the loop has anything to do, timers, deferred work and what
+/// other threads post included. The other loop then calls [`turn`](crate::Loop::turn) with a time of zero, and need know
+/// nothing else: it is level-triggered for whoever asks by level, as poll(2), GLib and calloop do.
+///
+/// Who asks by edge (tokio's `AsyncFd`, mio) hears of what becomes ready, not of what a turn has left: after each turn
+/// it asks [`is_ready`](Self::is_ready), and turns again before it waits if so. For tokio that is
+///
+/// ```text
+/// let mut guard = embedded.readable().await?;
+/// inner.turn(&mut state, Some(Duration::ZERO))?;
+/// if !guard.get_inner().is_ready()? {
+///     guard.clear_ready();
+/// }
+/// ```
+///
+/// The examples `under_tokio`, `under_calloop` and `under_poll` of this crate are whole programs; the last has the turn in
+/// three steps, for a main loop that has an end to each wait of its own.
+///
+/// Hooks that come before a wait are called before the other loop waits: where there are any, a turn that called
+/// something is followed by one more.
 ///
 /// Dropping it closes the descriptor; the loop itself goes on. A loop that was asked to [exit](Ctx::exit) has something
 /// to do until [`run`](crate::Loop::run) returns the code: who steps it looks at [`exit_code`](Ctx::exit_code), and
@@ -39,6 +57,37 @@ pub struct Embedded {
     fd: OwnedFd,
 }
 
+impl Embedded {
+    /// Whether the loop has anything to do now. Costs a system call, and changes nothing.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    /// use std::time::Duration;
+    ///
+    /// let mut inner: Loop<u32> = Loop::new()?;
+    /// let embedded = inner.embed()?;
+    /// assert!(!embedded.is_ready()?);
+    /// inner.defer(|n, _| Ok(*n += 1));
+    /// assert!(embedded.is_ready()?);
+    /// let mut n = 0;
+    /// inner.turn(&mut n, Some(Duration::ZERO))?;
+    /// assert_eq!((n, embedded.is_ready()?), (1, false));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_ready(&self) -> io::Result<bool> {
+        Ok(becket_sys::wait(self, Ready::READ, Some(Instant::now()))?.is_some())
+    }
+}
+
+impl AsRawFd for Embedded {
+    fn as_raw_fd(&self) -> FdNumber {
+        self.fd.as_raw_fd()
+    }
+}
+
 impl AsFd for Embedded {
     fn as_fd(&self) -> Fd<'_> {
         self.fd.as_fd()
@@ -49,7 +98,7 @@ impl AsFd for Embedded {
 /// reads them, and a look at the set makes it unready again.
 pub(crate) struct Outer {
     timer: Timer,
-    /// For when the timer is armed.
+    /// For when the timer is armed, until that is past.
     armed: Option<Instant>,
     work: Event,
 }
@@ -92,7 +141,7 @@ impl<S: 'static> Ctx<S> {
             return;
         }
         self.backend.start(); // the outer loop waits
-        let (work, next) = (self.has_work() || self.has_changes(), self.heap.wake());
+        let (work, next) = (self.has_work() || self.has_changes() || self.hooks_owed, self.heap.wake());
         let now = self.backend.now();
         let Some(outer) = &mut self.outer else { return };
         if work {
@@ -107,6 +156,16 @@ impl<S: 'static> Ctx<S> {
                 Some(when) => outer.timer.set(when, None).map(drop),
                 None => outer.timer.disarm(),
             };
+        }
+    }
+
+    /// After what the wait found was told: a timer of ours that has expired is spent, so it has to be armed again, even
+    /// for the same time.
+    pub(crate) fn outer_expired(&mut self) {
+        if let Some(outer) = &mut self.outer
+            && outer.armed.is_some_and(|armed| armed <= self.backend.now())
+        {
+            outer.armed = None;
         }
     }
 }

@@ -145,6 +145,7 @@ impl<S: 'static> Loop<S> {
             return Err(RunError::Forked);
         }
         // What came before may have taken away the last thing that could end a wait.
+        ctx.hooks_owed = again;
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
         ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
         Ok(if at_once { Some(ctx.past) } else { ctx.heap.wake() })
@@ -177,6 +178,7 @@ impl<S: 'static> Loop<S> {
         ctx.reap();
         ctx.collect();
         ctx.run_hooks(s, HookPoint::Check);
+        let before_others = ctx.stats.callbacks;
         // Each stops where a callback comes back in a child: the rest is not its own to be told before it says so.
         ctx.run_timers(s);
         ctx.run_ready(s);
@@ -186,6 +188,7 @@ impl<S: 'static> Loop<S> {
         if !ctx.bell.origin.is_here() {
             return Err(RunError::Forked);
         }
+        ctx.hooks_owed |= ctx.stats.callbacks != before_others && ctx.has_hooks_before_wait();
         drop(ctx);
         self.ctx.take_fault()?;
         Ok((self.ctx.stats.callbacks - before) as usize)
@@ -282,6 +285,7 @@ impl<S: 'static> Drop for InTurn<'_, S> {
         // What a panic kept from being told has its turn in the next one.
         if self.dispatches {
             self.ctx.queue_found();
+            self.ctx.outer_expired();
         }
         self.ctx.in_turn = false;
         self.ctx.settle_outer();

@@ -1,7 +1,10 @@
 //! A loop inside another loop, which need know nothing of it.
 
+#[path = "../examples/under_poll.rs"]
+mod the_example;
+
 use becket_loop::backend::{Poll, Scripted};
-use becket_loop::{Cause, External, Loop, Mode, Next, Nudge, Ready, Wishes};
+use becket_loop::{Cause, External, HookPoint, Loop, Mode, Next, Nudge, Ready, Wishes};
 use becket_sys::wait;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -57,6 +60,86 @@ fn it_is_ready_for_whatever_there_is_to_do_and_for_nothing_else() {
     std::thread::spawn(move || remote.post(|log, _| Ok(log.push("post"))));
     turn(&mut inner, &mut log);
     assert_eq!(log, ["deferred", "timer", "an earlier timer", "source", "source", "post"]);
+}
+
+/// Trap 25: in calloop a timer that is set in a turn without waiting makes nothing ready.
+#[test]
+fn a_timer_set_in_a_turn_that_does_not_wait_makes_the_outer_loop_turn() {
+    let mut inner: Loop<Vec<u32>> = Loop::new().unwrap();
+    let embedded = inner.embed().unwrap();
+    let mut log = Vec::new();
+    inner.turn(&mut log, Some(Duration::ZERO)).unwrap();
+    let set = Instant::now();
+    inner.after(Duration::from_millis(10), |log, ctx| {
+        log.push(1);
+        let set = ctx.now();
+        ctx.after(Duration::from_millis(10), move |log, ctx| {
+            assert!(ctx.now() - set >= Duration::from_millis(10));
+            Ok(log.push(2))
+        });
+        Ok(())
+    });
+    inner.turn(&mut log, Some(Duration::ZERO)).unwrap();
+    assert!(!embedded.is_ready().unwrap() || set.elapsed() >= Duration::from_millis(10));
+    for expected in [&[1][..], &[1, 2]] {
+        while log.len() < expected.len() {
+            assert!(is_ready(&embedded, LONG), "after {log:?}");
+            inner.turn(&mut log, Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(log, expected);
+    }
+    assert!(!is_ready(&embedded, Duration::from_millis(20)));
+}
+
+/// What its timer is armed for already, it is armed for again once that is past.
+#[test]
+fn a_timer_for_the_same_time_again_reaches_the_outer_loop() {
+    let mut inner: Loop<u32> = Loop::new().unwrap();
+    let embedded = inner.embed().unwrap();
+    let when = inner.now() + Duration::from_millis(2);
+    inner.at(when, move |n, ctx| {
+        *n += 1;
+        ctx.at(when, |n, _| Ok(*n += 1));
+        Ok(())
+    });
+    let mut n = 0;
+    for expected in [1, 2] {
+        assert!(is_ready(&embedded, LONG), "after {n}");
+        inner.turn(&mut n, Some(Duration::ZERO)).unwrap();
+        assert_eq!(n, expected);
+    }
+    assert!(!is_ready(&embedded, Duration::from_millis(20)));
+}
+
+/// What a callback leaves for a hook to do before the wait (to flush what was written, say) is done before the outer loop
+/// waits; and an idle hook that wants no wait has none.
+#[test]
+fn hooks_before_a_wait_are_called_before_the_outer_loop_waits() {
+    let mut inner: Loop<Vec<&str>> = Loop::new().unwrap();
+    let embedded = inner.embed().unwrap();
+    let turn_while_ready = |inner: &mut Loop<Vec<&'static str>>, log: &mut Vec<&'static str>| {
+        let mut turns = 0;
+        while is_ready(&embedded, Duration::from_millis(20)) {
+            inner.turn(log, Some(Duration::ZERO)).unwrap();
+            turns += 1;
+        }
+        (std::mem::take(log), turns)
+    };
+    let mut log = Vec::new();
+    inner.hook(HookPoint::Prepare, |log: &mut Vec<&str>, _| {
+        log.push("prepare");
+        Ok(Next::Keep)
+    });
+    assert_eq!(turn_while_ready(&mut inner, &mut log), (vec!["prepare"], 1));
+    inner.defer(|log, _| Ok(log.push("deferred")));
+    assert_eq!(turn_while_ready(&mut inner, &mut log), (vec!["prepare", "deferred", "prepare"], 2));
+    let mut calls = 0;
+    inner.hook(HookPoint::Idle, move |log: &mut Vec<&str>, _| {
+        log.push("idle");
+        calls += 1;
+        Ok(if calls == 2 { Next::Remove } else { Next::Again })
+    });
+    assert_eq!(turn_while_ready(&mut inner, &mut log), (vec!["prepare", "idle", "prepare", "idle"], 2));
 }
 
 struct Counter {
@@ -129,4 +212,9 @@ fn a_backend_without_a_descriptor_cannot() {
     assert!(refused.to_string().contains("poll"), "{refused}");
     let mut scripted: Loop<()> = Loop::with_backend(Scripted::new().0);
     assert_eq!(scripted.embed().unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_example_runs() {
+    the_example::main().unwrap();
 }

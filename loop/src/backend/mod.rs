@@ -20,7 +20,7 @@ pub use scripted::{Script, Scripted};
 use crate::{Mode, Ready, op::RawOp};
 use std::fmt;
 use std::io;
-use std::os::fd::AsRawFd;
+pub(crate) use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
