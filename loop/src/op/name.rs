@@ -1,11 +1,11 @@
 use super::{Operation, RawName, RawOp};
-use crate::backend::{FdNumber, OwnedFd};
+use crate::backend::{FdNumber, OwnedFd, number};
 use bitflags::bitflags;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Name {
     /// Good for as long as this is neither changed nor dropped; it may be moved.
     pub(super) fn raw(&self) -> RawName {
         let name = RawName::relative_to_cwd(self.path.as_ptr());
-        self.dir.as_ref().map_or(name, |dir| RawName { dir: dir.as_raw_fd(), ..name })
+        self.dir.as_ref().map_or(name, |dir| RawName { dir: number(dir), ..name })
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::backend::{Fd, FdNumber, OwnedFd};
+use crate::backend::{Fd, FdNumber, OwnedFd, number};
 use rustix::fs::{self, AtFlags, StatxFlags};
 use rustix::io::{self as rio, retry_on_intr};
 use std::ffi::{CStr, c_char};
@@ -31,8 +31,7 @@ pub struct RawName {
 impl RawName {
     /// A path that leads from the working directory (of the time when the operation begins) where it is relative.
     pub fn relative_to_cwd(path: *const c_char) -> RawName {
-        use std::os::fd::AsRawFd;
-        RawName { dir: fs::CWD.as_raw_fd(), path }
+        RawName { dir: number(&fs::CWD), path }
     }
 
     /// # Safety
