@@ -3,7 +3,6 @@
 use crate::backend::{AsFd, Backend, Batch, Caps, Key};
 use crate::embed::Outer;
 use crate::external::ExternalEntry;
-use crate::heap::TimerHeap;
 use crate::pool::Pool;
 use crate::posts::Posts;
 use crate::queue::Queue;
@@ -11,6 +10,7 @@ use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::{Ending, OpEntry};
 use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
+use crate::wheel::TimerWheel;
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
 use crate::{Cause, Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
 use std::cell::RefCell;
@@ -85,7 +85,7 @@ impl<S> Entry<S> {
 
 pub(crate) enum Kind<S> {
     Io(Io<S>),
-    Timer(TimerEntry<S>),
+    Timer(TimerCall<S>),
     Hook(HookEntry<S>),
     Op(OpEntry<S>),
     External(Box<ExternalEntry<S>>),
@@ -112,13 +112,7 @@ fn interest<S>(io: &Io<S>, flags: Flags) -> Ready {
     io.want | Ready::from_bits_retain(flags.bits())
 }
 
-/// A timer, armed or not.
-pub(crate) struct TimerEntry<S> {
-    /// Whether it has expired and was not yet told.
-    pub(crate) expired: bool,
-    pub(crate) call: TimerCall<S>,
-}
-
+/// Whom a timer tells; when, the wheel knows.
 pub(crate) enum TimerCall<S> {
     Once(OnceCall<S>),
     /// The closure is out while it is called.
@@ -164,13 +158,12 @@ pub struct Ctx<S> {
     /// Before the table, and so dropped before it: it may work on what operations own.
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) slots: Slab<Entry<S>>,
-    pub(crate) heap: TimerHeap,
+    pub(crate) wheel: TimerWheel,
     /// What the last wait found.
     pub(crate) batch: Batch,
     /// Whether it is from several waits, and may have a descriptor twice.
     pub(crate) found_twice: bool,
-    /// Timers that expired, descriptors that are ready, and operations that ended, which are not yet told.
-    pub(crate) due: VecDeque<(Key, Instant)>,
+    /// Descriptors that are ready, and operations that ended, which are not yet told.
     pub(crate) ready: Queue,
     /// How many descriptors are told in one turn.
     pub(crate) per_turn: usize,
@@ -226,10 +219,9 @@ impl<S: 'static> Ctx<S> {
         let bell = Arc::new(Bell::new(backend.waker()));
         Ctx {
             slots: Slab::new(),
-            heap: TimerHeap::new(),
+            wheel: TimerWheel::new(),
             batch: Batch::default(),
             found_twice: false,
-            due: VecDeque::new(),
             ready: Queue::default(),
             per_turn: READY_PER_TURN,
             ranked: false,
@@ -431,10 +423,7 @@ impl<S: 'static> Ctx<S> {
                 }
                 self.enabled -= usize::from(io.is(State::ENABLED));
             }
-            Kind::Timer(_) => {
-                self.heap.disarm(key.slot());
-                self.heap.set_slack(key.slot(), Duration::ZERO);
-            }
+            Kind::Timer(_) => self.wheel.remove(key),
             Kind::Hook(hook) => self.hooks[hook.point as usize].retain(|h| *h != key),
             Kind::External(external) => {
                 self.externals -= 1;
@@ -493,14 +482,14 @@ impl<S: 'static> Ctx<S> {
                 }
                 true
             }
-            Some(Kind::Timer(timer)) => {
-                let next = match &timer.call {
+            Some(Kind::Timer(call)) => {
+                let next = match call {
                     TimerCall::Every(periodic) => next_in_phase(&periodic.0, self.backend.now()),
                     _ => self.backend.now(),
                 };
                 if !on {
                     self.disarm_key(key);
-                } else if !timer.expired && self.heap.deadline(key.slot()).is_none() {
+                } else if !self.wheel.is_pending(key) {
                     self.arm_key(key, next);
                 }
                 true
@@ -783,7 +772,7 @@ impl<S: 'static> Ctx<S> {
     pub fn sources(&self) -> impl Iterator<Item = SourceInfo<'_>> {
         self.slots.iter().map(|(key, calls, entry)| {
             let due = match entry.kind {
-                Kind::Timer(_) => self.heap.deadline(key.slot()),
+                Kind::Timer(_) => self.wheel.deadline(key),
                 _ => None,
             };
             let (kind, enabled, want) = match &entry.kind {
@@ -870,7 +859,9 @@ impl<S: 'static> Ctx<S> {
     /// Sets when a timer is due, whether it is armed or not: a periodic one the next time, with its phase from then on.
     /// Returns whether it was there.
     pub fn arm(&mut self, id: Id<Timer>, when: Instant) -> bool {
-        if let Some(TimerEntry { call: TimerCall::Every(periodic), .. }) = self.timer_mut(id.key) {
+        if self.wheel.is_periodic(id.key)
+            && let Some(TimerCall::Every(periodic)) = self.timer_mut(id.key)
+        {
             periodic.0.first = Some(when);
         }
         self.arm_key(id.key, when)
@@ -899,20 +890,19 @@ impl<S: 'static> Ctx<S> {
     /// # Ok::<(), becket_loop::RunError>(())
     /// ```
     pub fn set_slack(&mut self, id: Id<Timer>, slack: Duration) -> bool {
-        let known = self.timer_mut(id.key).is_some();
+        let known = self.wheel.set_slack(id.key, slack);
         if known {
-            self.heap.set_slack(id.key.slot(), slack);
             self.settle_outer();
         }
         known
     }
 
     pub(crate) fn arm_key(&mut self, key: Key, when: Instant) -> bool {
-        let Some(timer) = self.timer_mut(key) else { return false };
-        timer.expired = false;
-        self.heap.arm(key.slot(), when);
-        self.settle_outer();
-        true
+        let known = self.wheel.arm(key, when);
+        if known {
+            self.settle_outer();
+        }
+        known
     }
 
     /// Disarms a timer. It stays, and may be armed again. Returns whether it was armed.
@@ -921,17 +911,19 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn disarm_key(&mut self, key: Key) -> bool {
-        let Some(timer) = self.timer_mut(key) else { return false };
-        std::mem::replace(&mut timer.expired, false) | self.heap.disarm(key.slot())
+        self.wheel.disarm(key)
     }
 
     pub(crate) fn insert_timer(&mut self, call: TimerCall<S>) -> Key {
-        self.insert(Kind::Timer(TimerEntry { expired: false, call }))
+        let periodic = matches!(call, TimerCall::Every(..));
+        let key = self.insert(Kind::Timer(call));
+        self.wheel.insert(key, periodic);
+        key
     }
 
-    pub(crate) fn timer_mut(&mut self, key: Key) -> Option<&mut TimerEntry<S>> {
+    pub(crate) fn timer_mut(&mut self, key: Key) -> Option<&mut TimerCall<S>> {
         match self.slots.get_mut(key).map(|entry| &mut entry.kind) {
-            Some(Kind::Timer(timer)) => Some(timer),
+            Some(Kind::Timer(call)) => Some(call),
             _ => None,
         }
     }
@@ -1066,12 +1058,12 @@ impl<S: 'static> Ctx<S> {
 
     /// Whether there is something that could ever call anything.
     pub(crate) fn is_alive(&self) -> bool {
-        self.enabled + self.ops + self.externals + self.heap.len() > 0 || self.has_work() || self.mailbox.has_remotes()
+        self.enabled + self.ops + self.externals + self.wheel.len() > 0 || self.has_work() || self.mailbox.has_remotes()
     }
 
     /// Whether there is something to do without waiting.
     pub(crate) fn has_work(&self) -> bool {
-        let queued = !(self.ready.is_empty() && self.due.is_empty() && self.done.is_empty() && self.posts.is_empty());
+        let queued = !(self.ready.is_empty() && !self.wheel.has_due() && self.done.is_empty() && self.posts.is_empty());
         queued
             || !self.deferred.is_empty()
             || !self.nudges.is_empty()
@@ -1140,7 +1132,7 @@ impl<S: 'static> Ctx<S> {
                 // Not where a period that is to be made up for comes first, which it would replace.
                 Some(Kind::Timer(_)) => {
                     let now = self.now();
-                    if self.heap.deadline(key.slot()).is_none_or(|due| due > now) {
+                    if self.wheel.deadline(key).is_none_or(|due| due > now) {
                         self.arm_key(key, now);
                     }
                 }

@@ -141,7 +141,7 @@ impl<S: 'static> Ctx<S> {
             return;
         }
         self.backend.start(); // the outer loop waits
-        let (work, next) = (self.has_work() || self.has_changes() || self.hooks_owed, self.heap.wake());
+        let (work, next) = (self.has_work() || self.has_changes() || self.hooks_owed, self.wheel.wake());
         let now = self.backend.now();
         let Some(outer) = &mut self.outer else { return };
         if work {

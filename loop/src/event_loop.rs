@@ -1,7 +1,7 @@
 //! The loop's turn.
 
 use crate::backend::{Backend, Epoll, Key};
-use crate::ctx::{Kind, TickCall, TimerCall, TimerEntry, later, missed, next_in_phase};
+use crate::ctx::{Kind, TickCall, TimerCall, later, missed, next_in_phase};
 use crate::posts::Posts;
 use crate::watched::{Io, State, Who};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Plain, Ready, RunError, Tick};
@@ -148,7 +148,7 @@ impl<S: 'static> Loop<S> {
         ctx.hooks_owed = again;
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
         ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
-        Ok(if at_once { Some(ctx.past) } else { ctx.heap.wake() })
+        Ok(if at_once { Some(ctx.past) } else { ctx.wheel.wake() })
     }
 
     /// The second step: waits until something is ready, or until `deadline` (`None`: without limit). Returns how many
@@ -344,32 +344,23 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_timers(&mut self, s: &mut S) {
-        if self.heap.len() == 0 && self.due.is_empty() {
+        if self.wheel.len() == 0 && !self.wheel.has_due() {
             return; // without a look at the clock
         }
         let now = self.now();
-        while let Some((slot, when)) = self.heap.pop_due(now) {
-            let Some(key) = self.slots.key_of(slot) else { continue };
-            if let Some(timer) = self.timer_mut(key) {
-                timer.expired = true;
-                self.due.push_back((key, when));
-            }
-        }
+        self.wheel.expire(now);
         let fork = self.bell.origin.glance();
         while !fork.has_forked()
-            && let Some((key, when)) = self.due.pop_front()
+            && let Some((key, due)) = self.wheel.next_due()
         {
-            // Not if it was disarmed, armed anew or cancelled since.
-            if self.timer_mut(key).is_some_and(|timer| std::mem::replace(&mut timer.expired, false)) {
-                self.stats.timers += 1;
-                self.run_timer(s, key, when);
-            }
+            self.stats.timers += 1;
+            self.run_timer(s, key, due);
         }
     }
 
-    fn run_timer(&mut self, s: &mut S, key: Key, due: Instant) {
-        let Some(timer) = self.timer_mut(key) else { return };
-        match &mut timer.call {
+    fn run_timer(&mut self, s: &mut S, key: Key, due: u64) {
+        let Some(call) = self.timer_mut(key) else { return };
+        match call {
             TimerCall::Plain(plain) => {
                 let Plain { call, data } = *plain;
                 let next = self.protected(s, key, |s, ctx| call(s, ctx, data, Ready::empty()));
@@ -383,8 +374,7 @@ impl<S: 'static> Ctx<S> {
             TimerCall::Once(_) => {
                 let Some(mut entry) = self.take_out(key) else { return };
                 let name = entry.take_name();
-                let Kind::Timer(timer) = entry.kind else { return };
-                let TimerCall::Once(call) = timer.call else { return };
+                let Kind::Timer(TimerCall::Once(call)) = entry.kind else { return };
                 if let Err(error) = self.protected(s, key, call) {
                     self.report(s, Fault { id: Some(AnyId { key }), name, error });
                 }
@@ -392,6 +382,7 @@ impl<S: 'static> Ctx<S> {
             TimerCall::Every(periodic) => {
                 let every = periodic.0;
                 let Some(call) = periodic.1.take() else { return };
+                let due = self.wheel.time(due);
                 self.run_periodic(s, key, due, every, call);
             }
         }
@@ -406,13 +397,13 @@ impl<S: 'static> Ctx<S> {
             Missed::Burst => next_in_phase(&every, due), // where `due` may be out of phase: by `Next::Again`
             Missed::Delay => later(now, every.period),
         };
-        self.heap.arm(key.slot(), next);
+        self.wheel.arm(key, next);
         let result = self.protected(s, key, |s, ctx| call(s, ctx, tick));
-        if let Some(TimerEntry { call: TimerCall::Every(periodic), .. }) = self.timer_mut(key) {
+        if let Some(TimerCall::Every(periodic)) = self.timer_mut(key) {
             periodic.1 = Some(call);
-            if every.missed == Missed::Delay && self.heap.deadline(key.slot()) == Some(next) {
+            if every.missed == Missed::Delay && self.wheel.is_armed_for(key, next) {
                 let next = later(self.now(), every.period);
-                self.heap.arm(key.slot(), next);
+                self.wheel.arm(key, next);
             }
         }
         self.apply(s, key, result, Ready::empty());

@@ -1,7 +1,7 @@
 //! Foreign libraries with descriptors and a timeout of their own.
 
 use crate::backend::{Fd, Key};
-use crate::ctx::{Kind, TimerCall, TimerEntry};
+use crate::ctx::{Kind, TimerCall};
 use crate::remote::Nudges;
 use crate::watched::{Io, Watch, Who};
 use crate::{Ctx, Id, Mode, Next, Ready, Result};
@@ -440,7 +440,7 @@ impl<S: 'static> Ctx<S> {
         let (lib, joined, watches) = (Some(Box::new(lib) as _), Some(joined), BTreeMap::new());
         let entry = ExternalEntry { lib, joined, watches, timer, is_new: true, leaving: false };
         let key = self.insert(Kind::External(Box::new(entry)));
-        if let Some(TimerEntry { call: TimerCall::External(of), .. }) = self.timer_mut(timer) {
+        if let Some(TimerCall::External(of)) = self.timer_mut(timer) {
             *of = Some(key);
         }
         self.note_joined(key);

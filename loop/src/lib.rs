@@ -65,7 +65,6 @@ mod embed;
 mod event_loop;
 mod external;
 mod guard;
-mod heap;
 mod id;
 #[allow(unsafe_code, reason = "closures of any type in one piece of memory")]
 mod posts;
@@ -75,6 +74,7 @@ mod slab;
 mod source;
 mod types;
 mod watched;
+mod wheel;
 
 #[allow(unsafe_code, reason = "a backend promises how operations end; this one hands them on")]
 mod test_time;

@@ -88,13 +88,6 @@ impl<T> Slab<T> {
         let numbered = (0u32..).zip(&mut self.slots);
         numbered.filter_map(|(slot, s)| Some((Key::new(slot, s.generation), s.value.as_mut()?)))
     }
-
-    /// The key under which a slot's present value stands.
-    pub(crate) fn key_of(&self, slot: u32) -> Option<Key> {
-        let s = self.slots.get(slot as usize)?;
-        s.value.as_ref()?;
-        Some(Key::new(slot, s.generation))
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +106,6 @@ mod tests {
         assert_eq!((slab.get(first), slab.get(second)), (None, Some(&"second")));
         assert!(slab.get_counted(first).is_none());
         assert_eq!(slab.remove(first), None);
-        assert_eq!(slab.key_of(second.slot()), Some(second));
         assert_eq!(slab.iter().map(|(_, count, _)| count).collect::<Vec<_>>(), [0]);
     }
 }

@@ -1,0 +1,446 @@
+//! The armed timers, the next one first.
+
+use crate::backend::Key;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+/// The timers of a loop in a hierarchical wheel: arming, moving and disarming one costs the same however many there
+/// are, and time that passes costs as much as what is due in it.
+///
+/// Times are nanoseconds since `base`. A tick is 2^`TICK` of them, and a level of the wheel has a bucket for each value
+/// of one digit of a tick, to base 64. A timer stands on the level of the highest digit in which its tick differs from
+/// the wheel's own, in the bucket of that digit; so every timer of a level comes before every one of the next, and of
+/// one level, those of a lower bucket before those of a higher. When the wheel's tick comes to a bucket, its timers
+/// move to lower levels. Exact order is made where it is needed: among those that are due together, by sorting them;
+/// and for the time of the next wake-up, by a look at the first bucket, the best of which are remembered.
+pub(crate) struct TimerWheel {
+    base: Instant,
+    /// The heads of the buckets, and then the timers by slot. Each bucket is a ring through its head.
+    cells: Vec<Cell>,
+    /// For each level: which buckets have timers.
+    occupied: [u64; LEVELS],
+    /// How far the wheel has turned. Whatever was armed for before stands in the bucket of this tick.
+    tick: u64,
+    /// Before this nothing is due, nor has the wheel to turn.
+    floor: u64,
+    armed: u64,
+    len: usize,
+    /// By slot: how late it may be woken for, in nanoseconds. As long as those that have any.
+    slacks: Vec<u64>,
+    /// Until when each may be woken for, and its cell; some may be outdated. Of the armed ones, all those that are to
+    /// be woken for before `bound` are among them.
+    front: BinaryHeap<Reverse<(u64, u32)>>,
+    bound: u64,
+    /// How many `front` may have before some are forgotten.
+    front_limit: usize,
+    /// What has expired, in order. That before `told` was handed out.
+    due: Vec<Due>,
+    told: usize,
+}
+
+/// A timer, or the head of a bucket, of which only the links count.
+#[derive(Clone, Copy)]
+struct Cell {
+    deadline: u64,
+    /// How many were armed before.
+    order: u64,
+    next: u32,
+    prev: u32,
+    generation: u32,
+    bucket: u16,
+    state: State,
+    periodic: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No timer has this slot.
+    Vacant,
+    Idle,
+    Armed,
+    /// Expired, and not yet told.
+    Due,
+}
+
+#[derive(Clone, Copy)]
+struct Due {
+    deadline: u64,
+    order: u64,
+    cell: u32,
+}
+
+const TICK: u32 = 16;
+const DIGIT: u32 = 6;
+const LEVELS: usize = ((u64::BITS - TICK) / DIGIT) as usize;
+const BUCKETS: u32 = (LEVELS as u32) << DIGIT;
+const VACANT: Cell =
+    Cell { deadline: 0, order: 0, next: 0, prev: 0, generation: 0, bucket: 0, state: State::Vacant, periodic: false };
+
+const _: () = assert!(size_of::<Cell>() == 32 && LEVELS as u32 * DIGIT + TICK == u64::BITS);
+
+impl TimerWheel {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        // As far back as the clock goes, for those who are armed for the past: 146 years, where it has no bound.
+        let past = (0..=62).rev().find_map(|bits| Some((1 << bits, now.checked_sub(Duration::from_nanos(1 << bits))?)));
+        let (past, base) = past.unwrap_or((0, now));
+        TimerWheel {
+            base,
+            cells: Vec::new(),
+            occupied: [0; LEVELS],
+            tick: past >> TICK,
+            floor: 0,
+            armed: 0,
+            len: 0,
+            slacks: Vec::new(),
+            front: BinaryHeap::new(),
+            bound: 0,
+            front_limit: 0,
+            due: Vec::new(),
+            told: 0,
+        }
+    }
+
+    /// How many are armed.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes room for a timer, not armed. After this, arming it allocates nothing.
+    pub(crate) fn insert(&mut self, key: Key, periodic: bool) {
+        if self.cells.is_empty() {
+            self.cells.extend((0..BUCKETS).map(|head| Cell { next: head, prev: head, ..VACANT }));
+        }
+        let cell = key.slot().checked_add(BUCKETS).expect("fewer than 2^32 - 512 slots") as usize;
+        if self.cells.len() <= cell {
+            self.cells.resize(cell + 1, VACANT);
+        }
+        self.cells[cell] = Cell { generation: key.generation(), state: State::Idle, periodic, ..VACANT };
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) {
+        if let Some(cell) = self.find(key) {
+            self.disarm(key);
+            self.set_slack(key, Duration::ZERO);
+            self.cells[cell as usize].state = State::Vacant;
+        }
+    }
+
+    fn find(&self, key: Key) -> Option<u32> {
+        let index = key.slot().checked_add(BUCKETS)?;
+        let cell = self.cells.get(index as usize)?;
+        (cell.generation == key.generation() && cell.state != State::Vacant).then_some(index)
+    }
+
+    /// Whether there is such a timer, and it is periodic.
+    pub(crate) fn is_periodic(&self, key: Key) -> bool {
+        self.find(key).is_some_and(|cell| self.cells[cell as usize].periodic)
+    }
+
+    /// Whether it is armed, or has expired and was not yet told.
+    pub(crate) fn is_pending(&self, key: Key) -> bool {
+        self.find(key).is_some_and(|cell| matches!(self.cells[cell as usize].state, State::Armed | State::Due))
+    }
+
+    /// For when it is armed. A time beyond what the wheel holds, 146 years ago and in 438 years, counts as that.
+    pub(crate) fn deadline(&self, key: Key) -> Option<Instant> {
+        let cell = &self.cells[self.find(key)? as usize];
+        (cell.state == State::Armed).then(|| self.time(cell.deadline))
+    }
+
+    pub(crate) fn is_armed_for(&self, key: Key, when: Instant) -> bool {
+        let cell = self.find(key).map(|cell| &self.cells[cell as usize]);
+        cell.is_some_and(|cell| cell.state == State::Armed && cell.deadline == self.offset(when))
+    }
+
+    /// Sets the deadline of a timer, armed or not; what has expired and was not yet told is not told. Returns whether
+    /// there is such a timer.
+    pub(crate) fn arm(&mut self, key: Key, when: Instant) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        let deadline = self.offset(when);
+        if self.cells[index as usize].state == State::Armed {
+            self.unlink(index);
+        } else {
+            self.len += 1;
+        }
+        let order = self.armed;
+        self.armed += 1;
+        let cell = &mut self.cells[index as usize];
+        (cell.deadline, cell.order, cell.state) = (deadline, order, State::Armed);
+        self.link(index, deadline);
+        self.floor = self.floor.min(deadline);
+        self.note(index);
+        true
+    }
+
+    /// Whether it was armed, or had expired and was not yet told.
+    pub(crate) fn disarm(&mut self, key: Key) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        match std::mem::replace(&mut self.cells[index as usize].state, State::Idle) {
+            State::Armed => {
+                self.unlink(index);
+                self.len -= 1;
+                true
+            }
+            state => state == State::Due,
+        }
+    }
+
+    /// Sets how late a timer may be woken for, armed or not. Returns whether there is such a timer.
+    pub(crate) fn set_slack(&mut self, key: Key, slack: Duration) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        let slot = key.slot() as usize;
+        if self.slacks.len() <= slot && !slack.is_zero() {
+            self.slacks.resize(slot + 1, 0);
+        }
+        if let Some(old) = self.slacks.get_mut(slot) {
+            *old = nanos(slack);
+        }
+        while self.slacks.last() == Some(&0) {
+            self.slacks.pop();
+        }
+        if self.cells[index as usize].state == State::Armed {
+            self.note(index);
+        }
+        true
+    }
+
+    /// Until when to wait at most: the last time at which none is later than it may be.
+    pub(crate) fn wake(&mut self) -> Option<Instant> {
+        if self.len == 0 {
+            self.forget_front();
+            return None;
+        }
+        loop {
+            while let Some(Reverse((latest, index))) =
+                self.front.peek().copied().filter(|first| first.0.0 <= self.bound)
+            {
+                if self.cells[index as usize].state == State::Armed && self.latest(index) == latest {
+                    return Some(self.time(latest));
+                }
+                self.front.pop();
+            }
+            self.find_front();
+        }
+    }
+
+    /// Takes out what is due at `now`, for [`next_due`](Self::next_due).
+    pub(crate) fn expire(&mut self, now: Instant) {
+        let now = self.offset(now);
+        if now < self.floor {
+            return;
+        }
+        self.due.drain(..self.told);
+        self.told = 0;
+        let before = self.due.len();
+        let tick = now >> TICK;
+        if tick > self.tick {
+            self.turn_to(tick);
+        }
+        self.floor = (self.tick + 1) << TICK;
+        let head = digit(self.tick, 0);
+        if self.occupied[0] & 1 << head != 0 {
+            // Of the present tick only a part may be due.
+            let mut index = self.cells[head as usize].next;
+            while index != head {
+                let cell = self.cells[index as usize];
+                if cell.deadline <= now {
+                    self.unlink(index);
+                    self.note_due(index);
+                } else {
+                    self.floor = self.floor.min(cell.deadline);
+                }
+                index = cell.next;
+            }
+        }
+        let expired = &mut self.due[before..];
+        expired.sort_unstable_by_key(|due| (due.deadline, due.order));
+        let expired = expired.len();
+        self.len -= expired;
+        if expired >= self.front.len() {
+            self.forget_front(); // for few of them are still armed, if any
+        }
+    }
+
+    /// The first of what has expired and was not yet told, and its deadline, for [`time`](Self::time). Not if it was
+    /// disarmed, armed anew or removed since.
+    pub(crate) fn next_due(&mut self) -> Option<(Key, u64)> {
+        while let Some(due) = self.due.get(self.told).copied() {
+            self.told += 1;
+            let cell = &mut self.cells[due.cell as usize];
+            if cell.state == State::Due && cell.order == due.order {
+                cell.state = State::Idle;
+                return Some((Key::new(due.cell - BUCKETS, cell.generation), due.deadline));
+            }
+        }
+        self.due.clear();
+        self.told = 0;
+        None
+    }
+
+    pub(crate) fn has_due(&self) -> bool {
+        self.told < self.due.len()
+    }
+
+    pub(crate) fn time(&self, nanos: u64) -> Instant {
+        // A clock that ends before has no later time.
+        self.base.checked_add(Duration::from_nanos(nanos)).unwrap_or(self.base)
+    }
+
+    fn offset(&self, when: Instant) -> u64 {
+        nanos(when.saturating_duration_since(self.base))
+    }
+
+    fn link(&mut self, index: u32, deadline: u64) {
+        let tick = (deadline >> TICK).max(self.tick);
+        let level = ((tick ^ self.tick) | 1).ilog2() / DIGIT;
+        let digit = digit(tick, level);
+        self.occupied[level as usize] |= 1 << digit;
+        let head = level << DIGIT | digit;
+        let last = std::mem::replace(&mut self.cells[head as usize].prev, index);
+        self.cells[last as usize].next = index;
+        let cell = &mut self.cells[index as usize];
+        (cell.next, cell.prev, cell.bucket) = (head, last, head as u16);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Cell { next, prev, bucket, .. } = self.cells[index as usize];
+        self.cells[prev as usize].next = next;
+        self.cells[next as usize].prev = prev;
+        if next == prev {
+            self.occupied[usize::from(bucket >> DIGIT)] &= !(1 << (bucket & 63)); // both are the head
+        }
+    }
+
+    /// Turns the wheel to a later tick: what is before that is due.
+    fn turn_to(&mut self, tick: u64) {
+        let level = (tick ^ self.tick).ilog2() / DIGIT;
+        self.tick = tick;
+        for level in 0..level {
+            self.take_due(level, u64::MAX);
+        }
+        let digit = digit(tick, level);
+        self.take_due(level, (1 << digit) - 1);
+        if level > 0 && self.occupied[level as usize] & 1 << digit != 0 {
+            let mut index = self.empty(level, digit);
+            while index >= BUCKETS {
+                let Cell { next, deadline, .. } = self.cells[index as usize];
+                self.link(index, deadline);
+                index = next;
+            }
+        }
+    }
+
+    /// All in the buckets of a mask is due.
+    fn take_due(&mut self, level: u32, mask: u64) {
+        let mut digits = self.occupied[level as usize] & mask;
+        while digits != 0 {
+            let mut index = self.empty(level, digits.trailing_zeros());
+            while index >= BUCKETS {
+                let next = self.cells[index as usize].next;
+                self.note_due(index);
+                index = next;
+            }
+            digits &= digits - 1;
+        }
+    }
+
+    fn note_due(&mut self, index: u32) {
+        let cell = &mut self.cells[index as usize];
+        cell.state = State::Due;
+        self.due.push(Due { deadline: cell.deadline, order: cell.order, cell: index });
+    }
+
+    /// Empties a bucket. Returns the first of what was in it; the last still leads to the head.
+    fn empty(&mut self, level: u32, digit: u32) -> u32 {
+        self.occupied[level as usize] &= !(1 << digit);
+        let head = level << DIGIT | digit;
+        let cell = &mut self.cells[head as usize];
+        cell.prev = head;
+        std::mem::replace(&mut cell.next, head)
+    }
+
+    /// Until when an armed one may be woken for.
+    fn latest(&self, index: u32) -> u64 {
+        let slack = self.slacks.get((index - BUCKETS) as usize).copied().unwrap_or(0);
+        self.cells[index as usize].deadline.saturating_add(slack)
+    }
+
+    /// Sees to it that `front` knows of an armed one, where it has to.
+    fn note(&mut self, index: u32) {
+        let latest = self.latest(index);
+        if latest >= self.bound {
+            return;
+        }
+        if self.front.len() < self.front_limit {
+            self.front.push(Reverse((latest, index)));
+        } else if self.front.peek().is_some_and(|first| first.0.0 < latest) {
+            self.bound = latest; // and what is as late or later is no longer known
+        } else {
+            self.front.clear();
+            self.front.push(Reverse((latest, index)));
+            self.bound = latest;
+        }
+    }
+
+    fn forget_front(&mut self) {
+        self.front.clear();
+        self.bound = 0;
+    }
+
+    /// Finds those that are to be woken for first. A sixteenth of all at least, if the first bucket has as many: it is
+    /// not gone through again before they are gone.
+    fn find_front(&mut self) {
+        let wanted = 64 + self.len / 16;
+        let mut found = std::mem::take(&mut self.front).into_vec();
+        found.clear();
+        let (mut first, mut bound) = (u64::MAX, u64::MAX);
+        'wheel: for level in 0..LEVELS as u32 {
+            let mut digits = self.occupied[level as usize];
+            while digits != 0 {
+                let digit = digits.trailing_zeros();
+                digits &= digits - 1;
+                let above = (level + 1) * DIGIT;
+                let start = (self.tick >> above << above | u64::from(digit) << (level * DIGIT)) << TICK;
+                if start >= first {
+                    bound = bound.min(start);
+                    break 'wheel; // from here on all are later
+                }
+                let head = level << DIGIT | digit;
+                let mut index = self.cells[head as usize].next;
+                while index != head {
+                    let latest = self.latest(index);
+                    if latest < bound || bound == u64::MAX {
+                        first = first.min(latest);
+                        found.push(Reverse((latest, index)));
+                        if found.len() == 2 * wanted {
+                            found.select_nth_unstable_by_key(wanted, |found| found.0);
+                            bound = found[wanted].0.0;
+                            found.truncate(wanted);
+                        }
+                    }
+                    index = self.cells[index as usize].next;
+                }
+            }
+        }
+        (self.bound, self.front_limit) = (bound, 64 + 2 * found.len());
+        if found.capacity() / 16 > self.front_limit {
+            found.shrink_to(self.front_limit);
+        }
+        self.front = found.into();
+    }
+}
+
+/// The digit of a tick on a level.
+fn digit(tick: u64, level: u32) -> u32 {
+    (tick >> (level * DIGIT)) as u32 & 63
+}
+
+fn nanos(time: Duration) -> u64 {
+    let seconds = time.as_secs().checked_mul(1_000_000_000);
+    seconds.and_then(|nanos| nanos.checked_add(time.subsec_nanos().into())).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
