@@ -101,6 +101,32 @@ on_every_backend! {
         assert_eq!(seen, [1, 3, 2]);
     }
 
+    fn a_due_timer_that_is_moved_comes_after_those_that_a_panic_left_over(world: World<Vec<u64>>) {
+        fn call(log: &mut Vec<u64>, _: &mut Ctx<Vec<u64>>, name: u64, _: Ready) -> Next {
+            log.push(name);
+            Next::Keep
+        }
+        let l = &mut world.event_loop;
+        let before = |nanos| l.now() - Duration::from_nanos(nanos);
+        let times = [3, 2, 1].map(before);
+        let moved = l.timer_plain(Plain { call, data: 2 });
+        l.at(times[0], move |log, ctx| {
+            log.push(1);
+            ctx.arm(moved, times[1]);
+            std::panic::resume_unwind(Box::new("on purpose")) // without a message
+        });
+        l.arm(moved, times[1]);
+        let last = l.timer_plain(Plain { call, data: 3 });
+        l.arm(last, times[2]);
+        let mut log = Vec::new();
+        let turn = |l: &mut Loop<_>, log: &mut _| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| l.turn(log, Some(Duration::ZERO)).unwrap()))
+        };
+        assert!(turn(l, &mut log).is_err());
+        assert!(turn(l, &mut log).is_ok());
+        assert_eq!(log, [1, 3, 2]);
+    }
+
     fn a_timer_armed_for_now_has_its_turn_in_the_next_turn(world: World<Vec<u64>>) {
         fn rearm(seen: &mut Vec<u64>, ctx: &mut Ctx<Vec<u64>>) {
             seen.push(ctx.stats().waits);
