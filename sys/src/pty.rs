@@ -176,6 +176,15 @@ impl Controller {
         attempt(|| write(&self.fd, buf))
     }
 
+    /// A second handle to the same controller, to be read by one and written by the other. The terminal hangs up when the
+    /// last of them is dropped.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Controller> {
+        Ok(Controller { fd: self.fd.try_clone()? })
+    }
+
     /// Switches packet mode, in which the controller also learns what happens to the terminal: ioctl_tty(2). Off
     /// at first. While a status is pending the controller is ready for [`Ready::PRI`](crate::Ready::PRI).
     ///

@@ -118,6 +118,15 @@ impl Port {
         Builder::new(path.as_ref(), baud)
     }
 
+    /// A second handle to the same port, to be read by one and written by the other. Both share everything; exclusive use
+    /// is this one's: the mark on the device ends when this handle is dropped, the lock with the last of them.
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Port> {
+        Ok(self.as_fd().try_clone_to_owned()?.into())
+    }
+
     /// Reads what has arrived: `Some(n)` bytes, `None` where it would block, `Some(0)` for a buffer that is not empty
     /// where the device is gone for good or its other end hung up. What arrived before the hang-up may be lost.
     ///

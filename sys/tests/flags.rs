@@ -42,6 +42,7 @@ fn every_kind() {
         Err(e) => println!("SKIP: fanotify: {e}"),
     }
     check("netlink", &netlink::Socket::new(netlink::Protocol::ROUTE).unwrap(), true);
+    check("links", &netlink::route::Monitor::new(netlink::route::Watch::LINKS).unwrap(), true);
     check("mounts", &mounts::Watcher::new().unwrap(), true);
     match psi::Trigger::open(
         psi::Resource::Memory.path(),
@@ -79,6 +80,16 @@ fn every_kind() {
     check("unix, stream", &unix::Stream::pair().unwrap().0, true);
     check("unix, datagrams", &unix::Datagram::bind(&address).unwrap(), true);
     check("unix, records", &unix::Seqpacket::pair().unwrap().1, true);
+    let records = unix::SeqpacketListener::bind(&address).unwrap();
+    let client = unix::Seqpacket::connect(&records.local_addr().unwrap()).unwrap();
+    let (server, _) = records.try_accept().unwrap().unwrap();
+    check("unix, listening for records", &records, true);
+    check("unix, records, connected", &client, true);
+    check("unix, records, accepted", &server, true);
+    match server.peer_pidfd() {
+        Ok(process) => check("its peer", &process, false),
+        Err(e) => println!("SKIP: the peer as a process: {e}"),
+    }
 
     // What a child is given blocks, as programs expect.
     let child = Child::spawn(Command::new("cat").stdin(std::process::Stdio::piped())).unwrap();

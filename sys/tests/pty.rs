@@ -53,7 +53,10 @@ fn reopening_revives_the_pair_with_its_settings_and_what_was_written_meanwhile()
 #[test]
 fn when_the_controller_closes_the_terminal_reads_nothing_and_cannot_write() {
     let (controller, terminal) = pty::pair().unwrap();
+    let second = controller.try_clone().unwrap();
     drop(controller);
+    assert_eq!(wait(&terminal, Ready::READ, Some(Instant::now())).unwrap(), None);
+    drop(second);
     assert!(wait(&terminal, Ready::READ, soon()).unwrap().unwrap().contains(Ready::HUP));
     assert_eq!(terminal.try_read(&mut [0; 8]).unwrap(), Some(0));
     assert_eq!(terminal.try_write(b"x").unwrap_err().raw_os_error(), Some(libc::EIO));

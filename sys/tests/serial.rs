@@ -146,6 +146,21 @@ fn exclusive_use_holds_against_root_too_and_ends_with_the_port() {
 }
 
 #[test]
+fn a_second_handle_is_the_same_port_and_keeps_the_lock_alone() {
+    let (controller, path) = device();
+    let port = Port::open(&path, 9600).unwrap();
+    let second = port.try_clone().unwrap();
+    assert!(second.is_exclusive().unwrap());
+    drop(port);
+    assert!(!second.is_exclusive().unwrap());
+    assert_eq!(Port::open(&path, 9600).unwrap_err().raw_os_error(), Some(libc::EBUSY));
+    assert_eq!(second.try_write(b"x").unwrap(), Some(1));
+    assert_eq!(controller.try_read(&mut [0; 4]).unwrap(), Some(1));
+    drop(second);
+    Port::open(&path, 9600).unwrap();
+}
+
+#[test]
 fn another_program_that_locks_the_device_is_heeded() {
     let (_controller, path) = device();
     let other = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();

@@ -197,7 +197,8 @@ macro_rules! pass_options {
             set_pass_security,
             "SO_PASSSEC",
             "Whether each message brings the [label](crate::cmsg::Incoming::security) of its sender in a security \
-             module; the default is no. Nothing comes where there is no such module.",
+             module; the default is no. Nothing comes where there is no such module, and on a stream nothing unless \
+             credentials or descriptors of senders are asked for too.",
             ""
         );
         crate::unix::ancillary::pass_option!(
