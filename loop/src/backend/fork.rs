@@ -79,7 +79,7 @@ fn word() -> Option<&'static AtomicU32> {
 #[cfg(target_os = "linux")]
 fn map() -> Option<&'static AtomicU32> {
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-    let (size, access) = (rustix::param::page_size(), ProtFlags::READ | ProtFlags::WRITE);
+    let (size, access) = (size_of::<AtomicU32>(), ProtFlags::READ | ProtFlags::WRITE); // the kernel makes it a page
     // SAFETY: at a place of the kernel's choice.
     let page = unsafe { mmap_anonymous(std::ptr::null_mut(), size, access, MapFlags::PRIVATE) }.ok()?;
     // SAFETY: the page is ours, and says nothing yet.
