@@ -3,6 +3,7 @@
 mod mount_namespace;
 
 use becket_sys::epoll::{Epoll, Events, Trigger};
+use becket_sys::inotify::{self, Inotify, Mask, Options};
 use becket_sys::pri::Adapter;
 use becket_sys::{Readiness, Ready, wait};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -87,7 +88,11 @@ impl Group {
     fn new() -> Option<Group> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let mount = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|f| f[2] == "cgroup2")?;
-        let path = Path::new(mount[1]).join(format!("becket-pri-{}", std::process::id()));
+        let path = Path::new(mount[1]).join(format!(
+            "becket-pri-{}-{}",
+            std::process::id(),
+            rustix::thread::gettid().as_raw_nonzero()
+        ));
         fs::create_dir(&path).ok()?;
         Some(Group(path))
     }
@@ -106,6 +111,21 @@ impl Drop for Group {
 fn read(mut file: &File) {
     file.rewind().unwrap();
     file.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn changes_of_attributes_are_told_by_inotify_too() {
+    let Some(group) = Group::new() else {
+        println!("SKIP: changes_of_attributes_are_told_by_inotify_too: no control group (version 2) can be made here");
+        return;
+    };
+    let inotify = Inotify::new().unwrap();
+    inotify.add(group.0.join("cgroup.events"), Mask::MODIFY, Options::empty()).unwrap();
+    group.freeze(true);
+    assert!(wait(&inotify, Ready::READ, soon()).unwrap().is_some());
+    let first = inotify.try_read().unwrap().unwrap().remove(0);
+    assert!(matches!(first, inotify::Event::Change(change) if change.mask == Mask::MODIFY));
+    group.freeze(false);
 }
 
 #[test]
