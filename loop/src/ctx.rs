@@ -154,6 +154,17 @@ pub(crate) struct HookEntry<S> {
 /// assert_eq!(log, ["hello", "goodbye"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// It makes no turns: a callback cannot turn the loop that called it.
+///
+/// ```compile_fail,E0599
+/// let mut event_loop: becket_loop::Loop<()> = becket_loop::Loop::new()?;
+/// event_loop.defer(|s, ctx| {
+///     ctx.turn(s, None)?;
+///     Ok(())
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Ctx<S> {
     /// Before the table, and so dropped before it: it may work on what operations own.
     pub(crate) backend: Box<dyn Backend>,

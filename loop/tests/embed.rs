@@ -64,7 +64,7 @@ fn it_is_ready_for_whatever_there_is_to_do_and_for_nothing_else() {
 
 /// Trap 25: in calloop a timer that is set in a turn without waiting makes nothing ready.
 #[test]
-fn a_timer_set_in_a_turn_that_does_not_wait_makes_the_outer_loop_turn() {
+fn trap_25_a_timer_set_in_a_turn_that_does_not_wait_makes_the_outer_loop_turn() {
     let mut inner: Loop<Vec<u32>> = Loop::new().unwrap();
     let embedded = inner.embed().unwrap();
     let mut log = Vec::new();

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 #[test]
-fn a_regular_file_is_refused_and_comes_back() {
+fn trap_09_a_regular_file_is_refused_and_comes_back() {
     let mut event_loop: Loop<()> = Loop::new().unwrap();
     assert!(!event_loop.caps().regular_files);
     let file = File::open("/proc/self/exe").unwrap();

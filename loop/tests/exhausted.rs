@@ -98,8 +98,8 @@ fn open_descriptors() -> usize {
 }
 
 #[test]
-fn listeners_rest_while_no_descriptor_is_left_and_lose_nobody() {
-    let test = "listeners_rest_while_no_descriptor_is_left_and_lose_nobody";
+fn trap_10_listeners_rest_while_no_descriptor_is_left_and_lose_nobody() {
+    let test = "trap_10_listeners_rest_while_no_descriptor_is_left_and_lose_nobody";
     if skips_valgrind(test, "it plays the limit itself: a connection beyond it is accepted, closed, and told as EMFILE")
     {
         return;

@@ -30,7 +30,7 @@ fn turn_until(event_loop: &mut Loop<Vec<Ready>>, seen: &mut Vec<Ready>, n: usize
 }
 
 #[test]
-fn urgent_data_is_told_every_turn_until_it_is_taken() {
+fn trap_07_urgent_data_is_told_every_turn_until_it_is_taken() {
     each_backend(|mut event_loop: Loop<Vec<Ready>>| {
         let listener = tcp::Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -114,8 +114,8 @@ fn read_again(file: &File) -> std::io::Result<String> {
 /// kernfs reports a change by PRI and ERR, and again until the attribute is read; a file that was never read is
 /// changed.
 #[test]
-fn cgroup_events_come_with_an_error_that_is_none() {
-    let Some(group) = Group::new("cgroup_events_come_with_an_error_that_is_none", "priority") else { return };
+fn trap_04_cgroup_events_come_with_an_error_that_is_none() {
+    let Some(group) = Group::new("trap_04_cgroup_events_come_with_an_error_that_is_none", "priority") else { return };
     each_backend(|mut event_loop: Loop<Vec<Ready>>| {
         let file = File::open(group.file("cgroup.events")).unwrap();
         let changed = Ready::PRI | Ready::ERR;
@@ -192,12 +192,12 @@ fn an_attribute_tells_its_content_after_each_change() {
 fn touch_the_clock() -> bool {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let set = rustix::time::clock_settime(rustix::time::ClockId::Realtime, now);
-    set.map_err(|e| println!("SKIP: a_clock_that_is_set_is_an_event: the clock cannot be set ({e})")).is_ok()
+    set.map_err(|e| println!("SKIP: trap_21_a_clock_that_is_set_is_an_event: the clock cannot be set ({e})")).is_ok()
 }
 
 #[test]
-fn a_clock_that_is_set_is_an_event() {
-    if skips_valgrind("a_clock_that_is_set_is_an_event", "it hides the vdso, where rustix reads the clock") {
+fn trap_21_a_clock_that_is_set_is_an_event() {
+    if skips_valgrind("trap_21_a_clock_that_is_set_is_an_event", "it hides the vdso, where rustix reads the clock") {
         return;
     }
     each_backend(|mut event_loop: Loop<Vec<Event>>| {

@@ -16,10 +16,13 @@ use std::time::{Duration, Instant};
 
 const TESTS: &[(&str, fn())] = &[
     ("a_signal_ends_a_wait", a_signal_ends_a_wait),
-    ("an_interruption_neither_shortens_nor_prolongs_a_wait", an_interruption_neither_shortens_nor_prolongs_a_wait),
+    (
+        "trap_11_an_interruption_neither_shortens_nor_prolongs_a_wait",
+        trap_11_an_interruption_neither_shortens_nor_prolongs_a_wait,
+    ),
     ("queued_signals_come_one_by_one_and_in_order", queued_signals_come_one_by_one_and_in_order),
-    ("helper_threads_take_no_signal", helper_threads_take_no_signal),
-    ("a_child_and_its_signal_are_told_of_both", a_child_and_its_signal_are_told_of_both),
+    ("trap_19_helper_threads_take_no_signal", trap_19_helper_threads_take_no_signal),
+    ("trap_20_a_child_and_its_signal_are_told_of_both", trap_20_a_child_and_its_signal_are_told_of_both),
     ("the_mask_is_restored_with_the_source", the_mask_is_restored_with_the_source),
 ];
 
@@ -64,7 +67,7 @@ fn a_signal_ends_a_wait() {
 }
 
 /// A signal with a handler ends the system call of the wait each millisecond.
-fn an_interruption_neither_shortens_nor_prolongs_a_wait() {
+fn trap_11_an_interruption_neither_shortens_nor_prolongs_a_wait() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: all of it may be zero; the handler touches nothing.
     let installed = unsafe {
@@ -120,7 +123,7 @@ fn queued_signals_come_one_by_one_and_in_order() {
 }
 
 /// Helper threads that were started before the signal was blocked would be ended by it, and the process with them.
-fn helper_threads_take_no_signal() {
+fn trap_19_helper_threads_take_no_signal() {
     each_backend(|mut event_loop: Loop<u32>| {
         for _ in 0..4 {
             event_loop.submit(Call::new(|| ()), |_, _, end| Ok(end?));
@@ -141,8 +144,8 @@ fn helper_threads_take_no_signal() {
     });
 }
 
-fn a_child_and_its_signal_are_told_of_both() {
-    if skips_valgrind("a_child_and_its_signal_are_told_of_both", "it knows no pidfd_open") {
+fn trap_20_a_child_and_its_signal_are_told_of_both() {
+    if skips_valgrind("trap_20_a_child_and_its_signal_are_told_of_both", "it knows no pidfd_open") {
         return;
     }
     each_backend(|mut event_loop: Loop<Vec<String>>| {

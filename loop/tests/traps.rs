@@ -27,7 +27,7 @@ fn raised() -> Event {
 /// Both are ready in one batch. Whoever is called first removes the other and adds a third in its place, which has its
 /// slot and its descriptor's number, and is not ready.
 #[test]
-fn a_stale_event_is_not_told_to_the_next_owner_of_its_slot() {
+fn trap_01_a_stale_event_is_not_told_to_the_next_owner_of_its_slot() {
     each_backend(|mut event_loop: Loop<Vec<&str>>| {
         let ids = Rc::new(RefCell::new(Vec::new()));
         for _ in 0..2 {
@@ -61,7 +61,7 @@ fn a_stale_event_is_not_told_to_the_next_owner_of_its_slot() {
 
 /// epoll(7) goes on reporting a descriptor that was closed as long as a duplicate of it is open.
 #[test]
-fn a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone() {
+fn trap_02_a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone() {
     each_backend(|mut event_loop: Loop<u32>| {
         let event = raised();
         let duplicate = event.try_clone().unwrap();
@@ -84,7 +84,7 @@ fn a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone() {
 
 /// A kind of source of which only a part is read for one edge.
 #[test]
-fn an_edge_that_was_not_used_up_is_asked_for_again_and_others_come_between() {
+fn trap_15_an_edge_that_was_not_used_up_is_asked_for_again_and_others_come_between() {
     let mut event_loop: Loop<Vec<char>> = Loop::new().unwrap();
     for name in ['a', 'b'] {
         let (reader, mut writer) = pipe().unwrap();
@@ -108,7 +108,7 @@ fn an_edge_that_was_not_used_up_is_asked_for_again_and_others_come_between() {
 /// The kernel drops events where nobody reads them; the source tells of it and goes on. What a removed watch had is told
 /// until its end.
 #[test]
-fn an_overflow_of_inotify_is_told_and_a_removed_watch_is_told_of_to_its_end() {
+fn trap_22_an_overflow_of_inotify_is_told_and_a_removed_watch_is_told_of_to_its_end() {
     each_backend(|mut event_loop: Loop<Vec<inotify::Event>>| {
         let folder = std::env::temp_dir().join(format!("becket-traps-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -141,7 +141,7 @@ fn an_overflow_of_inotify_is_told_and_a_removed_watch_is_told_of_to_its_end() {
 
 /// The wake-up of a post comes between the loop's look at its mailbox and its wait, over and over.
 #[test]
-fn no_post_is_left_lying_while_the_loop_waits() {
+fn trap_26_no_post_is_left_lying_while_the_loop_waits() {
     const POSTS: u32 = 20_000;
     each_backend(|mut event_loop: Loop<u32>| {
         let remote = event_loop.remote();
@@ -195,7 +195,7 @@ fn what_was_found_before_a_removal_is_told_to_nobody() {
 
 /// Four threads wait for connections of one listener.
 #[test]
-fn an_exclusive_listener_wakes_not_everybody() {
+fn trap_24_an_exclusive_listener_wakes_not_everybody() {
     const THREADS: usize = 4;
     let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
     let address = listener.local_addr().unwrap();

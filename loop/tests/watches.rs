@@ -232,7 +232,7 @@ fn an_input_device_tells_what_one_read_brings() {
 
 /// A stall is played by urgent data: like it, it is ready for PRI.
 #[test]
-fn pressure_is_told_and_its_end_removes_the_source() {
+fn trap_06_pressure_is_told_and_its_end_removes_the_source() {
     each_backend(|mut event_loop: Loop<Vec<psi::Event>>| {
         let listener = tcp::Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -256,7 +256,11 @@ fn pressure_is_told_and_its_end_removes_the_source() {
     each_backend(|mut event_loop: Loop<Vec<psi::Event>>| {
         let file = match File::open(psi::Resource::Memory.path()) {
             Ok(file) => file,
-            Err(e) => return println!("SKIP: pressure_is_told_and_its_end_removes_the_source: no pressure files: {e}"),
+            Err(e) => {
+                return println!(
+                    "SKIP: trap_06_pressure_is_told_and_its_end_removes_the_source: no pressure files: {e}"
+                );
+            }
         };
         event_loop
             .on(psi::Trigger::from(OwnedFd::from(file)), |seen: &mut Vec<_>, _, event| {
@@ -294,8 +298,8 @@ fn answers(shell: &mut Child) -> bool {
 }
 
 #[test]
-fn mounts_tell_each_change_once() {
-    let test = "mounts_tell_each_change_once";
+fn trap_05_mounts_tell_each_change_once() {
+    let test = "trap_05_mounts_tell_each_change_once";
     each_backend(|mut event_loop: Loop<(Table, Vec<String>)>| {
         let Some(mut shell) = elsewhere(test, Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
         let mut order = |line: &str| {

@@ -357,7 +357,7 @@ on_every_backend! {
         assert_eq!(seen, [9]);
     }
 
-    fn many_ready_sources_are_all_served_and_timers_between(world: World<(u32, u32)>) {
+    fn trap_13_many_ready_sources_are_all_served_and_timers_between(world: World<(u32, u32)>) {
         // The usual limit is 1024 a process, and the tests run side by side.
         let limit = rustix::process::getrlimit(Resource::Nofile);
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -380,7 +380,7 @@ on_every_backend! {
         assert!(counts.0 == 700 && counts.1 >= 3, "{counts:?}");
     }
 
-    fn a_source_that_is_always_ready_starves_nobody(world: World<Log>) {
+    fn trap_14_a_source_that_is_always_ready_starves_nobody(world: World<Log>) {
         let (greedy, modest) = (world.probe(), world.probe());
         world.event_loop.add(greedy.source(), Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Again)).unwrap();
         world.event_loop.add(modest.source(), Ready::READ, Mode::Level, |log: &mut Log, _, _, _| {
@@ -406,7 +406,7 @@ on_every_backend! {
 }
 
 #[test]
-fn the_raw_mask_reaches_the_callback() {
+fn trap_08_the_raw_mask_reaches_the_callback() {
     let mut world: World<Vec<Ready>> = World::scripted();
     let probe = world.probe();
     let script = world.script.clone().unwrap();

@@ -51,7 +51,7 @@ on_every_backend! {
         assert!(log.iter().all(|due| due.as_nanos() % ms(10).as_nanos() == 0), "{log:?}");
     }
 
-    fn timers_are_never_early_and_come_in_order(world: World<Vec<(u64, Instant)>>) {
+    fn trap_12_timers_are_never_early_and_come_in_order(world: World<Vec<(u64, Instant)>>) {
         let start = world.event_loop.now();
         for micros in [5000, 1, 700, 3000, 700, 0] {
             world.event_loop.at(start + Duration::from_micros(micros), move |seen: &mut Vec<_>, ctx| {
