@@ -76,12 +76,14 @@ fn wake() {
     let posts = number("posts", 1_000_000);
     let q = Arc::new(Mutex::new(Vec::new()));
     let q2 = q.clone();
+    // One handle stays here: with the last one goes the descriptor, and a wake that was not yet seen.
+    let wa2 = wa.clone();
     let t0 = Instant::now();
     let h = std::thread::spawn(move || {
         pin_self(1);
         for i in 0..posts {
             q2.lock().unwrap().push(i);
-            wa.wake().unwrap();
+            wa2.wake().unwrap();
         }
     });
     let (mut done, mut sum, mut spare) = (0, 0, Vec::new());
@@ -94,6 +96,7 @@ fn wake() {
     std::hint::black_box(sum);
     emit("mio", "wake_post", posts, ns_per(t0, posts), "ns");
     h.join().unwrap();
+    drop(wa);
 }
 struct Conn {
     s: TcpStream,
