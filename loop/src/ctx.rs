@@ -1,8 +1,10 @@
 //! What a loop holds, and how it changes: what callbacks get beside the user's state.
 
+use crate::backend::fork::Here;
 use crate::backend::{AsFd, Backend, Batch, Caps, Key};
 use crate::embed::Outer;
 use crate::external::ExternalEntry;
+use crate::observe::{Watch, Whose};
 use crate::pool::Pool;
 use crate::posts::Posts;
 use crate::queue::Queue;
@@ -55,6 +57,10 @@ pub(crate) struct Rare {
 }
 
 impl<S> Entry<S> {
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.rare.as_ref()?.name.as_deref()
+    }
+
     /// Its name, of which it has no more.
     pub(crate) fn take_name(&mut self) -> Option<Box<str>> {
         self.rare.as_mut()?.name.take()
@@ -89,6 +95,18 @@ pub(crate) enum Kind<S> {
     Hook(HookEntry<S>),
     Op(OpEntry<S>),
     External(Box<ExternalEntry<S>>),
+}
+
+impl<S> Kind<S> {
+    pub(crate) fn word(&self) -> SourceKind {
+        match self {
+            Kind::Io(_) => SourceKind::Io,
+            Kind::Timer(_) => SourceKind::Timer,
+            Kind::Hook(_) => SourceKind::Hook,
+            Kind::Op(_) => SourceKind::Operation,
+            Kind::External(_) => SourceKind::External,
+        }
+    }
 }
 
 // A connection's share of the table is this, and eight bytes of the slab's.
@@ -193,6 +211,8 @@ pub struct Ctx<S> {
     /// Room for a copy of one of those lists, while it is gone through.
     hooks_now: Vec<Key>,
     pub(crate) bell: Arc<Bell>,
+    /// Whether this is a child of the process that it is of, as the bell knows.
+    pub(crate) here: Here,
     pub(crate) mailbox: Arc<Mailbox<S>>,
     pub(crate) nudges: Arc<Nudges>,
     /// What guards let go of.
@@ -210,6 +230,8 @@ pub struct Ctx<S> {
     /// Whether the exit hooks were called for the end that `run` is to tell of.
     pub(crate) ended: bool,
     on_error: Option<ErrorCall<S>>,
+    /// What somebody asked to watch.
+    pub(crate) watch: Option<Box<Watch<S>>>,
     /// Failures that no error hook took.
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) stats: Stats,
@@ -248,6 +270,7 @@ impl<S: 'static> Ctx<S> {
             nudges: Arc::new(Nudges::new(Arc::clone(&bell))),
             dropped: Arc::new(Nudges::new(Arc::clone(&bell))),
             pool: Pool::new(Arc::clone(&bell)),
+            here: bell.origin.to_ask(),
             bell,
             outer: None,
             past: backend.now(),
@@ -257,6 +280,7 @@ impl<S: 'static> Ctx<S> {
             exit: None,
             ended: false,
             on_error: None,
+            watch: None,
             faults: VecDeque::new(),
             stats: Stats::default(),
             enabled: 0,
@@ -370,6 +394,10 @@ impl<S: 'static> Ctx<S> {
     #[inline(always)]
     pub(crate) fn insert(&mut self, kind: Kind<S>) -> Key {
         self.slots.insert(Entry { rare: None, kind })
+    }
+
+    pub(crate) fn name_of(&self, key: Key) -> Option<&str> {
+        self.slots.get(key)?.name()
     }
 
     pub(crate) fn entry_mut(&mut self, key: Key) -> Option<&mut Entry<S>> {
@@ -724,7 +752,7 @@ impl<S: 'static> Ctx<S> {
         // A snapshot: what an error hook changes has its turn in the next turn, lest a failure that comes again and
         // again keeps us here.
         for _ in 0..self.dirty.len() {
-            if !self.bell.origin.is_here() {
+            if self.here.has_forked() {
                 return; // a hook forked, and this is the child
             }
             let Some(key) = self.dirty.pop_front() else { return };
@@ -786,15 +814,13 @@ impl<S: 'static> Ctx<S> {
                 Kind::Timer(_) => self.wheel.deadline(key),
                 _ => None,
             };
-            let (kind, enabled, want) = match &entry.kind {
-                Kind::Io(io) => (SourceKind::Io, io.is(State::ENABLED), Some((io.want, io.mode))),
-                Kind::Timer(_) => (SourceKind::Timer, due.is_some(), None),
-                Kind::Hook(hook) => (SourceKind::Hook, hook.enabled, None),
-                Kind::Op(_) => (SourceKind::Operation, true, None),
-                Kind::External(_) => (SourceKind::External, true, None),
+            let (enabled, want) = match &entry.kind {
+                Kind::Io(io) => (io.is(State::ENABLED), Some((io.want, io.mode))),
+                Kind::Timer(_) => (due.is_some(), None),
+                Kind::Hook(hook) => (hook.enabled, None),
+                Kind::Op(_) | Kind::External(_) => (true, None),
             };
-            let rare = entry.rare.as_deref();
-            let name = rare.and_then(|rare| rare.name.as_deref());
+            let (kind, name, rare) = (entry.kind.word(), entry.name(), entry.rare.as_deref());
             let calls = u64::from(rare.map_or(0, |rare| rare.calls_over)) << 32 | u64::from(calls);
             SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls }
         })
@@ -964,9 +990,8 @@ impl<S: 'static> Ctx<S> {
         let mut again = false;
         let mut keys = std::mem::take(&mut self.hooks_now);
         keys.clone_from(&self.hooks[point as usize]);
-        let fork = self.bell.origin.glance();
         for key in keys.iter().copied() {
-            if fork.has_forked() {
+            if self.here.has_forked() {
                 break;
             }
             let Some(hook) = self.hook_mut(key).filter(|hook| hook.enabled) else { continue };
@@ -1005,6 +1030,7 @@ impl<S: 'static> Ctx<S> {
 
     pub(crate) fn report(&mut self, s: &mut S, fault: Fault) {
         self.stats.faults += 1;
+        self.note_fault(&fault);
         match self.on_error.take() {
             Some(mut call) => {
                 call(s, self, fault);
@@ -1083,6 +1109,10 @@ impl<S: 'static> Ctx<S> {
             || self.bell.is_rung()
     }
 
+    pub(crate) fn changes(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub(crate) fn has_changes(&self) -> bool {
         !self.dirty.is_empty()
     }
@@ -1105,6 +1135,7 @@ impl<S: 'static> Ctx<S> {
             Ok(value) => value,
             Err(panic) => {
                 let key = std::mem::replace(&mut self.running, NOBODY);
+                self.forget_call();
                 drop(self.take_out(key));
                 resume_unwind(panic)
             }
@@ -1117,7 +1148,7 @@ impl<S: 'static> Ctx<S> {
     pub(crate) fn call<R>(&mut self, s: &mut S, key: Key, f: impl FnOnce(&mut S, &mut Self) -> R) -> R {
         self.stats.callbacks += 1;
         self.running = key;
-        let value = f(s, self);
+        let value = self.observed(s, Whose::Entry(key), f);
         self.reap(); // what a guard lets go of may panic as well when it is dropped
         self.running = NOBODY;
         value

@@ -137,7 +137,7 @@ impl<S: 'static> Ctx<S> {
     /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn
     /// that is left to its end.
     pub(crate) fn settle_outer(&mut self) {
-        if self.in_turn || self.outer.is_none() || !self.bell.origin.is_here() {
+        if self.in_turn || self.outer.is_none() || self.here.has_forked() {
             return;
         }
         self.backend.start(); // the outer loop waits

@@ -2,9 +2,11 @@
 
 use crate::backend::{Backend, Epoll, Key};
 use crate::ctx::{Kind, TickCall, TimerCall, later, missed, next_in_phase};
+use crate::observe::Whose;
 use crate::posts::Posts;
 use crate::watched::{Io, State, Who};
 use crate::{AnyId, Cause, Ctx, Embedded, Every, Fault, HookPoint, Missed, Plain, Ready, RunError, Tick};
+use crate::{SourceKind, trace};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -98,7 +100,10 @@ impl<S: 'static> Loop<S> {
         }
         // The code stays until it is returned, and the hooks are not called twice for one end.
         if !self.ctx.ended {
-            InTurn::begin(&mut self.ctx, false)?.run_hooks(s, HookPoint::Exit);
+            let mut ctx = InTurn::begin(&mut self.ctx, false)?;
+            ctx.run_hooks(s, HookPoint::Exit);
+            ctx.tell_slow(s);
+            drop(ctx);
             self.ctx.ended = true;
         }
         self.ctx.take_fault()?;
@@ -141,9 +146,10 @@ impl<S: 'static> Loop<S> {
             ctx.step_nudged(s);
             ctx.flush(s);
         }
-        if !ctx.bell.origin.is_here() {
+        if ctx.here.has_forked() {
             return Err(RunError::Forked);
         }
+        ctx.tell_slow(s);
         // What came before may have taken away the last thing that could end a wait.
         ctx.hooks_owed = again;
         let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
@@ -162,7 +168,10 @@ impl<S: 'static> Loop<S> {
         ctx.stats.waits += 1;
         let before = ctx.batch.len();
         ctx.found_twice |= before > 0;
-        ctx.backend.wait(&mut ctx.batch, deadline)?;
+        let began = ctx.begin_wait();
+        let waited = ctx.backend.wait(&mut ctx.batch, deadline);
+        ctx.note_wait(began);
+        waited.inspect_err(trace::backend_error)?;
         let found = ctx.batch.len() - before;
         ctx.stats.events += found as u64;
         Ok(found)
@@ -185,7 +194,8 @@ impl<S: 'static> Loop<S> {
         ctx.run_done(s);
         ctx.run_posts(s);
         ctx.run_deferred(s);
-        if !ctx.bell.origin.is_here() {
+        ctx.tell_slow(s);
+        if ctx.here.has_forked() {
             return Err(RunError::Forked);
         }
         ctx.hooks_owed |= ctx.stats.callbacks != before_others && ctx.has_hooks_before_wait();
@@ -247,11 +257,14 @@ impl<S: 'static> Loop<S> {
         }
         ctx.backend.abandon();
         ctx.backend.reopen()?;
+        trace::forked();
         ctx.outer = None;
+        ctx.watch.iter_mut().for_each(|watch| watch.pulse = None); // its thread is the parent's
         ctx.nudges.embedded.store(false, Ordering::Relaxed);
         ctx.dropped.embedded.store(false, Ordering::Relaxed);
         ctx.register_anew();
         ctx.bell.origin.settle();
+        ctx.here = ctx.bell.origin.to_ask();
         let _unheard = ctx.abandon(); // the last to be done, for it drops what is the user's
         Ok(())
     }
@@ -276,6 +289,7 @@ impl<'a, S: 'static> InTurn<'a, S> {
     fn begin(ctx: &'a mut Ctx<S>, dispatches: bool) -> Result<Self, RunError> {
         ctx.may_turn()?;
         ctx.in_turn = true;
+        ctx.begin_step();
         Ok(InTurn { ctx, dispatches })
     }
 }
@@ -287,6 +301,7 @@ impl<S: 'static> Drop for InTurn<'_, S> {
             self.ctx.queue_found();
             self.ctx.outer_expired();
         }
+        self.ctx.end_step(self.dispatches);
         self.ctx.in_turn = false;
         self.ctx.settle_outer();
     }
@@ -308,7 +323,7 @@ impl<S: 'static> DerefMut for InTurn<'_, S> {
 
 impl<S: 'static> Ctx<S> {
     fn may_turn(&self) -> Result<(), RunError> {
-        if !self.bell.origin.is_here() {
+        if self.here.has_forked() || self.here.is_blind() && !self.bell.origin.is_here() {
             return Err(RunError::Forked);
         }
         // By callbacks that exchange what they get for the content of a loop of theirs.
@@ -322,9 +337,8 @@ impl<S: 'static> Ctx<S> {
     fn step_nudged(&mut self, s: &mut S) {
         // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the
         // next.
-        let fork = self.bell.origin.glance();
         for _ in 0..self.nudges.len() {
-            if fork.has_forked() {
+            if self.here.has_forked() {
                 return;
             }
             let Some(key) = self.nudges.pop() else { return };
@@ -349,11 +363,11 @@ impl<S: 'static> Ctx<S> {
         }
         let now = self.now();
         self.wheel.expire(now);
-        let fork = self.bell.origin.glance();
-        while !fork.has_forked()
+        while !self.here.has_forked()
             && let Some((key, due)) = self.wheel.next_due()
         {
             self.stats.timers += 1;
+            self.note_lag(due);
             self.run_timer(s, key, due);
         }
     }
@@ -375,6 +389,7 @@ impl<S: 'static> Ctx<S> {
                 let Some(mut entry) = self.take_out(key) else { return };
                 let name = entry.take_name();
                 let Kind::Timer(TimerCall::Once(call)) = entry.kind else { return };
+                self.note_leaving(name.as_deref(), SourceKind::Timer);
                 if let Err(error) = self.protected(s, key, call) {
                     self.report(s, Fault { id: Some(AnyId { key }), name, error });
                 }
@@ -423,8 +438,7 @@ impl<S: 'static> Ctx<S> {
     /// Tells what the wait found.
     fn tell_found(&mut self, s: &mut S) {
         let mut left = self.per_turn;
-        let fork = self.bell.origin.glance();
-        while left > 0 && !fork.has_forked() {
+        while left > 0 && !self.here.has_forked() {
             let Some((key, ready)) = self.batch.next_ready() else { return };
             left -= usize::from(self.tell(s, key, |io| io.found().then_some(ready)));
         }
@@ -433,9 +447,8 @@ impl<S: 'static> Ctx<S> {
     /// Tells what is queued.
     fn tell_queued(&mut self, s: &mut S) {
         let mut left = self.per_turn;
-        let fork = self.bell.origin.glance();
         for _ in 0..self.ready.len() {
-            if left == 0 || fork.has_forked() {
+            if left == 0 || self.here.has_forked() {
                 return;
             }
             let Some(key) = self.ready.pop() else { return };
@@ -488,9 +501,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_done(&mut self, s: &mut S) {
-        let fork = self.bell.origin.glance();
         for _ in 0..self.done.len() {
-            if fork.has_forked() {
+            if self.here.has_forked() {
                 return;
             }
             let Some((key, result)) = self.done.pop_front() else { return };
@@ -504,12 +516,11 @@ impl<S: 'static> Ctx<S> {
         }
         // Out of the loop, of which they get hold; back with what a panic leaves of them.
         let mut posts = std::mem::replace(&mut self.posts, Posts::new());
-        let fork = self.bell.origin.glance();
         let all = catch_unwind(AssertUnwindSafe(|| {
-            while !posts.is_empty() && !fork.has_forked() {
+            while !posts.is_empty() && !self.here.has_forked() {
                 self.stats.posts += 1;
                 self.stats.callbacks += 1;
-                let result = posts.call_next(s, self);
+                let result = self.observed(s, Whose::Loose, |s, ctx| posts.call_next(s, ctx));
                 self.end_loose(s, result);
             }
         }));
@@ -522,9 +533,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_deferred(&mut self, s: &mut S) {
-        let fork = self.bell.origin.glance();
         for _ in 0..self.deferred.len() {
-            if fork.has_forked() {
+            if self.here.has_forked() {
                 return;
             }
             let Some(call) = self.deferred.pop_front() else { return };
@@ -535,7 +545,7 @@ impl<S: 'static> Ctx<S> {
     /// Calls what has no place in the table.
     fn run_loose(&mut self, s: &mut S, call: impl FnOnce(&mut S, &mut Ctx<S>) -> crate::Result<()>) {
         self.stats.callbacks += 1;
-        let result = call(s, self);
+        let result = self.observed(s, Whose::Loose, call);
         self.end_loose(s, result);
     }
 

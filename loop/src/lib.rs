@@ -44,6 +44,26 @@
 //! - [`notify`] tells a service manager that the service is up, and alive.
 //! - [`backend`] is the seam to the system; [`Loop::embed`] puts a whole loop into another one.
 //!
+//! # Watching it
+//!
+//! - [`Ctx::sources`] and [`Ctx::stats`] are always there: what the loop holds, and counts.
+//! - [`Ctx::observe`] begins to measure: how long callbacks take, how late timers are, how long turns. A [`Snapshot`] has
+//!   it, as a value and as JSON, in callbacks and for other threads.
+//! - [`Ctx::on_slow`] tells of callbacks that took too long, [`Ctx::on_stall`] of one that has not come back,
+//!   [`Ctx::on_error`] of those that failed.
+//! - With the feature `tracing` the loop has events for the crate of that name. Those of calls and turns are measured
+//!   while a subscriber wants them. `id` is as [`AnyId`] prints it, `kind` as in a [`Snapshot`], or `loose` for work that
+//!   was posted or deferred; both and `name` are left out where there is none.
+//!
+//! | target | level | name | fields |
+//! |---|---|---|---|
+//! | `becket_loop::turn` | trace | `turn` | `waits`, `events`, `callbacks` (since the loop was made), `worked_us` |
+//! | `becket_loop::callback` | trace | `callback` | `id`, `name`, `kind`, `took_us` |
+//! | `becket_loop::slow` | warn | `slow` | `id`, `name`, `kind`, `took_us`; where [`Ctx::on_slow`] has a limit |
+//! | `becket_loop::fault` | warn | `fault` | `id`, `name`, `error` |
+//! | `becket_loop::backend` | error | `wait` | `error` |
+//! | `becket_loop::backend` | debug | `after_fork` | `process`, the new id |
+//!
 //! Tests of what takes hours run at once on a clock of their own: [`TestTime`].
 //!
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
@@ -65,13 +85,18 @@ mod embed;
 mod event_loop;
 mod external;
 mod guard;
+mod histogram;
 mod id;
+mod observe;
 #[allow(unsafe_code, reason = "closures of any type in one piece of memory")]
 mod posts;
 mod queue;
 mod remote;
 mod slab;
+mod snapshot;
 mod source;
+mod stall;
+mod trace;
 mod types;
 mod watched;
 mod wheel;
@@ -100,9 +125,13 @@ pub use embed::Embedded;
 pub use event_loop::Loop;
 pub use external::{Cause, External, Nudge, Wishes};
 pub use guard::Guard;
+pub use histogram::Histogram;
 pub use id::{AnyId, Borrowed, Hook, Id, Timer};
+pub use observe::Slow;
 pub use remote::Remote;
+pub use snapshot::{Failure, Queues, Snapshot, SourceSnapshot};
 pub use source::Source;
+pub use stall::{Stall, Watchdog};
 pub use submit::PlainDone;
 pub use test_time::{TestClock, TestTime};
 pub use types::{AddError, CallbackError, Every, Fault, Flags, HookPoint, Missed, Mode, Next, Plain, Result, RunError};

@@ -2,8 +2,9 @@
 
 use crate::backend::Key;
 use crate::ctx::{Entry, Kind};
+use crate::observe::Whose;
 use crate::op::{Op, Operation, RawOp};
-use crate::{AnyId, Ctx, Fault, Id, Result};
+use crate::{AnyId, Ctx, Fault, Id, Result, SourceKind};
 use rustix::io::Errno;
 use std::any::Any;
 use std::collections::{HashSet, VecDeque};
@@ -165,15 +166,16 @@ impl<S: 'static> Ctx<S> {
         self.stats.completions += 1;
         // It has left the table already: where its handler panics, nothing is left to be removed.
         self.stats.callbacks += 1;
-        let told = match op {
+        self.note_leaving(name.as_deref(), SourceKind::Operation);
+        let told = self.observed(s, Whose::Entry(key), |s, ctx| match op {
             OpEntry::Plain(plain) => {
-                (plain.call)(s, self, plain.data, result);
+                (plain.call)(s, ctx, plain.data, result);
                 Ok(())
             }
             OpEntry::Ended => Ok(()), // it leaves the table as it becomes so
             // SAFETY: the result came from the backend or the pool, for this operation, which ended.
-            OpEntry::Typed(typed) => unsafe { typed.end(Some((s, self)), result) },
-        };
+            OpEntry::Typed(typed) => unsafe { typed.end(Some((s, ctx)), result) },
+        });
         self.reap();
         if let Err(error) = told {
             self.report(s, Fault { id: Some(AnyId { key }), name, error });

@@ -470,6 +470,19 @@ pub enum SourceKind {
     External,
 }
 
+impl SourceKind {
+    /// As it is written in a [`Snapshot`](crate::Snapshot) and in events of the feature `tracing`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            SourceKind::Io => "io",
+            SourceKind::Timer => "timer",
+            SourceKind::Hook => "hook",
+            SourceKind::Operation => "operation",
+            SourceKind::External => "external",
+        }
+    }
+}
+
 /// The state of one thing that a loop holds; prints as one line.
 ///
 /// ```

@@ -279,6 +279,11 @@ impl TimerWheel {
         None
     }
 
+    /// How many have expired and were not told, those that were disarmed since among them.
+    pub(crate) fn due_len(&self) -> usize {
+        self.due.len() - self.told
+    }
+
     pub(crate) fn has_due(&self) -> bool {
         self.told < self.due.len()
     }

@@ -13,9 +13,9 @@ pub(crate) struct Origin {
     of: AtomicU32,
 }
 
-/// An [`Origin`] to be asked again and again, in a function that calls the user's code.
+/// An [`Origin`] as it is asked in each turn, and after each call of the user's code: by a load and a comparison.
 #[derive(Clone, Copy)]
-pub(crate) struct Glance {
+pub(crate) struct Here {
     word: &'static AtomicU32,
     of: u32,
 }
@@ -39,19 +39,27 @@ impl Origin {
         if self.is_here() { Ok(()) } else { Err(rustix::io::Errno::CHILD.into()) }
     }
 
-    pub(crate) fn glance(&self) -> Glance {
+    /// This, to be asked often, and anew after [`settle`](Self::settle).
+    pub(crate) fn to_ask(&self) -> Here {
         static UNKNOWN: AtomicU32 = AtomicU32::new(0);
         match word() {
-            Some(word) => Glance { word, of: self.of.load(Ordering::Relaxed) },
-            None => Glance { word: &UNKNOWN, of: 0 }, // to be found out when the next turn begins
+            Some(word) => Here { word, of: self.of.load(Ordering::Relaxed) },
+            None => Here { word: &UNKNOWN, of: 0 },
         }
     }
 }
 
-impl Glance {
-    /// Whether the code that was called came back in a child.
+impl Here {
+    /// Whether this is a child by now. Where [`is_blind`](Self::is_blind), it never says so.
+    #[inline(always)]
     pub(crate) fn has_forked(self) -> bool {
         self.word.load(Ordering::Relaxed) != self.of
+    }
+
+    /// Whether it cannot tell, and the origin must be asked, at the price of a system call. Numbers begin with one.
+    #[inline(always)]
+    pub(crate) fn is_blind(self) -> bool {
+        self.of == 0
     }
 }
 
@@ -125,6 +133,6 @@ mod tests {
     #[test]
     fn nothing_has_forked() {
         let origin = Origin::here();
-        assert!(origin.is_here() && !origin.glance().has_forked() && origin.check().is_ok());
+        assert!(origin.is_here() && !origin.to_ask().has_forked() && origin.check().is_ok());
     }
 }
