@@ -136,8 +136,15 @@ impl<S: 'static> Ctx<S> {
 
     /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn
     /// that is left to its end.
+    #[inline]
     pub(crate) fn settle_outer(&mut self) {
-        if self.in_turn || self.outer.is_none() || self.here.has_forked() {
+        if !self.in_turn && self.outer.is_some() {
+            self.settle_outer_now();
+        }
+    }
+
+    fn settle_outer_now(&mut self) {
+        if self.here.has_forked() {
             return;
         }
         self.backend.start(); // the outer loop waits

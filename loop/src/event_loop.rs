@@ -120,8 +120,9 @@ impl<S: 'static> Loop<S> {
     /// error hook: the turn was finished first, and of several failures each turn returns one.
     pub fn turn(&mut self, s: &mut S, max: Option<Duration>) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
-        let deadline = self.prepare(s)?;
-        let limit = max.map(|max| if max.is_zero() { self.ctx.past } else { later(self.ctx.now(), max) });
+        let waits = max != Some(Duration::ZERO);
+        let deadline = self.begin(s, waits)?;
+        let limit = max.filter(|_| waits).map(|max| later(self.ctx.now(), max));
         self.wait(deadline.into_iter().chain(limit).min())?;
         self.dispatch(s)?;
         Ok((self.ctx.stats.callbacks - before) as usize)
@@ -134,6 +135,11 @@ impl<S: 'static> Loop<S> {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
+        self.begin(s, true)
+    }
+
+    /// As [`prepare`](Self::prepare); where nothing `waits`, nobody has to know until when.
+    fn begin(&mut self, s: &mut S, waits: bool) -> Result<Option<Instant>, RunError> {
         let mut ctx = InTurn::begin(&mut self.ctx, false)?;
         ctx.ended = false;
         ctx.reap();
@@ -152,7 +158,7 @@ impl<S: 'static> Loop<S> {
         ctx.tell_slow(s);
         // What came before may have taken away the last thing that could end a wait.
         ctx.hooks_owed = again;
-        let at_once = again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
+        let at_once = !waits || again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
         ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
         Ok(if at_once { Some(ctx.past) } else { ctx.wheel.wake() })
     }
@@ -363,21 +369,26 @@ impl<S: 'static> Ctx<S> {
         }
         let now = self.now();
         self.wheel.expire(now);
-        while !self.here.has_forked()
-            && let Some((key, due)) = self.wheel.next_due()
-        {
-            self.stats.timers += 1;
-            self.note_lag(due);
-            self.run_timer(s, key, due);
-        }
+        self.netted(|ctx| {
+            while !ctx.here.has_forked()
+                && let Some((key, due)) = ctx.wheel.next_due()
+            {
+                ctx.stats.timers += 1;
+                ctx.note_lag(due);
+                ctx.run_timer(s, key, due);
+            }
+        });
     }
 
+    #[inline]
     fn run_timer(&mut self, s: &mut S, key: Key, due: u64) {
-        let Some(call) = self.timer_mut(key) else { return };
+        let Some((entry, calls)) = self.slots.get_counted(key) else { return };
+        let Kind::Timer(call) = &mut entry.kind else { return };
         match call {
             TimerCall::Plain(plain) => {
                 let Plain { call, data } = *plain;
-                let next = self.protected(s, key, |s, ctx| call(s, ctx, data, Ready::empty()));
+                entry.count(calls);
+                let next = self.call(s, key, |s, ctx| call(s, ctx, data, Ready::empty()));
                 self.apply(s, key, Ok(next), Ready::empty());
             }
             TimerCall::External(of) => {

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 /// the wheel's own, in the bucket of that digit; so every timer of a level comes before every one of the next, and of
 /// one level, those of a lower bucket before those of a higher. When the wheel's tick comes to a bucket, its timers
 /// move to lower levels. Exact order is made where it is needed: among those that are due together, by sorting them;
-/// and for the time of the next wake-up, by a look at the first bucket, the best of which are remembered.
+/// and for the time of the next wake-up, by a look at the first bucket, the best of which are remembered. Those with
+/// one deadline are always in one bucket, in the order of arming, for all buckets are filled at their ends.
 pub(crate) struct TimerWheel {
     base: Instant,
-    /// The heads of the buckets, and then the timers by slot. Each bucket is a ring through its head.
+    /// The heads of the buckets and of what is due, and then the timers by slot. Each bucket is a ring through its head.
     cells: Vec<Cell>,
     /// For each level: which buckets have timers.
     occupied: [u64; LEVELS],
@@ -24,8 +25,12 @@ pub(crate) struct TimerWheel {
     tick: u64,
     /// Before this nothing is due, nor has the wheel to turn.
     floor: u64,
-    armed: u64,
     len: usize,
+    /// How many have expired and were not yet told.
+    due: usize,
+    /// While what is due is taken out: the deadline of the last one so far, and whether any came after a later one.
+    last_due: u64,
+    unsorted: bool,
     /// By slot: how late it may be woken for, in nanoseconds. As long as those that have any.
     slacks: Vec<u64>,
     /// Until when each may be woken for, and its cell; some may be outdated. Of the armed ones, all those that are to
@@ -34,21 +39,15 @@ pub(crate) struct TimerWheel {
     bound: u64,
     /// How many `front` may have before some are forgotten.
     front_limit: usize,
-    /// What has expired, in order. That before `told` was handed out.
-    due: Vec<Due>,
-    told: usize,
 }
 
 /// A timer, or the head of a bucket, of which only the links count.
 #[derive(Clone, Copy)]
 struct Cell {
     deadline: u64,
-    /// How many were armed before.
-    order: u64,
     next: u32,
     prev: u32,
     generation: u32,
-    bucket: u16,
     state: State,
     periodic: bool,
 }
@@ -63,21 +62,15 @@ enum State {
     Due,
 }
 
-#[derive(Clone, Copy)]
-struct Due {
-    deadline: u64,
-    order: u64,
-    cell: u32,
-}
-
 const TICK: u32 = 16;
 const DIGIT: u32 = 6;
 const LEVELS: usize = ((u64::BITS - TICK) / DIGIT) as usize;
-const BUCKETS: u32 = (LEVELS as u32) << DIGIT;
-const VACANT: Cell =
-    Cell { deadline: 0, order: 0, next: 0, prev: 0, generation: 0, bucket: 0, state: State::Vacant, periodic: false };
+/// What is due is in a bucket that belongs to no level.
+const DUE: u32 = (LEVELS as u32) << DIGIT;
+const HEADS: u32 = DUE + 1;
+const VACANT: Cell = Cell { deadline: 0, next: 0, prev: 0, generation: 0, state: State::Vacant, periodic: false };
 
-const _: () = assert!(size_of::<Cell>() == 32 && LEVELS as u32 * DIGIT + TICK == u64::BITS);
+const _: () = assert!(size_of::<Cell>() == 24 && LEVELS as u32 * DIGIT + TICK == u64::BITS);
 
 impl TimerWheel {
     pub(crate) fn new() -> Self {
@@ -91,28 +84,29 @@ impl TimerWheel {
             occupied: [0; LEVELS],
             tick: past >> TICK,
             floor: 0,
-            armed: 0,
             len: 0,
+            due: 0,
+            last_due: 0,
+            unsorted: false,
             slacks: Vec::new(),
             front: BinaryHeap::new(),
             bound: 0,
             front_limit: 0,
-            due: Vec::new(),
-            told: 0,
         }
     }
 
     /// How many are armed.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Makes room for a timer, not armed. After this, arming it allocates nothing.
+    /// Makes room for a timer, not armed.
     pub(crate) fn insert(&mut self, key: Key, periodic: bool) {
         if self.cells.is_empty() {
-            self.cells.extend((0..BUCKETS).map(|head| Cell { next: head, prev: head, ..VACANT }));
+            self.cells.extend((0..HEADS).map(|head| Cell { next: head, prev: head, ..VACANT }));
         }
-        let cell = key.slot().checked_add(BUCKETS).expect("fewer than 2^32 - 512 slots") as usize;
+        let cell = key.slot().checked_add(HEADS).expect("fewer than 2^32 - 513 slots") as usize;
         if self.cells.len() <= cell {
             self.cells.resize(cell + 1, VACANT);
         }
@@ -127,13 +121,15 @@ impl TimerWheel {
         }
     }
 
+    #[inline]
     fn find(&self, key: Key) -> Option<u32> {
-        let index = key.slot().checked_add(BUCKETS)?;
+        let index = key.slot().checked_add(HEADS)?;
         let cell = self.cells.get(index as usize)?;
         (cell.generation == key.generation() && cell.state != State::Vacant).then_some(index)
     }
 
     /// Whether there is such a timer, and it is periodic.
+    #[inline]
     pub(crate) fn is_periodic(&self, key: Key) -> bool {
         self.find(key).is_some_and(|cell| self.cells[cell as usize].periodic)
     }
@@ -159,15 +155,14 @@ impl TimerWheel {
     pub(crate) fn arm(&mut self, key: Key, when: Instant) -> bool {
         let Some(index) = self.find(key) else { return false };
         let deadline = self.offset(when);
-        if self.cells[index as usize].state == State::Armed {
+        let state = self.cells[index as usize].state;
+        if state != State::Idle {
             self.unlink(index);
-        } else {
-            self.len += 1;
         }
-        let order = self.armed;
-        self.armed += 1;
+        self.len += usize::from(state != State::Armed);
+        self.due -= usize::from(state == State::Due);
         let cell = &mut self.cells[index as usize];
-        (cell.deadline, cell.order, cell.state) = (deadline, order, State::Armed);
+        (cell.deadline, cell.state) = (deadline, State::Armed);
         self.link(index, deadline);
         self.floor = self.floor.min(deadline);
         self.note(index);
@@ -177,14 +172,14 @@ impl TimerWheel {
     /// Whether it was armed, or had expired and was not yet told.
     pub(crate) fn disarm(&mut self, key: Key) -> bool {
         let Some(index) = self.find(key) else { return false };
-        match std::mem::replace(&mut self.cells[index as usize].state, State::Idle) {
-            State::Armed => {
-                self.unlink(index);
-                self.len -= 1;
-                true
-            }
-            state => state == State::Due,
+        let state = std::mem::replace(&mut self.cells[index as usize].state, State::Idle);
+        if state == State::Idle {
+            return false;
         }
+        self.unlink(index);
+        self.len -= usize::from(state == State::Armed);
+        self.due -= usize::from(state == State::Due);
+        true
     }
 
     /// Sets how late a timer may be woken for, armed or not. Returns whether there is such a timer.
@@ -228,12 +223,11 @@ impl TimerWheel {
     /// Takes out what is due at `now`, for [`next_due`](Self::next_due).
     pub(crate) fn expire(&mut self, now: Instant) {
         let now = self.offset(now);
-        if now < self.floor {
+        if now < self.floor || self.len == 0 {
             return;
         }
-        self.due.drain(..self.told);
-        self.told = 0;
-        let before = self.due.len();
+        let (armed, last) = (self.len, self.cells[DUE as usize].prev);
+        (self.last_due, self.unsorted) = (0, false);
         let tick = now >> TICK;
         if tick > self.tick {
             self.turn_to(tick);
@@ -247,6 +241,7 @@ impl TimerWheel {
                 let cell = self.cells[index as usize];
                 if cell.deadline <= now {
                     self.unlink(index);
+                    self.append(DUE, index);
                     self.note_due(index);
                 } else {
                     self.floor = self.floor.min(cell.deadline);
@@ -254,38 +249,52 @@ impl TimerWheel {
                 index = cell.next;
             }
         }
-        let expired = &mut self.due[before..];
-        expired.sort_unstable_by_key(|due| (due.deadline, due.order));
-        let expired = expired.len();
-        self.len -= expired;
-        if expired >= self.front.len() {
+        if self.unsorted {
+            self.sort_due(last);
+        }
+        if armed - self.len >= self.front.len() {
             self.forget_front(); // for few of them are still armed, if any
         }
     }
 
-    /// The first of what has expired and was not yet told, and its deadline, for [`time`](Self::time). Not if it was
-    /// disarmed, armed anew or removed since.
-    pub(crate) fn next_due(&mut self) -> Option<(Key, u64)> {
-        while let Some(due) = self.due.get(self.told).copied() {
-            self.told += 1;
-            let cell = &mut self.cells[due.cell as usize];
-            if cell.state == State::Due && cell.order == due.order {
-                cell.state = State::Idle;
-                return Some((Key::new(due.cell - BUCKETS, cell.generation), due.deadline));
-            }
+    /// Sorts what has become due after `last`, which was the last before.
+    fn sort_due(&mut self, last: u32) {
+        let mut due = Vec::new();
+        let mut index = self.cells[last as usize].next;
+        while index != DUE {
+            let cell = &self.cells[index as usize];
+            due.push((cell.deadline, index));
+            index = cell.next;
         }
-        self.due.clear();
-        self.told = 0;
-        None
+        due.sort_by_key(|due| due.0); // stable: equal ones are in the order of arming
+        self.cells[last as usize].next = DUE;
+        self.cells[DUE as usize].prev = last;
+        due.iter().for_each(|due| self.append(DUE, due.1));
     }
 
-    /// How many have expired and were not told, those that were disarmed since among them.
+    /// How many have expired and were not yet told.
     pub(crate) fn due_len(&self) -> usize {
-        self.due.len() - self.told
+        self.due
     }
 
+    /// Takes the first of what has expired and was not yet told, nor disarmed, armed anew or removed since; and its
+    /// deadline, for [`time`](Self::time).
+    #[inline]
+    pub(crate) fn next_due(&mut self) -> Option<(Key, u64)> {
+        let index = self.cells.get(DUE as usize)?.next;
+        if index == DUE {
+            return None;
+        }
+        self.unlink(index);
+        let cell = &mut self.cells[index as usize];
+        cell.state = State::Idle;
+        self.due -= 1;
+        Some((Key::new(index - HEADS, cell.generation), cell.deadline))
+    }
+
+    #[inline]
     pub(crate) fn has_due(&self) -> bool {
-        self.told < self.due.len()
+        self.due > 0
     }
 
     pub(crate) fn time(&self, nanos: u64) -> Instant {
@@ -297,24 +306,38 @@ impl TimerWheel {
         nanos(when.saturating_duration_since(self.base))
     }
 
+    #[inline]
     fn link(&mut self, index: u32, deadline: u64) {
         let tick = (deadline >> TICK).max(self.tick);
         let level = ((tick ^ self.tick) | 1).ilog2() / DIGIT;
         let digit = digit(tick, level);
         self.occupied[level as usize] |= 1 << digit;
-        let head = level << DIGIT | digit;
+        self.append(level << DIGIT | digit, index);
+    }
+
+    /// Puts it at the end of a bucket.
+    #[inline]
+    fn append(&mut self, head: u32, index: u32) {
         let last = std::mem::replace(&mut self.cells[head as usize].prev, index);
         self.cells[last as usize].next = index;
         let cell = &mut self.cells[index as usize];
-        (cell.next, cell.prev, cell.bucket) = (head, last, head as u16);
+        (cell.next, cell.prev) = (head, last);
     }
 
+    #[inline]
     fn unlink(&mut self, index: u32) {
-        let Cell { next, prev, bucket, .. } = self.cells[index as usize];
+        let Cell { next, prev, .. } = self.cells[index as usize];
         self.cells[prev as usize].next = next;
         self.cells[next as usize].prev = prev;
         if next == prev {
-            self.occupied[usize::from(bucket >> DIGIT)] &= !(1 << (bucket & 63)); // both are the head
+            self.mark_empty(next); // both are the head
+        }
+    }
+
+    fn mark_empty(&mut self, head: u32) {
+        // All but the bucket of what is due have a level.
+        if let Some(occupied) = self.occupied.get_mut((head >> DIGIT) as usize) {
+            *occupied &= !(1 << (head & 63));
         }
     }
 
@@ -328,8 +351,8 @@ impl TimerWheel {
         let digit = digit(tick, level);
         self.take_due(level, (1 << digit) - 1);
         if level > 0 && self.occupied[level as usize] & 1 << digit != 0 {
-            let mut index = self.empty(level, digit);
-            while index >= BUCKETS {
+            let (mut index, _) = self.empty(level << DIGIT | digit);
+            while index >= HEADS {
                 let Cell { next, deadline, .. } = self.cells[index as usize];
                 self.link(index, deadline);
                 index = next;
@@ -341,43 +364,56 @@ impl TimerWheel {
     fn take_due(&mut self, level: u32, mask: u64) {
         let mut digits = self.occupied[level as usize] & mask;
         while digits != 0 {
-            let mut index = self.empty(level, digits.trailing_zeros());
-            while index >= BUCKETS {
-                let next = self.cells[index as usize].next;
+            let (first, last) = self.empty(level << DIGIT | digits.trailing_zeros());
+            // They go over as they hang together.
+            let before = std::mem::replace(&mut self.cells[DUE as usize].prev, last);
+            self.cells[before as usize].next = first;
+            self.cells[first as usize].prev = before;
+            let mut index = first;
+            while index >= HEADS {
                 self.note_due(index);
-                index = next;
+                index = self.cells[index as usize].next;
             }
+            self.cells[last as usize].next = DUE;
             digits &= digits - 1;
         }
     }
 
+    #[inline]
     fn note_due(&mut self, index: u32) {
         let cell = &mut self.cells[index as usize];
         cell.state = State::Due;
-        self.due.push(Due { deadline: cell.deadline, order: cell.order, cell: index });
+        self.unsorted |= cell.deadline < self.last_due;
+        self.last_due = cell.deadline;
+        self.len -= 1;
+        self.due += 1;
     }
 
-    /// Empties a bucket. Returns the first of what was in it; the last still leads to the head.
-    fn empty(&mut self, level: u32, digit: u32) -> u32 {
-        self.occupied[level as usize] &= !(1 << digit);
-        let head = level << DIGIT | digit;
+    /// Empties a bucket that is not empty. Returns the first and the last of what was in it, which still leads to the
+    /// head.
+    fn empty(&mut self, head: u32) -> (u32, u32) {
+        self.mark_empty(head);
         let cell = &mut self.cells[head as usize];
-        cell.prev = head;
-        std::mem::replace(&mut cell.next, head)
+        (std::mem::replace(&mut cell.next, head), std::mem::replace(&mut cell.prev, head))
     }
 
     /// Until when an armed one may be woken for.
+    #[inline]
     fn latest(&self, index: u32) -> u64 {
-        let slack = self.slacks.get((index - BUCKETS) as usize).copied().unwrap_or(0);
+        let slack = self.slacks.get((index - HEADS) as usize).copied().unwrap_or(0);
         self.cells[index as usize].deadline.saturating_add(slack)
     }
 
     /// Sees to it that `front` knows of an armed one, where it has to.
+    #[inline]
     fn note(&mut self, index: u32) {
         let latest = self.latest(index);
-        if latest >= self.bound {
-            return;
+        if latest < self.bound {
+            self.note_latest(index, latest);
         }
+    }
+
+    fn note_latest(&mut self, index: u32, latest: u64) {
         if self.front.len() < self.front_limit {
             self.front.push(Reverse((latest, index)));
         } else if self.front.peek().is_some_and(|first| first.0.0 < latest) {
