@@ -382,6 +382,7 @@ impl<S: 'static> Ctx<S> {
             Ok(()) => {
                 io.set_registered(Some((want, mode)));
                 self.enabled += 1;
+                self.settle_outer();
                 Ok(key)
             }
             Err(e) => match self.slots.remove(key) {

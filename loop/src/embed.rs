@@ -119,6 +119,7 @@ impl Outer {
 impl<S: 'static> Ctx<S> {
     pub(crate) fn embed(&mut self) -> io::Result<Embedded> {
         self.bell.origin.check()?;
+        self.backend.expose()?;
         let Some(fd) = self.backend.as_fd() else {
             let name = self.backend.caps().name;
             let why = format!("a loop over {name} cannot stand in another one: it has no descriptor");

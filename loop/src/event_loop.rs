@@ -1,6 +1,6 @@
 //! The loop's turn.
 
-use crate::backend::{Backend, Epoll, Key};
+use crate::backend::{self, Backend, Key};
 use crate::ctx::{Kind, TickCall, TimerCall, later, missed, next_in_phase};
 use crate::observe::Whose;
 use crate::posts::Posts;
@@ -75,12 +75,20 @@ impl<S> fmt::Debug for Loop<S> {
 }
 
 impl<S: 'static> Loop<S> {
-    /// A loop over epoll(7).
+    /// A loop over epoll(7), or over the backend that the environment variable `BECKET_BACKEND` names: `epoll`, `poll`,
+    /// `uring` or `polling`, the latter two where the features of these names are on.
+    ///
+    /// The variable is for tests of programs, which need not be changed for it: it is looked at each time, and one that
+    /// is empty counts as not set. A program that cannot do without what a backend has (edges, say) asks for that
+    /// backend by [`with_backend`](Self::with_backend).
     ///
     /// # Errors
-    /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`.
+    /// `EMFILE` or `ENFILE` where no two descriptors are left, `ENOMEM`. With the variable set,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no backend has,
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for one that was not built, and the errors of the backend's own
+    /// constructor.
     pub fn new() -> io::Result<Self> {
-        Ok(Self::with_backend(Epoll::new()?))
+        Ok(Loop { ctx: Ctx::new(backend::by_environment()?) })
     }
 
     /// A loop over a backend of the caller's choice.
@@ -121,7 +129,7 @@ impl<S: 'static> Loop<S> {
     pub fn turn(&mut self, s: &mut S, max: Option<Duration>) -> Result<usize, RunError> {
         let before = self.ctx.stats.callbacks;
         let waits = max != Some(Duration::ZERO);
-        let deadline = self.begin(s, waits)?;
+        let deadline = self.before_wait(s, waits)?;
         let limit = max.filter(|_| waits).map(|max| later(self.ctx.now(), max));
         self.wait(deadline.into_iter().chain(limit).min())?;
         self.dispatch(s)?;
@@ -135,11 +143,13 @@ impl<S: 'static> Loop<S> {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn prepare(&mut self, s: &mut S) -> Result<Option<Instant>, RunError> {
-        self.begin(s, true)
+        let deadline = self.before_wait(s, true)?;
+        self.ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
+        Ok(deadline)
     }
 
-    /// As [`prepare`](Self::prepare); where nothing `waits`, nobody has to know until when.
-    fn begin(&mut self, s: &mut S, waits: bool) -> Result<Option<Instant>, RunError> {
+    /// What comes before a wait; where nothing `waits`, nobody has to know until when.
+    fn before_wait(&mut self, s: &mut S, waits: bool) -> Result<Option<Instant>, RunError> {
         let mut ctx = InTurn::begin(&mut self.ctx, false)?;
         ctx.ended = false;
         ctx.reap();
@@ -159,7 +169,6 @@ impl<S: 'static> Loop<S> {
         // What came before may have taken away the last thing that could end a wait.
         ctx.hooks_owed = again;
         let at_once = !waits || again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
-        ctx.backend.start(); // here, not in the wait: a foreign loop may wait instead
         Ok(if at_once { Some(ctx.past) } else { ctx.wheel.wake() })
     }
 

@@ -101,7 +101,10 @@ fn the_environment_forces_either() {
     let _alone = alone();
     let says = |value: Option<&str>| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "says_who_serves", "--nocapture"]).env_remove("BECKET_OPS");
+        command
+            .args(["--exact", "says_who_serves", "--nocapture"])
+            .env_remove("BECKET_OPS")
+            .env_remove("BECKET_BACKEND");
         if let Some(value) = value {
             command.env("BECKET_OPS", value);
         }

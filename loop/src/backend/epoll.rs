@@ -154,7 +154,7 @@ impl Epoll {
     }
 }
 
-fn wake(event: &event::Event) {
+pub(super) fn wake(event: &event::Event) {
     // A full counter, after 2^64 wakes, is emptied and counted up again; no other error can happen.
     if let Ok(false) = event.add(1) {
         let _ = event.try_read();
@@ -279,7 +279,7 @@ unsafe impl Backend for Epoll {
 
     fn abandon(&mut self) {
         if self.ring().is_some()
-            && let Operations::Ring(ring) = std::mem::replace(&mut self.operations, Operations::Untried)
+            && let Operations::Ring(mut ring) = std::mem::replace(&mut self.operations, Operations::Untried)
         {
             ring.abandon();
         }

@@ -12,10 +12,14 @@ mod poll;
 #[allow(unsafe_code, reason = "shares memory with the kernel, beyond a call")]
 mod ring;
 mod scripted;
+#[cfg(feature = "uring")]
+mod uring;
 
 pub use epoll::Epoll;
 pub use poll::Poll;
 pub use scripted::{Script, Scripted};
+#[cfg(feature = "uring")]
+pub use uring::Uring;
 
 use crate::{Mode, Ready, op::RawOp};
 use std::fmt;
@@ -35,6 +39,36 @@ pub use std::os::fd::OwnedFd;
 
 /// A descriptor's number: how an operation names it to the system.
 pub use std::os::fd::RawFd as FdNumber;
+
+/// The backend that `BECKET_BACKEND` names, else that over epoll.
+pub(crate) fn by_environment() -> io::Result<Box<dyn Backend>> {
+    match std::env::var_os("BECKET_BACKEND") {
+        Some(name) if !name.is_empty() => by_name(&name.to_string_lossy()),
+        _ => Ok(Box::new(Epoll::new()?)),
+    }
+}
+
+fn by_name(name: &str) -> io::Result<Box<dyn Backend>> {
+    match name {
+        "epoll" => Ok(Box::new(Epoll::new()?)),
+        "poll" => Ok(Box::new(Poll::new()?)),
+        #[cfg(feature = "uring")]
+        "uring" => Ok(Box::new(Uring::new()?)),
+        #[cfg(not(feature = "uring"))]
+        "uring" => Err(unbuilt(name)),
+        _ => {
+            let why =
+                format!("BECKET_BACKEND={name}: there is no such backend; there are epoll, poll, uring and polling");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+        }
+    }
+}
+
+#[cfg(not(feature = "uring"))]
+fn unbuilt(name: &str) -> io::Error {
+    let why = format!("BECKET_BACKEND={name}: becket-loop was built without its feature {name}");
+    io::Error::new(io::ErrorKind::Unsupported, why)
+}
 
 /// The number of a descriptor that is lent.
 pub(crate) fn number(fd: &impl AsFd) -> FdNumber {
@@ -382,6 +416,14 @@ pub unsafe trait Backend {
     /// The time by which deadlines are meant. Scripted backends move it by hand.
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Comes before [`as_fd`](Self::as_fd) is asked for a descriptor to wait for. The default does nothing.
+    ///
+    /// # Errors
+    /// The system's own.
+    fn expose(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     /// The descriptor of the whole set: readable when a wait would find something.

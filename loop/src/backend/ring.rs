@@ -1,8 +1,8 @@
 //! Operations through an io_uring(7): the one place that shares memory with the kernel beyond a call.
 
-use super::{AsFd, Batch, Event, Fd, Key};
+use super::{AsFd, Batch, Event, Fd, FdNumber, Key};
 use crate::op::{MOST_BUFS, RawOp};
-use io_uring::{IoUring, Probe, opcode, squeue, types};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// How many operations one io_uring_enter(2) begins at most.
 const SUBMISSIONS: u32 = 128;
@@ -22,6 +23,8 @@ const RESERVE: u32 = 64;
 const MOST: usize = 0x7fff_f000;
 /// The slot that no operation has: in the words of cancellations.
 const CANCEL: u32 = u32::MAX;
+/// From here on no slot is an operation's: see [`Other`].
+const OTHERS: u32 = 1 << 31;
 /// The kernel's own words for "interrupted", which should not, but may, get out: ERESTARTSYS and its like.
 const RESTART: std::ops::RangeInclusive<i32> = 512..=516;
 
@@ -78,6 +81,30 @@ pub(super) struct Ring {
     broken: bool,
     /// This is the child's copy of a parent's: what it tells of is done to the parent's memory, by the parent.
     is_parents: bool,
+}
+
+/// The word of what is no operation and no cancellation of one: a poll of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Other {
+    /// The descriptor's number, which has 31 bits.
+    pub(super) fd: FdNumber,
+    /// Which of its polls.
+    pub(super) count: u32,
+}
+
+impl Other {
+    #[cfg(feature = "uring")]
+    pub(super) const IGNORED: Other = Other { fd: FdNumber::MAX - 1, count: 0 };
+
+    #[cfg(feature = "uring")]
+    fn word(self) -> u64 {
+        Key::new(OTHERS | self.fd as u32, self.count).to_u64()
+    }
+
+    fn of(word: u64) -> Option<Other> {
+        let (slot, count) = (Key::from_u64(word).slot(), Key::from_u64(word).generation());
+        (slot >= OTHERS && slot != CANCEL).then(|| Other { fd: (slot - OTHERS) as FdNumber, count })
+    }
 }
 
 struct Flight {
@@ -161,9 +188,16 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     pub(super) fn new() -> io::Result<Ring> {
-        let ring = IoUring::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?;
+        Self::over(IoUring::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?)
+    }
+
+    /// Operations through a ring that may have polls beside them. Those are the only ones with several completions, and
+    /// may fill the queue: the kernel then puts aside what comes, and has it ready for the next call that asks for
+    /// completions (`NODROP`, Linux 5.5). Only where it has no memory for that is one lost, which it counts: see
+    /// [`lost`](Self::lost). An operation whose completion is lost never ends, and who waits for its end waits for ever.
+    pub(super) fn over(ring: IoUring) -> io::Result<Ring> {
         let probe = probe(&ring)?;
-        let most = ring.params().cq_entries();
+        let most = ring.params().cq_entries().min(COMPLETIONS);
         Ok(Ring {
             ring,
             probe,
@@ -205,7 +239,7 @@ impl Ring {
     /// As [`Backend::submit`](super::Backend::submit).
     pub(super) unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
         let word = key.to_u64();
-        if self.broken || key.slot() == CANCEL {
+        if self.broken || key.slot() >= OTHERS {
             return Err(op);
         }
         let taken = match op {
@@ -319,7 +353,7 @@ impl Ring {
     }
 
     /// Puts into the queue what there is room for.
-    fn fill(&mut self) {
+    pub(super) fn fill(&mut self) {
         if self.broken || self.cancels.is_empty() && self.waiting.is_empty() {
             return;
         }
@@ -345,7 +379,7 @@ impl Ring {
             } else {
                 return;
             };
-            // SAFETY: a cancellation names no memory. The other entries were made by `entry` of operations whose
+            // SAFETY: a cancellation names no memory, nor does a poll (see `give`). The other entries were made by `entry` of operations whose
             // submitter promised that what they name stays valid until their end is told. It is told once the operation
             // has left `flights`: by `reap`, when the kernel has completed it (each has one completion, no operation
             // here has several); or by `give_up`, after which nobody enters the kernel, which takes entries only then
@@ -361,30 +395,62 @@ impl Ring {
 
     /// Has the kernel take what is in the queue. Returns whether it took any.
     fn enter(&mut self) -> bool {
+        !self.broken && self.entered(|ring, _| ring.submit()).unwrap_or(false)
+    }
+
+    /// Has the kernel take what is in the queue, and do what it has put off. With `wait`, it then waits until there is
+    /// a completion, for so long at most (`None`: without limit), or for a signal.
+    ///
+    /// # Errors
+    /// Where the kernel no longer takes anything.
+    pub(super) fn enter_for_events(&mut self, wait: bool, time: Option<Duration>) -> io::Result<bool> {
         if self.broken {
-            return false;
+            return Err(Errno::PERM.into());
         }
-        let failed = match self.ring.submit() {
+        self.entered(|ring, queued| {
+            // The kernel adds it to the time of day without a look.
+            let time = time.map(|time| types::Timespec::from(time.min(Duration::from_secs(1 << 30))));
+            let args = types::SubmitArgs::new();
+            let args = time.as_ref().map_or(args, |time| args.timespec(time));
+            let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+            flags.set(EnterFlags::NO_IOWAIT, ring.params().is_feature_no_iowait());
+            // SAFETY: the arguments are those that the flags announce, and stay until the call returns; what the
+            // queue holds is valid: see `fill`.
+            unsafe { ring.submitter().enter(queued, u32::from(wait), flags.bits(), Some(&args)) }
+        })
+    }
+
+    /// Whether the kernel waits to be asked for completions before it goes on.
+    fn puts_off(&mut self) -> bool {
+        let queue = self.ring.submission();
+        queue.taskrun() || queue.cq_overflow()
+    }
+
+    fn entered(&mut self, enter: impl FnOnce(&IoUring, u32) -> io::Result<usize>) -> io::Result<bool> {
+        let queued = self.ring.submission().len();
+        let failed = match enter(&self.ring, queued as u32) {
             Ok(_) => None,
             Err(e) => match Errno::from_io_error(&e) {
-                // It may go later.
-                Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM) => None,
+                // It may go later; the time is over; completions were lost, of which `lost` tells.
+                Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM | Errno::TIME | Errno::BADR) => None,
                 _ => Some(e),
             },
         };
         let left = self.ring.submission().len();
         let taken = std::mem::replace(&mut self.queued, left) > left;
-        if let Some(e) = failed {
-            self.give_up(&e);
+        match failed {
+            Some(e) => {
+                self.give_up(&e);
+                Err(e)
+            }
+            None => Ok(taken),
         }
-        taken
     }
 
     /// Ends, with an error, all that the kernel has not taken, and takes no more: io_uring was forbidden meanwhile.
     fn give_up(&mut self, error: &io::Error) {
         self.broken = true;
         let left = std::mem::take(&mut self.queued);
-        self.owed -= left as u32;
         let first_left = self.put - left as u64 + 1;
         let words = self.flights.iter_mut().filter(|flight| flight.put == 0 || flight.put >= first_left);
         let mut words: Vec<_> =
@@ -402,10 +468,19 @@ impl Ring {
 
     /// Takes what has ended.
     pub(super) fn reap(&mut self, batch: &mut Batch) {
+        self.reap_beside(batch, |_, _, _| {});
+    }
+
+    /// Takes what has ended, and hands on the completions of what is no operation.
+    pub(super) fn reap_beside(&mut self, batch: &mut Batch, mut others: impl FnMut(&mut Batch, Other, &cqueue::Entry)) {
         for (key, error) in self.ended.drain(..) {
             batch.push(Event::Done { key, result: Err(error) });
         }
         for completion in self.ring.completion() {
+            if let Some(other) = Other::of(completion.user_data()) {
+                others(batch, other, &completion);
+                continue;
+            }
             self.owed -= 1;
             let (word, result) = (completion.user_data(), completion.result());
             if Key::from_u64(word).slot() == CANCEL {
@@ -437,8 +512,8 @@ impl Ring {
         self.cancels.retain(|of| flights.contains(*of));
     }
 
-    /// Lets go of it in a child process: the queues are shared with the parent, and not touched again.
-    pub(super) fn abandon(mut self: Box<Self>) {
+    /// Lets go of it in a child process: the queues are shared with the parent, and not to be touched again.
+    pub(super) fn abandon(&mut self) {
         self.is_parents = true;
     }
 
@@ -459,6 +534,10 @@ impl Ring {
                 }
             }
             self.start();
+            // It may leave the rest of its work to calls that ask for completions.
+            if self.puts_off() {
+                let _ = self.enter_for_events(false, None);
+            }
             self.reap(batch);
             if self.flights.is_empty() {
                 return;
@@ -475,6 +554,74 @@ impl Ring {
             let _ = poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)], Some(&time));
             self.reap(batch);
         }
+    }
+}
+
+/// Polls beside the operations.
+#[cfg(feature = "uring")]
+impl Ring {
+    /// Whether entering the kernel would find nothing new: it has taken all, and puts nothing off.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.ring.submission().is_empty() && !self.puts_off()
+    }
+
+    /// Whether there are operations that [`fill`](Self::fill) found no place for in the queue.
+    pub(super) fn has_unfilled(&self) -> bool {
+        !self.broken && (self.owed < self.most - RESERVE && !self.waiting.is_empty() || !self.cancels.is_empty())
+    }
+
+    /// Whether the kernel has left something in the queue.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queued > 0
+    }
+
+    pub(super) fn has_flights(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    /// Whether it is the parent's, in a child process.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_parents
+    }
+
+    /// How many completions the kernel keeps before it puts some aside.
+    pub(super) fn room(&self) -> usize {
+        self.ring.params().cq_entries() as usize
+    }
+
+    /// Puts a poll(2) of a descriptor into the queue: of one completion, or, with `edges`, of one for each change, until
+    /// one without [`more`](cqueue::more). They come to `others` of [`reap_beside`](Self::reap_beside). Returns `false`
+    /// where there is no room to be had.
+    pub(super) fn give_poll(&mut self, of: Other, fd: FdNumber, events: u32, edges: bool) -> bool {
+        self.give(opcode::PollAdd::new(types::Fd(fd), events).multi(edges).build().user_data(of.word()))
+    }
+
+    /// Puts the end of a poll into the queue. How that went is told as of [`Other::IGNORED`]; the poll itself, where it
+    /// was found, by `ECANCELED`.
+    pub(super) fn give_up_poll(&mut self, of: Other) -> bool {
+        // It ends also one that is just being told of, which an IORING_OP_POLL_REMOVE refuses (`EALREADY`).
+        self.give(opcode::AsyncCancel::new(of.word()).build().user_data(Other::IGNORED.word()))
+    }
+
+    /// Puts into the queue what names no memory and is no operation.
+    fn give(&mut self, entry: squeue::Entry) -> bool {
+        while !self.broken {
+            // SAFETY: it names no memory.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                self.put += 1;
+                self.queued += 1;
+                return true;
+            }
+            if !self.enter() {
+                break;
+            }
+        }
+        false
+    }
+
+    /// How many completions the kernel has lost so far.
+    pub(super) fn lost(&mut self) -> u32 {
+        self.ring.completion().overflow()
     }
 }
 
@@ -507,7 +654,7 @@ fn is_offset(at: u64) -> bool {
 ///
 /// # Safety
 /// It must be open.
-unsafe fn has_no_position(fd: super::FdNumber) -> bool {
+unsafe fn has_no_position(fd: FdNumber) -> bool {
     use rustix::fs::{FileType, statx};
     // SAFETY: the caller's promise.
     let fd = unsafe { Fd::borrow_raw(fd) };

@@ -9,6 +9,11 @@ use becket_loop::backend::{Epoll, Poll};
 pub(crate) fn each_backend<S: 'static>(test: impl Fn(Loop<S>)) {
     test(Loop::with_backend(Epoll::new().unwrap()));
     test(Loop::with_backend(Poll::new().unwrap()));
+    #[cfg(feature = "uring")]
+    match becket_loop::backend::Uring::new() {
+        Ok(uring) => test(Loop::with_backend(uring)),
+        Err(e) => println!("SKIP: over uring: no io_uring here: {e}"),
+    }
 }
 
 /// Whether `test` runs under valgrind, and `why` is a reason not to; says so.

@@ -12,6 +12,8 @@ mod sources;
 mod timers;
 mod turns;
 
+#[cfg(feature = "uring")]
+use becket_loop::backend::Uring;
 use becket_loop::backend::{Backend, Completions, Epoll, Poll, Script, Scripted};
 use becket_loop::{Loop, Ready};
 use becket_sys::event::Event;
@@ -35,6 +37,18 @@ impl<S: 'static> World<S> {
     fn scripted() -> Self {
         let (backend, script) = Scripted::new();
         World { event_loop: Loop::with_backend(backend), script: Some(script) }
+    }
+
+    /// `None`, and says so, where io_uring is not to be had.
+    #[cfg(feature = "uring")]
+    fn uring(test: &str) -> Option<Self> {
+        match Uring::new() {
+            Ok(uring) => Some(Self::real(uring)),
+            Err(e) => {
+                println!("SKIP: {test}: no io_uring here: {e}");
+                None
+            }
+        }
     }
 
     fn probe(&self) -> Probe {
@@ -95,6 +109,13 @@ macro_rules! on_every_backend {
             $(#[$attribute])*
             fn poll() {
                 body(World::real(Poll::new().unwrap()));
+            }
+
+            #[test]
+            #[cfg(feature = "uring")]
+            $(#[$attribute])*
+            fn uring() {
+                World::uring(concat!(module_path!(), "::uring")).into_iter().for_each(body);
             }
 
             #[test]
