@@ -1,6 +1,6 @@
 //! The loop as a source of another loop.
 
-use crate::backend::{AsFd, AsRawFd, Backend, Fd, FdNumber, Key, OwnedFd};
+use crate::backend::{AsFd, Backend, Fd, Key, OwnedFd};
 use crate::{Ctx, Mode, Ready};
 use becket_sys::event::Event;
 use becket_sys::timer::{Clock, Timer, When};
@@ -79,12 +79,6 @@ impl Embedded {
     /// ```
     pub fn is_ready(&self) -> io::Result<bool> {
         Ok(becket_sys::wait(self, Ready::READ, Some(Instant::now()))?.is_some())
-    }
-}
-
-impl AsRawFd for Embedded {
-    fn as_raw_fd(&self) -> FdNumber {
-        self.fd.as_raw_fd()
     }
 }
 

@@ -75,6 +75,13 @@ pub(crate) fn number(fd: &impl AsFd) -> FdNumber {
     fd.as_fd().as_raw_fd()
 }
 
+/// For loops that ask for the number of a descriptor.
+impl AsRawFd for crate::Embedded {
+    fn as_raw_fd(&self) -> FdNumber {
+        number(self)
+    }
+}
+
 /// Names a registration to a backend: a slot of the loop's table and the generation of its content, so that an event
 /// which comes late is told from one of the slot's next owner.
 ///
