@@ -873,8 +873,8 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Calls `f` periodically. For other clocks than the monotonic one, [`on`](Self::on) takes a
-    /// [`becket_sys::timer::Timer`]: one that counts while the system sleeps, or goes by the time of day and tells when
-    /// that is set. [`Source`](crate::Source) has an example.
+    /// [`becket_sys::timer::Timer`], which counts while the system sleeps, or goes by the time of day and tells when
+    /// that is set; and a [`Schedule`](crate::Schedule) of times of the day, planned anew when that is set.
     pub fn every(
         &mut self,
         every: impl Into<Every>,

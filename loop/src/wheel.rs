@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// one deadline are always in one bucket, in the order of arming, for all buckets are filled at their ends.
 pub(crate) struct TimerWheel {
     base: Instant,
-    /// The heads of the buckets and of what is due, and then the timers by slot. Each bucket is a ring through its head.
+    /// The heads of the buckets and of what is due, then the timers by slot. Each bucket is a ring through its head.
     cells: Vec<Cell>,
     /// For each level: which buckets have timers.
     occupied: [u64; LEVELS],

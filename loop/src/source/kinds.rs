@@ -39,45 +39,27 @@ impl Source for event::Event {
 }
 
 /// The event says how often the timer expired, or that its clock was set: then compute the time anew, and set it by
-/// [`Ctx::get`](crate::Ctx::get). For the clocks and modes that the loop's own timers do not have. It stays a source
-/// after it has expired.
+/// [`Ctx::get`](crate::Ctx::get), or have a [`Schedule`](crate::Schedule) do that. For the clocks and modes that the
+/// loop's own timers do not have. It stays a source after it has expired.
 ///
 /// ```
-/// use becket_loop::{Id, Loop, Next};
-/// use becket_sys::timer::{Armed, Clock, Event, Timer};
+/// use becket_loop::{Loop, Next};
+/// use becket_sys::timer::{Clock, Event, Timer, When};
 /// use std::time::Duration;
 ///
-/// /// Three o'clock (UTC), the next time after `now`.
-/// fn next(now: Duration) -> Duration {
-///     const DAY: u64 = 86_400;
-///     let three = now.as_secs() / DAY * DAY + 3 * 3600;
-///     Duration::from_secs(if three > now.as_secs() { three } else { three + DAY })
-/// }
-///
-/// fn arm(timer: &Timer) -> std::io::Result<()> {
-///     // Again, if the clock was set before it was armed.
-///     while timer.set_cancel_on_set(next(Clock::Realtime.now()), None)? == Armed::ClockChanged {}
-///     Ok(())
-/// }
-///
-/// #[derive(Default)]
-/// struct State { timer: Option<Id<Timer>>, runs: u64 }
-///
-/// let timer = Timer::new(Clock::Realtime)?;
-/// arm(&timer)?;
-/// let mut event_loop: Loop<State> = Loop::new()?;
-/// let id = event_loop.on(timer, |state, ctx, event| {
-///     if let Event::Expired(times) = event {
-///         state.runs += times;
-///     }
-///     if let Some(timer) = state.timer.and_then(|id| ctx.get(id)) {
-///         arm(timer)?; // whether it expired or the clock was set
-///     }
-///     Ok(Next::Keep)
+/// // In five milliseconds, though the system may sleep meanwhile.
+/// let timer = Timer::new(Clock::Boottime)?;
+/// let at = Clock::Boottime.now() + Duration::from_millis(5);
+/// timer.set(When::At(at), None)?;
+/// let mut event_loop: Loop<Option<Event>> = Loop::new()?;
+/// event_loop.on(timer, |seen, _, event| {
+///     *seen = Some(event);
+///     Ok(Next::Remove)
 /// })?;
-/// let mut state = State { timer: Some(id), runs: 0 };
-/// event_loop.turn(&mut state, Some(Duration::ZERO))?;
-/// assert!(event_loop.get(id).unwrap().get()?.remaining.unwrap() <= Duration::from_secs(86_400));
+/// let mut seen = None;
+/// event_loop.run(&mut seen)?;
+/// assert_eq!(seen, Some(Event::Expired(1)));
+/// assert!(Clock::Boottime.now() >= at);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Source for timer::Timer {

@@ -1,7 +1,10 @@
 //! Typed sources: descriptors that the loop reads itself, so that callbacks get events instead of readiness.
 
 mod kinds;
+mod schedule;
 mod watches;
+
+pub use schedule::Schedule;
 
 use crate::backend::AsFd;
 use crate::{AddError, Ctx, Id, Mode, Next, Ready, Result};
