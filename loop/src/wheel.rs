@@ -121,7 +121,7 @@ impl TimerWheel {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: Key) -> Option<u32> {
         let index = key.slot().checked_add(HEADS)?;
         let cell = self.cells.get(index as usize)?;
@@ -155,30 +155,32 @@ impl TimerWheel {
     pub(crate) fn arm(&mut self, key: Key, when: Instant) -> bool {
         let Some(index) = self.find(key) else { return false };
         let deadline = self.offset(when);
-        let state = self.cells[index as usize].state;
-        if state != State::Idle {
-            self.unlink(index);
+        match self.cells[index as usize].state {
+            State::Armed => self.unlink(index),
+            State::Due => {
+                self.unlink(index);
+                self.due -= 1;
+                self.len += 1;
+            }
+            _ => self.len += 1,
         }
-        self.len += usize::from(state != State::Armed);
-        self.due -= usize::from(state == State::Due);
+        self.link(index, deadline);
         let cell = &mut self.cells[index as usize];
         (cell.deadline, cell.state) = (deadline, State::Armed);
-        self.link(index, deadline);
         self.floor = self.floor.min(deadline);
-        self.note(index);
+        self.note(index, deadline);
         true
     }
 
     /// Whether it was armed, or had expired and was not yet told.
     pub(crate) fn disarm(&mut self, key: Key) -> bool {
         let Some(index) = self.find(key) else { return false };
-        let state = std::mem::replace(&mut self.cells[index as usize].state, State::Idle);
-        if state == State::Idle {
-            return false;
+        match std::mem::replace(&mut self.cells[index as usize].state, State::Idle) {
+            State::Armed => self.len -= 1,
+            State::Due => self.due -= 1,
+            _ => return false,
         }
         self.unlink(index);
-        self.len -= usize::from(state == State::Armed);
-        self.due -= usize::from(state == State::Due);
         true
     }
 
@@ -195,8 +197,9 @@ impl TimerWheel {
         while self.slacks.last() == Some(&0) {
             self.slacks.pop();
         }
-        if self.cells[index as usize].state == State::Armed {
-            self.note(index);
+        let cell = &self.cells[index as usize];
+        if cell.state == State::Armed {
+            self.note(index, cell.deadline);
         }
         true
     }
@@ -302,11 +305,12 @@ impl TimerWheel {
         self.base.checked_add(Duration::from_nanos(nanos)).unwrap_or(self.base)
     }
 
+    #[inline(always)]
     fn offset(&self, when: Instant) -> u64 {
         nanos(when.saturating_duration_since(self.base))
     }
 
-    #[inline]
+    #[inline(always)]
     fn link(&mut self, index: u32, deadline: u64) {
         let tick = (deadline >> TICK).max(self.tick);
         let level = ((tick ^ self.tick) | 1).ilog2() / DIGIT;
@@ -316,7 +320,7 @@ impl TimerWheel {
     }
 
     /// Puts it at the end of a bucket.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, head: u32, index: u32) {
         let last = std::mem::replace(&mut self.cells[head as usize].prev, index);
         self.cells[last as usize].next = index;
@@ -324,7 +328,7 @@ impl TimerWheel {
         (cell.next, cell.prev) = (head, last);
     }
 
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, index: u32) {
         let Cell { next, prev, .. } = self.cells[index as usize];
         self.cells[prev as usize].next = next;
@@ -334,6 +338,7 @@ impl TimerWheel {
         }
     }
 
+    #[inline]
     fn mark_empty(&mut self, head: u32) {
         // All but the bucket of what is due have a level.
         if let Some(occupied) = self.occupied.get_mut((head >> DIGIT) as usize) {
@@ -405,15 +410,18 @@ impl TimerWheel {
     }
 
     /// Sees to it that `front` knows of an armed one, where it has to.
-    #[inline]
-    fn note(&mut self, index: u32) {
-        let latest = self.latest(index);
-        if latest < self.bound {
-            self.note_latest(index, latest);
+    #[inline(always)]
+    fn note(&mut self, index: u32, deadline: u64) {
+        if deadline < self.bound {
+            self.note_first(index);
         }
     }
 
-    fn note_latest(&mut self, index: u32, latest: u64) {
+    fn note_first(&mut self, index: u32) {
+        let latest = self.latest(index);
+        if latest >= self.bound {
+            return;
+        }
         if self.front.len() < self.front_limit {
             self.front.push(Reverse((latest, index)));
         } else if self.front.peek().is_some_and(|first| first.0.0 < latest) {
