@@ -130,8 +130,8 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         let _ = input.join();
     }
     // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,
-    // and the confirmer after them.
-    let _ = timeout(DRAIN, || all_drained.recv());
+    // and the confirmer after them. The edges of GPIO lines are nobody's readings: they are waited for by themselves.
+    let _ = timeout(DRAIN, || all_drained.recv().and_then(|_| mqtt.answered()));
     publishers.push(confirmer);
     publishers.iter().for_each(|outward| outward.cancel());
     for outward in publishers {

@@ -3,7 +3,7 @@
 use crate::line::MAX_LINE;
 use crate::log::{Limited, log};
 use crate::report::{Report, count};
-use becket_fiber::sync::{Sender, TrySendError};
+use becket_fiber::sync::{Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
 use becket_mosquitto::{Address, DeliveryId, Event, Message, Options, Outcome, Publish, QoS};
 use std::cell::{Cell, RefCell};
@@ -35,6 +35,8 @@ pub struct Mqtt {
     connections: Cell<u64>,
     /// What the client has accepted and not answered yet.
     unanswered: RefCell<HashSet<DeliveryId>>,
+    /// Whoever waits until there is none: dropping it ends the wait.
+    waiter: RefCell<Option<Sender<()>>>,
 }
 
 impl Mqtt {
@@ -64,11 +66,20 @@ impl Mqtt {
             report,
             connections: Cell::new(0),
             unanswered: RefCell::default(),
+            waiter: RefCell::default(),
         })
     }
 
     /// Handles what the client tells, until it is closed or gives up: then that is the error.
     pub fn run(&self) -> io::Result<()> {
+        let ended = self.listen();
+        // Nobody tells of what is left.
+        self.unanswered.take();
+        self.waiter.take();
+        ended
+    }
+
+    fn listen(&self) -> io::Result<()> {
         loop {
             let Some(event) = self.events.next()? else { return Ok(()) };
             if is_packet(&event) {
@@ -99,7 +110,20 @@ impl Mqtt {
         if matches!(outcome, Outcome::Acknowledged(_) | Outcome::Sent) {
             count(&self.report.published);
         }
+        if self.unanswered.borrow().is_empty() {
+            self.waiter.take(); // and with it ends the wait
+        }
         Ok(())
+    }
+
+    /// Waits until all that was published has met its end.
+    pub fn answered(&self) -> io::Result<()> {
+        if self.unanswered.borrow().is_empty() {
+            return Ok(());
+        }
+        let (waiter, answered) = channel::<()>(1);
+        self.waiter.replace(Some(waiter));
+        answered.recv().map(drop)
     }
 
     fn connected(&self) {
