@@ -76,7 +76,7 @@ impl<S> fmt::Debug for Loop<S> {
 
 impl<S: 'static> Loop<S> {
     /// A loop over epoll(7), or over the backend that the environment variable `BECKET_BACKEND` names: `epoll`, `poll`,
-    /// `uring` or `polling`, the latter two where the features of these names are on.
+    /// or, with the feature of that name, `uring`.
     ///
     /// The variable is for tests of programs, which need not be changed for it: it is looked at each time, and one that
     /// is empty counts as not set. A program that cannot do without what a backend has (edges, say) asks for that

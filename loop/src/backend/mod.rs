@@ -55,19 +55,15 @@ fn by_name(name: &str) -> io::Result<Box<dyn Backend>> {
         #[cfg(feature = "uring")]
         "uring" => Ok(Box::new(Uring::new()?)),
         #[cfg(not(feature = "uring"))]
-        "uring" => Err(unbuilt(name)),
+        "uring" => {
+            let why = "BECKET_BACKEND=uring: becket-loop was built without its feature uring";
+            Err(io::Error::new(io::ErrorKind::Unsupported, why))
+        }
         _ => {
-            let why =
-                format!("BECKET_BACKEND={name}: there is no such backend; there are epoll, poll, uring and polling");
+            let why = format!("BECKET_BACKEND={name}: there is no such backend; there are epoll, poll and uring");
             Err(io::Error::new(io::ErrorKind::InvalidInput, why))
         }
     }
-}
-
-#[cfg(not(feature = "uring"))]
-fn unbuilt(name: &str) -> io::Error {
-    let why = format!("BECKET_BACKEND={name}: becket-loop was built without its feature {name}");
-    io::Error::new(io::ErrorKind::Unsupported, why)
 }
 
 /// The number of a descriptor that is lent.
