@@ -5,6 +5,8 @@
 //! nothing else makes, does one thing twice and prints what came of it. strace makes the first call of a kind fail from
 //! there on, or all of them.
 
+mod common;
+
 use becket_loop::backend::{Completions, Epoll};
 use becket_loop::op::Read;
 use becket_loop::{AddError, Loop, Mode, Next, Ready};
@@ -36,24 +38,7 @@ fn main() {
         println!("{line}{}", if leaked == 0 { String::new() } else { format!("; {leaked} descriptors leaked") });
         return;
     }
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| args.iter().any(|a| a == flag);
-    // Options of libtest that take a value, which is then no filter.
-    let valued = ["--format", "--skip", "--test-threads", "--color", "--logfile", "-Z", "--report-time"];
-    let is_filter = |i: &usize| !args[*i].starts_with('-') && (*i == 0 || !valued.contains(&args[*i - 1].as_str()));
-    let filters: Vec<&str> = (0..args.len()).filter(is_filter).map(|i| args[i].as_str()).collect();
-    let chosen = |name: &str| {
-        filters.is_empty() || filters.iter().any(|f| if has("--exact") { name == *f } else { name.contains(f) })
-    };
-    // None of the tests is an ignored one.
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name) && !has("--ignored")) {
-        if has("--list") {
-            println!("{name}: test");
-        } else {
-            test();
-            println!("test {name} ... ok");
-        }
-    }
+    common::run(TESTS);
 }
 
 fn open_descriptors() -> usize {
