@@ -98,7 +98,7 @@ pub(crate) enum Kind<S> {
 }
 
 impl<S> Kind<S> {
-    pub(crate) fn word(&self) -> SourceKind {
+    pub(crate) fn of_source(&self) -> SourceKind {
         match self {
             Kind::Io(_) => SourceKind::Io,
             Kind::Timer(_) => SourceKind::Timer,
@@ -821,7 +821,7 @@ impl<S: 'static> Ctx<S> {
                 Kind::Hook(hook) => (hook.enabled, None),
                 Kind::Op(_) | Kind::External(_) => (true, None),
             };
-            let (kind, name, rare) = (entry.kind.word(), entry.name(), entry.rare.as_deref());
+            let (kind, name, rare) = (entry.kind.of_source(), entry.name(), entry.rare.as_deref());
             let calls = u64::from(rare.map_or(0, |rare| rare.calls_over)) << 32 | u64::from(calls);
             SourceInfo { id: AnyId { key }, name, kind, enabled, want, due, calls }
         })
