@@ -20,9 +20,9 @@
 //!   ([`netlink`](crate::netlink)), where it matters.
 
 use crate::Ready;
-use crate::fd::owned_fd;
+use crate::fd::{owned_fd, read_whole};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, pread, pwrite, retry_on_intr, write};
+use rustix::io::{Errno, pwrite, retry_on_intr, write};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -81,22 +81,7 @@ impl Attribute {
     /// `ENODEV` where what it belongs to is gone; `EIO` where a device does not answer; `ESPIPE` where it is no file;
     /// `InvalidData` where it has more than 1 MiB, which no attribute has.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut content = vec![0; 4096];
-        let mut len = 0;
-        loop {
-            match retry_on_intr(|| pread(&self.fd, &mut content[len..], len as u64))? {
-                0 => break,
-                n => len += n,
-            }
-            if len == content.len() {
-                if len >= MAX {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "no attribute: it has more than 1 MiB"));
-                }
-                content.resize(2 * len, 0);
-            }
-        }
-        content.truncate(len);
-        Ok(content)
+        read_whole(&self.fd, MAX)
     }
 
     /// The content, where it has changed since it was read, or since somebody looked. What a loop was told is taken

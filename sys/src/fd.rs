@@ -103,6 +103,23 @@ fn blocked(e: rustix::io::Errno) -> std::io::Result<()> {
     if e == rustix::io::Errno::AGAIN { Ok(()) } else { Err(e.into()) }
 }
 
+/// Reads a file that the kernel makes as it is read, from its begin to its end; `InvalidData` where it has more than
+/// `most` bytes.
+pub(crate) fn read_whole(fd: impl std::os::fd::AsFd, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut piece = [0; 8192];
+    loop {
+        match rustix::io::retry_on_intr(|| rustix::io::pread(&fd, &mut piece, content.len() as u64))? {
+            0 => return Ok(content),
+            n if content.len() + n > most => {
+                let why = format!("the file has more than {most} bytes");
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+            }
+            n => content.extend(&piece[..n]),
+        }
+    }
+}
+
 /// Calls, again for as long as a signal interrupts it, which has moved nothing yet; `None` where it would block.
 #[inline]
 pub(crate) fn attempt<T>(call: impl FnMut() -> rustix::io::Result<T>) -> std::io::Result<Option<T>> {

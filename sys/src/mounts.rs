@@ -19,10 +19,10 @@
 //! - **The table ends at the root** of the process that it is asked of: what lies outside is left out, and so is what a
 //!   chroot hides.
 
-use crate::fd::owned_fd;
+use crate::fd::{owned_fd, read_whole};
 use crate::{Ready, ffi, wait};
 use rustix::fs::{CWD, Mode, OFlags, open, openat};
-use rustix::io::{pread, retry_on_intr};
+use rustix::io::retry_on_intr;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -430,15 +430,7 @@ impl Watcher {
         /// The kernel allows some 100,000 mounts, and a line takes a few hundred bytes.
         const MAX: usize = 1 << 28;
 
-        let mut text = Vec::new();
-        let mut piece = [0; 8192];
-        loop {
-            match retry_on_intr(|| pread(&self.fd, &mut piece, text.len() as u64))? {
-                0 => return Table::parse(&text),
-                n if text.len() + n > MAX => return Err(io::Error::new(io::ErrorKind::InvalidData, "endless file")),
-                n => text.extend(&piece[..n]),
-            }
-        }
+        Table::parse(&read_whole(&self.fd, MAX)?)
     }
 
     /// Takes the event and reads the table, if it has changed since somebody last looked. What a loop was told is taken
