@@ -221,7 +221,8 @@ impl Controller {
 
     /// Starts `command` in a session of its own with the terminal for its standard input, output and error, and for its
     /// controlling terminal: Ctrl-C written to the controller interrupts it, and dropping the controller sends it
-    /// `SIGHUP`. Standard streams that were set before are replaced. No signal is blocked in it.
+    /// `SIGHUP`. Standard streams that were set before are replaced. No signal is blocked in it, and none that terminals
+    /// send is ignored, also where that is so here, as in a program that was started by nohup(1) or behind a shell's `&`.
     ///
     /// Once it and what it started are gone, the controller reads the end.
     ///

@@ -58,7 +58,13 @@ fn a_spawned_command_leads_a_session_on_the_terminal() {
 }
 
 #[test]
+#[allow(unsafe_code, reason = "signals are ignored")]
 fn control_characters_signals_and_window_sizes_reach_the_foreground() {
+    // As by nohup, or behind a shell's `&`. A shell that inherits it neither traps nor ends by them.
+    for signal in [libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
     let _blocked = MaskGuard::block(SignalSet::all()); // nothing to the child
     let controller = Controller::open().unwrap();
     let script = "trap 'echo size $(stty size)' WINCH; trap 'echo interrupted' INT; echo ready; \

@@ -23,9 +23,18 @@ pub(crate) fn signal_foreground(fd: BorrowedFd<'_>, signal: i32) -> io::Result<(
     unsafe { ioctl(fd, IntegerSetter::<TIOCSIG>::new_usize(signal as usize)) }
 }
 
-/// The child is to lead a session with its standard input for the controlling terminal, and to block no signal.
+/// What a terminal sends to those who are on it.
+const SIGNALS: [c_int; 7] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
+
+/// The child is to lead a session with its standard input for the controlling terminal, and to block no signal, nor to
+/// ignore one of the terminal's.
 pub(crate) fn lead_session_on_stdin(command: &mut Command) {
     let lead = || {
+        for signal in SIGNALS {
+            // SAFETY: no handler is installed. It cannot fail for these.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         // SAFETY: no memory is passed.
         let result = unsafe {
             match libc::setsid() {
@@ -35,8 +44,8 @@ pub(crate) fn lead_session_on_stdin(command: &mut Command) {
         };
         if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed: these two are bare system calls, reading
-    // errno is fine, and nothing is allocated or locked.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed: these are, reading errno is fine,
+    // and nothing is allocated or locked.
     unsafe { command.pre_exec(lead) };
     super::signal::reset_sigmask(command);
 }
