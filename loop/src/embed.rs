@@ -23,7 +23,7 @@ use std::time::Instant;
 /// }
 /// ```
 ///
-/// The examples `under_tokio`, `under_calloop` and `under_poll` of this crate are whole programs; the last has the turn in
+/// The examples `inside_tokio`, `inside_calloop` and `inside_poll` of this crate are whole programs; the last has the turn in
 /// three steps, for a main loop that has an end to each wait of its own.
 ///
 /// Hooks that come before a wait are called before the other loop waits: where there are any, a turn that called

@@ -1,6 +1,6 @@
 //! A loop inside another loop, which need know nothing of it.
 
-#[path = "../examples/under_poll.rs"]
+#[path = "../examples/inside_poll.rs"]
 mod the_example;
 
 use becket_loop::backend::{Poll, Scripted};

@@ -1,7 +1,7 @@
 //! A loop inside calloop, which asks by level, or by edge, and knows nothing of it.
 
 mod nested;
-#[path = "../examples/under_calloop.rs"]
+#[path = "../examples/inside_calloop.rs"]
 mod the_example;
 
 use becket_loop::Loop;

@@ -1,7 +1,7 @@
 //! A loop inside tokio, which asks by edge, and knows nothing of it.
 
 mod nested;
-#[path = "../examples/under_tokio.rs"]
+#[path = "../examples/inside_tokio.rs"]
 mod the_example;
 
 use futures_lite::future::zip;

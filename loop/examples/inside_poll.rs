@@ -1,7 +1,7 @@
 //! A loop inside of a main loop that is somebody else's and owns the wait, as GLib's does: here a bare poll(2) over its own
 //! descriptors and the loop's. The turn is made in its three steps.
 //!
-//! `cargo run -p becket-loop --example under_poll`
+//! `cargo run -p becket-loop --example inside_poll`
 
 use becket_loop::{Embedded, Loop, Next};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

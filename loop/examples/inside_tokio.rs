@@ -1,7 +1,7 @@
 //! A loop inside of tokio, on its own thread: tokio waits for both.
 //!
 //! The loop ticks, and a thread posts to it, while tokio sleeps and wakes a task. `cargo run -p becket-loop --example
-//! under_tokio`
+//! inside_tokio`
 
 use becket_loop::{Loop, Next};
 use futures_lite::future::zip;

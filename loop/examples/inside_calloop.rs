@@ -1,6 +1,6 @@
 //! A loop inside of calloop: calloop waits for both.
 //!
-//! The loop ticks, and a thread posts to it, while calloop has a timer. `cargo run -p becket-loop --example under_calloop`
+//! The loop ticks, and a thread posts to it, while calloop has a timer. `cargo run -p becket-loop --example inside_calloop`
 
 use becket_loop::{Loop, Next};
 use calloop::generic::Generic;
