@@ -81,9 +81,9 @@ pub(crate) fn busy() -> Loop<Done> {
         done.note(ctx, "idle");
         Ok(Next::Remove)
     });
-    let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
-    inner.submit(ReadOp::new(file, vec![0; 9], Some(0)), |done: &mut Done, ctx, end| {
-        assert_eq!((end.result?, &*end.buf), (9, &b"[package]"[..]));
+    let file = File::open(std::env::current_exe().unwrap()).unwrap(); // which is there wherever this runs
+    inner.submit(ReadOp::new(file, vec![0; 4], Some(0)), |done: &mut Done, ctx, end| {
+        assert_eq!((end.result?, &*end.buf), (4, &b"\x7fELF"[..]));
         Ok(done.note(ctx, "read"))
     });
     inner.join(Library(pipe().unwrap()), |done: &mut Done, ctx, ()| {
