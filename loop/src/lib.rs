@@ -130,7 +130,7 @@ pub use id::{AnyId, Borrowed, Hook, Id, Timer};
 pub use observe::Slow;
 pub use remote::Remote;
 pub use snapshot::{Failure, Queues, Snapshot, SourceSnapshot};
-pub use source::{Schedule, Source};
+pub use source::{Accept, Accepted, Acceptor, Backoff, Schedule, Source};
 pub use stall::{Stall, Watchdog};
 pub use submit::PlainDone;
 pub use test_time::{TestClock, TestTime};

@@ -1,20 +1,30 @@
-//! Listeners when no descriptor is left: a file of its own, since the limit is the whole process's, and one test, since
-//! tests run beside each other.
+//! Listeners when no descriptor is left: a file of its own, since the limit is the whole process's, and one test at a time.
 
 mod common;
 
 use becket_loop::backend::{Epoll, Poll};
-use becket_loop::{Ctx, Loop, Next, Result, Source};
-use becket_sys::{tcp, unix};
-use common::skips_valgrind;
+use becket_loop::{Accepted, Acceptor, Backoff, Ctx, Loop, Next, Result, Source};
+use becket_sys::{Reserve, is_exhausted, tcp, unix};
+use common::{each_backend, skips_valgrind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
+use std::io::Read;
+use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 7;
+const LONG: Duration = Duration::from_secs(20);
+const VALGRIND: &str = "it plays the limit itself: a connection beyond it is accepted, closed, and told as EMFILE";
+
+/// The limit, and the lowest free number, are the process's.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[derive(Default)]
 struct State {
@@ -82,7 +92,7 @@ fn rests_and_then_accepts<L: Source>(
 fn tcp(event_loop: Loop<State>) {
     let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let clients = (0..CLIENTS).map(|_| std::net::TcpStream::connect(address).unwrap().into()).collect();
+    let clients = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap().into()).collect();
     rests_and_then_accepts(event_loop, listener, clients, |(stream, _)| stream.into());
 }
 
@@ -100,10 +110,10 @@ fn open_descriptors() -> usize {
 #[test]
 fn trap_10_listeners_rest_while_no_descriptor_is_left_and_lose_nobody() {
     let test = "trap_10_listeners_rest_while_no_descriptor_is_left_and_lose_nobody";
-    if skips_valgrind(test, "it plays the limit itself: a connection beyond it is accepted, closed, and told as EMFILE")
-    {
+    if skips_valgrind(test, VALGRIND) {
         return;
     }
+    let _one_at_a_time = one_at_a_time();
     let before = open_descriptors();
     let path = std::env::temp_dir().join(format!("becket-exhausted-{}", std::process::id()));
     tcp(Loop::with_backend(Epoll::new().unwrap()));
@@ -111,4 +121,152 @@ fn trap_10_listeners_rest_while_no_descriptor_is_left_and_lose_nobody() {
     unix(Loop::with_backend(Epoll::new().unwrap()), &path);
     unix(Loop::with_backend(Poll::new().unwrap()), &path);
     assert_eq!(open_descriptors(), before);
+}
+
+/// What an acceptor told.
+#[derive(Default)]
+struct Told {
+    accepted: Vec<tcp::Stream>,
+    turned_away: usize,
+    exhausted: usize,
+}
+
+/// A loop with an acceptor and some clients; the id is that of the acceptor.
+fn accepting(
+    event_loop: &mut Loop<Told>,
+    backoff: Backoff,
+    answer: Next,
+) -> (becket_loop::Id<Acceptor<tcp::Listener>>, Vec<TcpStream>) {
+    let listener = tcp::Listener::bind(([127, 0, 0, 1], 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let on_event = move |told: &mut Told, _: &mut Ctx<Told>, event: Accepted<_>| {
+        match event {
+            Accepted::Connection((stream, _)) => told.accepted.push(stream),
+            Accepted::TurnedAway(why) => {
+                assert!(is_exhausted(&why));
+                told.turned_away += 1;
+            }
+            Accepted::Exhausted(why) => {
+                assert!(is_exhausted(&why));
+                told.exhausted += 1;
+                return Ok(answer);
+            }
+            other => panic!("{other:?}"),
+        }
+        Ok(Next::Keep)
+    };
+    let id = event_loop.on(Acceptor::new(listener, backoff), on_event).unwrap();
+    (id, (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect())
+}
+
+/// Turns until `what` holds; panics where that takes too long.
+fn turn_until(event_loop: &mut Loop<Told>, told: &mut Told, what: impl Fn(&Told) -> bool) {
+    let end = Instant::now() + LONG;
+    while !what(told) {
+        assert!(Instant::now() < end, "it never came");
+        event_loop.turn(told, Some(Duration::from_millis(20))).unwrap();
+    }
+}
+
+#[test]
+fn who_finds_no_room_is_turned_away_at_once_and_told() {
+    if skips_valgrind("who_finds_no_room_is_turned_away_at_once_and_told", VALGRIND) {
+        return;
+    }
+    let _one_at_a_time = one_at_a_time();
+    each_backend(|mut event_loop| {
+        let before = getrlimit(Resource::Nofile);
+        let reserve = Reserve::new().unwrap();
+        let (_, mut clients) = accepting(&mut event_loop, Backoff::TurnAway(reserve.into()), Next::Keep);
+        let mut told = Told::default();
+        limit(2);
+        turn_until(&mut event_loop, &mut told, |told| told.accepted.len() + told.turned_away == CLIENTS);
+        // Nobody waits, and nothing is left to spin on.
+        let waits = event_loop.stats().waits;
+        event_loop.turn(&mut told, Some(Duration::from_millis(50))).unwrap();
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert_eq!((told.accepted.len(), told.turned_away, told.exhausted), (2, CLIENTS - 2, 0));
+        assert_eq!(event_loop.stats().waits, waits + 1);
+        for client in &mut clients[2..] {
+            client.set_read_timeout(Some(LONG)).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+        }
+        assert_eq!(event_loop.stats().faults, 0);
+    });
+}
+
+#[test]
+fn a_reserve_that_somebody_else_took_has_the_listener_rest() {
+    if skips_valgrind("a_reserve_that_somebody_else_took_has_the_listener_rest", VALGRIND) {
+        return;
+    }
+    let _one_at_a_time = one_at_a_time();
+    each_backend(|mut event_loop| {
+        let before = getrlimit(Resource::Nofile);
+        let reserve = Reserve::new().unwrap();
+        let (_, clients) = accepting(&mut event_loop, Backoff::TurnAway(reserve.into()), Next::Keep);
+        let mut told = Told::default();
+        // Below what is open: not even the reserve's own place may be used again.
+        setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: before.maximum }).unwrap();
+        let end = Instant::now() + Duration::from_millis(450);
+        while Instant::now() < end {
+            event_loop.turn(&mut told, Some(Duration::from_millis(50))).unwrap();
+        }
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert!((1..=5).contains(&told.exhausted), "told {} times", told.exhausted);
+        assert_eq!((told.accepted.len(), told.turned_away), (0, 0));
+        turn_until(&mut event_loop, &mut told, |told| told.accepted.len() == clients.len());
+    });
+}
+
+#[test]
+fn a_rest_is_as_long_as_was_asked_for_and_each_is_told() {
+    if skips_valgrind("a_rest_is_as_long_as_was_asked_for_and_each_is_told", VALGRIND) {
+        return;
+    }
+    let _one_at_a_time = one_at_a_time();
+    let times = [
+        (Backoff::Rest(Duration::from_millis(30)), Next::Keep, 30),
+        (Backoff::Rest(Duration::ZERO), Next::Keep, 1),
+        (Backoff::Rest(LONG), Next::Pause(Duration::from_millis(40)), 40), // the callback knows better
+    ];
+    for (backoff, answer, millis) in times {
+        let mut event_loop = Loop::new().unwrap();
+        let before = getrlimit(Resource::Nofile);
+        let (_, clients) = accepting(&mut event_loop, backoff, answer);
+        let (mut told, start) = (Told::default(), Instant::now());
+        limit(0);
+        turn_until(&mut event_loop, &mut told, |told| told.exhausted == 4);
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(3 * millis));
+        turn_until(&mut event_loop, &mut told, |told| told.accepted.len() == clients.len());
+    }
+}
+
+#[test]
+fn a_listener_that_is_disabled_waits_until_somebody_makes_room() {
+    if skips_valgrind("a_listener_that_is_disabled_waits_until_somebody_makes_room", VALGRIND) {
+        return;
+    }
+    let _one_at_a_time = one_at_a_time();
+    each_backend(|mut event_loop| {
+        let before = getrlimit(Resource::Nofile);
+        let (id, clients) = accepting(&mut event_loop, Backoff::Disable, Next::Keep);
+        let mut told = Told::default();
+        limit(2);
+        turn_until(&mut event_loop, &mut told, |told| told.exhausted == 1);
+        assert_eq!(told.accepted.len(), 2);
+        let waits = event_loop.stats().waits;
+        // Nothing is left that could call anything.
+        assert_eq!(event_loop.run(&mut told).unwrap(), 0);
+        assert_eq!(event_loop.stats().waits, waits);
+        told.accepted.clear();
+        assert!(event_loop.enable(id, true));
+        turn_until(&mut event_loop, &mut told, |told| told.exhausted == 2);
+        assert_eq!(told.accepted.len(), 2);
+        setrlimit(Resource::Nofile, before).unwrap();
+        event_loop.enable(id, true);
+        turn_until(&mut event_loop, &mut told, |told| told.accepted.len() == clients.len() - 2);
+        assert!(event_loop.remove(id).unwrap().into_listener().try_accept().unwrap().is_none());
+    });
 }

@@ -1,23 +1,21 @@
-//! The kinds of `becket-sys` that are sources: counters, clocks, processes, listeners.
+//! The kinds of `becket-sys` that are sources: counters, clocks, processes.
 
 use super::Source;
 use crate::{Next, Ready, Result};
 use becket_sys::process::{Child, PidFd};
 use becket_sys::signal::{SigInfo, Signals};
-use becket_sys::{event, is_exhausted, tcp, timer, unix};
-use std::net::SocketAddr;
+use becket_sys::{event, timer};
 use std::ops::ControlFlow;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 /// How many events one call reads of a kind that has a call for each: the rest is reported again.
 pub(super) const BATCH: usize = 16;
 
-/// How long a listener rests when the process or the system has no descriptor left for a connection.
-const EXHAUSTED: Duration = Duration::from_millis(100);
-
 /// Reads up to [`BATCH`] events one by one.
-fn each<T>(mut read: impl FnMut() -> std::io::Result<Option<T>>, emit: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result {
+pub(super) fn each<T>(
+    mut read: impl FnMut() -> std::io::Result<Option<T>>,
+    emit: &mut dyn FnMut(T) -> ControlFlow<()>,
+) -> Result {
     for _ in 0..BATCH {
         let Some(event) = read()? else { break };
         if emit(event).is_break() {
@@ -106,39 +104,4 @@ fn once(status: Option<ExitStatus>, emit: &mut dyn FnMut(ExitStatus) -> ControlF
     let Some(status) = status else { return Ok(Next::Keep) };
     let _ = emit(status);
     Ok(Next::Remove)
-}
-
-/// The event is an accepted connection. Where no descriptor is left for it, it waits in the backlog, and the listener
-/// rests for 100 ms.
-impl Source for tcp::Listener {
-    type Event<'a> = (tcp::Stream, SocketAddr);
-
-    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
-        rest_if_exhausted(each(|| self.try_accept(), emit))
-    }
-}
-
-/// As for TCP.
-impl Source for unix::Listener {
-    type Event<'a> = (unix::Stream, unix::Address);
-
-    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
-        rest_if_exhausted(each(|| self.try_accept(), emit))
-    }
-}
-
-/// As for TCP.
-impl Source for unix::SeqpacketListener {
-    type Event<'a> = (unix::Seqpacket, unix::Address);
-
-    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Self::Event<'_>) -> ControlFlow<()>) -> Result {
-        rest_if_exhausted(each(|| self.try_accept(), emit))
-    }
-}
-
-fn rest_if_exhausted(result: Result) -> Result {
-    match result {
-        Err(e) if e.downcast_ref().is_some_and(is_exhausted) => Ok(Next::Pause(EXHAUSTED)),
-        other => other,
-    }
 }

@@ -1,9 +1,11 @@
 //! Typed sources: descriptors that the loop reads itself, so that callbacks get events instead of readiness.
 
+mod accept;
 mod kinds;
 mod schedule;
 mod watches;
 
+pub use accept::{Accept, Accepted, Acceptor, Backoff};
 pub use schedule::Schedule;
 
 use crate::backend::AsFd;
