@@ -2,22 +2,27 @@
 
 use crate::op::{op, unblock};
 use crate::park::{Place, in_callback, place};
+use crate::sleep;
 use crate::time::thread_deadline;
-use becket_loop::op::RawOp;
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use becket_loop::op::{RawBuf, RawOp};
+use becket_sys::file::{IoFlags, read_vectored_at};
+use std::fs::{self, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A file whose calls wait in the fiber while the disk works.
 ///
 /// It is [`std::fs::File`] for fibers: the same names, the same meaning, [`Read`], [`Write`] and [`Seek`] for the file
-/// and for references to it, and [`FileExt`] for offsets of the caller's own. Each call is an operation of the loop on
-/// the caller's buffer, which may lie on the fiber's stack. It costs a trip to a helper thread (at offsets, and where
-/// [`Epoll`](becket_loop::backend::Epoll) has one, through io_uring): read and write kilobytes at a time, through
-/// `BufReader` and `BufWriter` where the program does not.
+/// and for references to it, and [`FileExt`] for offsets of the caller's own. A read of what the system has in memory is
+/// done on the spot, by a call that never waits (preadv2(2) with `RWF_NOWAIT`), and may give less than was asked for,
+/// as any read may. Every other call is an operation of the loop on the caller's buffer, which may lie on the fiber's
+/// stack. It costs a trip to a helper thread (at offsets, and where [`Epoll`](becket_loop::backend::Epoll) has one,
+/// through io_uring): read and write kilobytes at a time, through `BufReader` and `BufWriter` where the program does not.
 ///
 /// - A cancel or a deadline keeps a call from beginning. Once it has begun it is waited for, whatever happens, and what
 ///   it did is returned: no byte is moved that its caller is not told of (but for one that is aborted). A read that
@@ -53,7 +58,12 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct File {
     file: fs::File,
+    /// How many operations at the position are under way: each locks it, and a call on the spot would wait for that.
+    at_position: Arc<AtomicU32>,
 }
+
+/// The longest rest between two looks at a lock that somebody else has.
+const LOCK_REST: Duration = Duration::from_millis(50);
 
 impl File {
     /// Opens a file for reading.
@@ -151,20 +161,227 @@ impl File {
     /// # Errors
     /// `EMFILE`: the process has too many descriptors.
     pub fn try_clone(&self) -> io::Result<File> {
-        self.file.try_clone().map(File::from)
+        Ok(File { file: self.file.try_clone()?, at_position: self.at_position.clone() })
+    }
+
+    /// How to open a file; [`OpenOptions::new`](crate::fs::OpenOptions::new).
+    pub fn options() -> crate::fs::OpenOptions {
+        crate::fs::OpenOptions::new()
+    }
+
+    /// Changes who may do what with it: fchmod(2).
+    ///
+    /// # Errors
+    /// Those of fchmod(2); others as [`open`](Self::open).
+    #[doc(alias = "fchmod")]
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        blocking(|| self.file.set_permissions(permissions))
+    }
+
+    /// Changes when it was accessed and modified: futimens(3).
+    ///
+    /// # Errors
+    /// Those of futimens(3); others as [`open`](Self::open).
+    #[doc(alias = "futimens")]
+    pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
+        blocking(|| self.file.set_times(times))
+    }
+
+    /// Changes when it was modified; see [`set_times`](Self::set_times).
+    ///
+    /// # Errors
+    /// As [`set_times`](Self::set_times).
+    pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        self.set_times(FileTimes::new().set_modified(time))
+    }
+
+    /// Waits until nobody else has a lock on the file, and locks it: flock(2). The lock belongs to the open file, and is
+    /// shared by its duplicates; closing the last of them unlocks it.
+    ///
+    /// Nothing tells when somebody else unlocks it: it is tried again after rests of 1 to 50 ms, in no order of
+    /// arrival. Locks of ranges that are waited for in order: [`becket_sys::file::start_lock`], in an
+    /// [`Io`](crate::Io).
+    ///
+    /// # Errors
+    /// `ENOLCK`; [`Cancelled`](crate::Cancelled) and `TimedOut`, and it is then not locked; `Deadlock` in a callback,
+    /// where it would have to wait.
+    ///
+    /// ```
+    /// use becket_fiber::{File, Runtime, sleep, spawn, timeout};
+    /// use std::{io::ErrorKind, time::Duration};
+    ///
+    /// let path = std::env::temp_dir().join(format!("becket-flock-{}", std::process::id()));
+    /// let mut runtime = Runtime::new()?;
+    /// runtime.run(|| {
+    ///     let (first, second) = (File::create(&path)?, File::open(&path)?);
+    ///     first.lock()?;
+    ///     let late = timeout(Duration::from_millis(5), || second.lock_shared());
+    ///     assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    ///     let waiting = spawn(move || second.lock())?;
+    ///     sleep(Duration::from_millis(5))?;
+    ///     assert!(!waiting.is_finished());
+    ///     first.unlock()?;
+    ///     waiting.join()??;
+    ///     std::fs::remove_file(&path)
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "flock")]
+    pub fn lock(&self) -> io::Result<()> {
+        locked(|| self.file.try_lock())
+    }
+
+    /// As [`lock`](Self::lock), with a lock that others may have at the same time.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn lock_shared(&self) -> io::Result<()> {
+        locked(|| self.file.try_lock_shared())
+    }
+
+    /// Locks the file where nobody else has a lock on it. Does not wait.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] where somebody has; `ENOLCK`.
+    pub fn try_lock(&self) -> Result<(), TryLockError> {
+        self.file.try_lock()
+    }
+
+    /// As [`try_lock`](Self::try_lock), with a lock that others may have at the same time.
+    ///
+    /// # Errors
+    /// As [`try_lock`](Self::try_lock).
+    pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
+        self.file.try_lock_shared()
+    }
+
+    /// Unlocks it. Does not wait.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    /// Reads what is in memory already, on the spot; `None` where that is not possible, or is not known to be.
+    fn read_cached(&self, bufs: &mut [IoSliceMut<'_>], at: Option<u64>) -> io::Result<Option<usize>> {
+        let Place::Fiber(here) = place() else { return Ok(None) };
+        if at.is_none() && self.at_position.load(Ordering::Relaxed) > 0 {
+            return Ok(None);
+        }
+        here.check()?;
+        // Whatever the error is, the operation finds it as well, or does better: old kernels know no such call.
+        Ok(read_vectored_at(&self.file, bufs, at, IoFlags::NOWAIT).unwrap_or(None))
     }
 
     fn read_from(&self, buf: &mut [u8], at: Option<u64>) -> io::Result<usize> {
+        if let Some(n) = self.read_cached(&mut [IoSliceMut::new(buf)], at)? {
+            return Ok(n);
+        }
         let raw = RawOp::Read { fd: self.as_raw_fd(), buf: buf.as_mut_ptr(), len: buf.len(), at };
+        let _counted = self.count(at);
         // SAFETY: the descriptor is open while `self` is borrowed, and the buffer is lent to this call alone.
         unsafe { carry_out("read file", raw) }
     }
 
     fn write_to(&self, buf: &[u8], at: Option<u64>) -> io::Result<usize> {
         let raw = RawOp::Write { fd: self.as_raw_fd(), buf: buf.as_ptr(), len: buf.len(), at };
+        let _counted = self.count(at);
         // SAFETY: the descriptor is open while `self` is borrowed, and the buffer does not change while it is.
         unsafe { carry_out("write file", raw) }
     }
+
+    fn read_vectored_from(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if bufs.len() <= MOST_BUFS
+            && let Some(n) = self.read_cached(bufs, None)?
+        {
+            return Ok(n);
+        }
+        // std promises that its slices are laid out as `struct iovec`, which is what `RawBuf` is.
+        let table = bufs.as_ptr().cast::<RawBuf>();
+        let raw = RawOp::ReadVectored { fd: self.as_raw_fd(), bufs: table, count: bufs.len(), at: None };
+        let _counted = self.count(None);
+        // SAFETY: the descriptor is open while `self` is borrowed; buffers and table are lent to this call alone.
+        unsafe { carry_out("read file", raw) }
+    }
+
+    fn write_vectored_to(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let table = bufs.as_ptr().cast::<RawBuf>();
+        let raw = RawOp::WriteVectored { fd: self.as_raw_fd(), bufs: table, count: bufs.len(), at: None };
+        let _counted = self.count(None);
+        // SAFETY: the descriptor is open while `self` is borrowed; buffers and table do not change while they are.
+        unsafe { carry_out("write file", raw) }
+    }
+
+    /// Counts an operation at the position until it is dropped.
+    fn count(&self, at: Option<u64>) -> Option<Counted<'_>> {
+        at.is_none().then(|| {
+            self.at_position.fetch_add(1, Ordering::Relaxed);
+            Counted(&self.at_position)
+        })
+    }
+}
+
+/// The most buffers that one call takes: IOV_MAX.
+const MOST_BUFS: usize = 1024;
+
+struct Counted<'a>(&'a AtomicU32);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tries to lock until nobody else has a lock.
+fn locked(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
+    let mut rest = Duration::from_millis(1);
+    loop {
+        match try_lock() {
+            Err(TryLockError::WouldBlock) => sleep(rest)?,
+            Err(TryLockError::Error(e)) => return Err(e),
+            Ok(()) => return Ok(()),
+        }
+        rest = (2 * rest).min(LOCK_REST);
+    }
+}
+
+/// Copies from one position to the other, to the end, and says how many bytes.
+pub(crate) fn copy_whole(from: &File, to: &File) -> io::Result<u64> {
+    /// How much one operation copies: a cancel has to wait for no more.
+    const PIECE: usize = 16 << 20;
+
+    let mut copied = 0;
+    loop {
+        let raw = RawOp::CopyRange { from: (from.as_raw_fd(), None), to: (to.as_raw_fd(), None), len: PIECE };
+        let _counted = (from.count(None), to.count(None));
+        // SAFETY: both descriptors are open while the files are borrowed.
+        match unsafe { carry_out("copy file", raw) } {
+            // Files of /proc say that they are empty.
+            Ok(0) if copied == 0 => break,
+            Ok(0) => return Ok(copied),
+            Ok(n) => copied += n as u64,
+            // What is not regular, another file system, an old kernel, a seccomp filter.
+            Err(e) if copied == 0 && is_no_way_to_copy(&e) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    let mut buf = vec![0; 1 << 18];
+    loop {
+        let n = { from }.read(&mut buf)?;
+        if n == 0 {
+            return Ok(copied);
+        }
+        { to }.write_all(&buf[..n])?;
+        copied += n as u64;
+    }
+}
+
+fn is_no_way_to_copy(e: &io::Error) -> bool {
+    use libc::{EBADF, EINVAL, ENOSYS, EOPNOTSUPP, EOVERFLOW, EPERM, ETXTBSY, EXDEV};
+    // EBADF also for a file that is open for appending.
+    let codes = [EBADF, EINVAL, ENOSYS, EOPNOTSUPP, EOVERFLOW, EPERM, ETXTBSY, EXDEV];
+    e.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Carries out an operation from wherever the caller is.
@@ -189,7 +406,7 @@ unsafe fn carry_out(what: &'static str, raw: RawOp) -> io::Result<usize> {
 }
 
 /// Makes a call that has no operation of its own.
-fn blocking<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     if let Place::Thread = place() {
         check_thread()?;
     }
@@ -208,11 +425,19 @@ impl Read for &File {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.read_from(buf, None)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.read_vectored_from(bufs)
+    }
 }
 
 impl Write for &File {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.write_to(buf, None)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_vectored_to(bufs)
     }
 
     /// Does nothing: nothing is held back here. See [`sync_data`](File::sync_data).
@@ -232,11 +457,19 @@ impl Read for File {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buf)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
 }
 
 impl Write for File {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -264,7 +497,7 @@ impl FileExt for File {
 
 impl From<fs::File> for File {
     fn from(file: fs::File) -> File {
-        File { file }
+        File { file, at_position: Arc::default() }
     }
 }
 
@@ -276,7 +509,7 @@ impl From<File> for fs::File {
 
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> File {
-        File { file: fd.into() }
+        fs::File::from(fd).into()
     }
 }
 

@@ -33,7 +33,8 @@
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
 //!   outlive it; a [`Remote`] spawns from other threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
-//! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run.
+//! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
+//!   what std's module of that name has.
 //! - [`net`], [`pipe`], [`process`], [`serial`], [`signal`], [`inotify`] and [`gpio`] have named types over it.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
@@ -55,6 +56,7 @@ mod error;
 mod over;
 mod time;
 
+pub mod fs;
 pub mod gpio;
 pub mod inotify;
 pub mod net;
