@@ -1,4 +1,5 @@
-//! A UDP server on all addresses that answers each datagram from the address that it was sent to, many by one call.
+//! A UDP server on all addresses of the loopback interface (127.0.0.1 to 127.255.255.254) that answers each datagram from
+//! the address that it was sent to, many by one call. Bound to an interface, or to none, it would serve a network.
 //!
 //! Without an argument it listens on a port of the system's choice, asks itself a thousand times and ends; with a port
 //! it serves others.
@@ -20,9 +21,11 @@ fn main() -> io::Result<()> {
 }
 
 fn listen(port: u16) -> io::Result<Socket> {
-    let server = Socket::builder().recv_buffer_size(1 << 20).bind((Ipv4Addr::UNSPECIFIED, port))?;
+    // All addresses, but only of this interface: nobody from outside comes in.
+    let builder = Socket::builder().device("lo").recv_buffer_size(1 << 20);
+    let server = builder.bind((Ipv4Addr::UNSPECIFIED, port))?;
     server.set_packet_info(true)?;
-    println!("listening at {}", server.local_addr()?);
+    println!("listening at {} of the loopback interface", server.local_addr()?);
     Ok(server)
 }
 

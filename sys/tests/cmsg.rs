@@ -179,18 +179,18 @@ fn credentials_can_be_chosen_within_the_law() {
 
 #[test]
 fn where_a_datagram_was_sent_to_is_where_the_answer_comes_from() {
-    let server = udp::Socket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let server = udp::Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     set(&server, libc::IPPROTO_IP, libc::IP_PKTINFO, 1).unwrap();
     let port = server.local_addr().unwrap().port();
     answer(&server, v4(), (Ipv4Addr::new(127, 3, 2, 1), port).into());
     let Some(client) = v6() else { return };
-    let server = udp::Socket::builder().v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    let server = udp::Socket::builder().device("lo").v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     set(&server, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1).unwrap();
     let port = server.local_addr().unwrap().port();
     answer(&server, client, (Ipv6Addr::LOCALHOST, port).into());
     // IPv4 over a socket of IPv6.
     let mapped: IpAddr = Ipv4Addr::new(127, 3, 2, 1).to_ipv6_mapped().into();
-    let client = udp::Socket::builder().v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    let client = udp::Socket::builder().device("lo").v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     answer(&server, client, (mapped, port).into());
 }
 

@@ -307,7 +307,7 @@ fn a_port_can_be_taken_again_while_its_connections_linger() {
 #[test]
 fn v6only_decides_whether_ipv4_is_served() {
     let any = (Ipv6Addr::UNSPECIFIED, 0);
-    let both = match Listener::builder().v6only(false).bind(any) {
+    let both = match Listener::builder().device("lo").v6only(false).bind(any) {
         Ok(listener) => listener,
         Err(e) if matches!(e.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
             return println!("SKIP: no IPv6 here: {e}");
@@ -319,7 +319,7 @@ fn v6only_decides_whether_ipv4_is_served() {
     assert_eq!(from.ip(), Ipv4Addr::LOCALHOST.to_ipv6_mapped());
     assert_eq!(from.port(), client.local_addr().unwrap().port());
 
-    let only = Listener::builder().v6only(true).bind(any).unwrap();
+    let only = Listener::builder().device("lo").v6only(true).bind(any).unwrap();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, only.local_addr().unwrap().port()));
     let e = Stream::connect(addr).and_then(|c| c.finish(soon())).unwrap_err();
     assert_eq!(e.raw_os_error(), Some(libc::ECONNREFUSED));

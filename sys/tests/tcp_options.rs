@@ -173,7 +173,7 @@ fn marks_priorities_and_services_are_read_back() {
 
 #[test]
 fn an_ipv6_socket_sets_the_twin_options_of_ipv4() {
-    let listener = match Listener::builder().v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)) {
+    let listener = match Listener::builder().device("lo").v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)) {
         Ok(listener) => listener,
         Err(e) => return println!("SKIP: an_ipv6_socket_sets_the_twin_options_of_ipv4: no IPv6 here: {e}"),
     };
@@ -183,7 +183,7 @@ fn an_ipv6_socket_sets_the_twin_options_of_ipv4() {
     assert_eq!((listener.tos().unwrap(), listener.hops().unwrap()), (0x20, 9));
     assert_eq!(rustix::net::sockopt::ip_tos(&listener).unwrap(), 0x20);
     assert_eq!(rustix::net::sockopt::ip_ttl(&listener).unwrap(), 9);
-    let only = Listener::builder().v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    let only = Listener::builder().device("lo").v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     assert!(only.v6only().unwrap());
     only.set_tos(0x20).unwrap();
     assert_eq!(rustix::net::sockopt::ip_tos(&only).unwrap(), 0);

@@ -147,7 +147,7 @@ fn ports_are_shared_only_by_those_that_agree() {
 fn multicast_reaches_every_member_until_it_leaves() {
     const LOOPBACK: u32 = 1;
     let group = Ipv4Addr::new(239, 255, 77, 1);
-    let builder = Socket::builder().reuse_address(true);
+    let builder = Socket::builder().device("lo").reuse_address(true);
     let first = builder.bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let port = first.local_addr().unwrap().port();
     let second = builder.bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
@@ -180,7 +180,7 @@ fn multicast_reaches_every_member_until_it_leaves() {
 fn multicast_over_ipv6() {
     const LOOPBACK: u32 = 1;
     let group: Ipv6Addr = "ff01::77".parse().unwrap();
-    let receiver = match Socket::builder().v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)) {
+    let receiver = match Socket::builder().device("lo").v6only(true).bind((Ipv6Addr::UNSPECIFIED, 0)) {
         Ok(socket) => socket,
         Err(e) => return println!("SKIP: no IPv6 here: {e}"),
     };

@@ -35,7 +35,7 @@ fn packet_info(control: &Incoming) -> PacketInfo {
 
 #[test]
 fn where_it_was_sent_to_and_an_answer_from_there() {
-    let server = Socket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let server = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     server.set_packet_info(true).unwrap();
     let client = bound();
     let port = server.local_addr().unwrap().port();
@@ -63,7 +63,7 @@ fn where_it_was_sent_to_and_an_answer_from_there() {
 fn multicast_tells_its_group() {
     let lo = interface_index("lo").unwrap();
     let group = Ipv4Addr::new(239, 255, 77, 9);
-    let receiver = Socket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let receiver = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     receiver.set_packet_info(true).unwrap();
     receiver.join_multicast(group.into(), lo).unwrap();
     let sender = bound();
@@ -100,7 +100,7 @@ fn classes_and_hops_of_a_socket_and_of_one_datagram() {
 
 #[test]
 fn an_ipv6_socket_tells_it_of_both_versions() {
-    let server = match Socket::builder().v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)) {
+    let server = match Socket::builder().device("lo").v6only(false).bind((Ipv6Addr::UNSPECIFIED, 0)) {
         Ok(server) => server,
         Err(e) => return println!("SKIP: an_ipv6_socket_tells_it_of_both_versions: no IPv6 here: {e}"),
     };

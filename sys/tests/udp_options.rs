@@ -85,9 +85,9 @@ fn of_a_group_joined_for_all_one_sender_is_left_out() {
 fn groups_that_others_joined_come_unless_refused() {
     let lo = interface_index("lo").unwrap();
     let group = Ipv4Addr::new(239, 255, 77, 4);
-    let joins = Socket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let joins = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     joins.join_multicast(group.into(), lo).unwrap();
-    let bystander = Socket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let bystander = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let to = (group, bystander.local_addr().unwrap().port());
     let sender = group_sender([127, 0, 0, 1], lo);
     assert!(bystander.multicast_all().unwrap());

@@ -380,7 +380,7 @@ impl FusedIterator for Numbers<'_> {}
 /// use becket_sys::{Ready, udp::Socket};
 /// use std::net::Ipv4Addr;
 ///
-/// let socket = Socket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+/// let socket = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0))?;
 /// socket.set_packet_info(true)?;
 /// socket.try_send_to(b"x", ([127, 0, 0, 3], socket.local_addr()?.port()))?;
 ///

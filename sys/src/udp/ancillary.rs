@@ -17,8 +17,8 @@ impl Socket {
     /// use becket_sys::{Ready, udp::Socket};
     /// use std::net::Ipv4Addr;
     ///
-    /// // A server on all addresses answers from the one that it was asked at.
-    /// let server = Socket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    /// // A server on all addresses, here of the loopback interface, answers from the one that it was asked at.
+    /// let server = Socket::builder().device("lo").bind((Ipv4Addr::UNSPECIFIED, 0))?;
     /// server.set_packet_info(true)?;
     /// let client = Socket::bind((Ipv4Addr::LOCALHOST, 0))?;
     /// client.connect(([127, 0, 0, 9], server.local_addr()?.port()))?;
