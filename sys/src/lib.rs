@@ -65,6 +65,9 @@
 //! - All unsafe code stands in the private module `ffi`.
 
 mod buf;
+#[cfg(test)]
+#[path = "../tests/common/descriptors.rs"]
+mod descriptors;
 mod error;
 mod fd;
 #[allow(unsafe_code, reason = "the one place where the kernel is called behind the type system's back")]

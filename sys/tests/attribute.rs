@@ -1,5 +1,8 @@
 //! Attributes of the kernel's file systems.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::attribute::Attribute;
 use becket_sys::{Readiness, Ready, wait};
 use std::time::Instant;

@@ -1,5 +1,8 @@
 //! Control messages of every kind, over real sockets.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::cmsg::{self, Batch, Incoming, Message, Outgoing, Packet, Received, RecvFlags};
 use becket_sys::unix::{Credentials, Datagram, Stream};
 use becket_sys::{Ready, udp, wait};

@@ -1,5 +1,8 @@
 //! Receiving descriptors when none is left: a file of its own, since the limit is the whole process's.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags};
 use becket_sys::unix::Datagram;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,6 +1,9 @@
 //! No descriptor is lost, whatever becomes of the message that it came in. The tests take turns, because they count the
 //! descriptors of the process.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::cmsg::{self, Batch, Incoming, Outgoing, Packet, RecvFlags, space};
 use becket_sys::unix::{Address, Datagram, Stream};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};

@@ -1,6 +1,9 @@
 //! Control messages as bytes: odd lengths, and every kind in every length. See `fuzz_replay.rs` for mutations of what
 //! sockets brought.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::cmsg::{Message, Record, parse, space};
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,8 @@
 //! epoll(7) as it behaves at its edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::epoll::{Epoll, Events, Trigger};
 use becket_sys::{Ready, event::Event};
 use std::fs::File;

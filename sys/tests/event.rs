@@ -1,5 +1,8 @@
 //! eventfd(2) as it behaves at its edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::event::Event;
 use becket_sys::{Ready, wait};
 use std::time::Instant;

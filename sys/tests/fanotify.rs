@@ -1,5 +1,8 @@
 //! fanotify(7) as it behaves at its edges, where nobody waits for an answer.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod fanotify_help;
 
 use becket_sys::fanotify::{

@@ -1,5 +1,8 @@
 //! The parser of fanotify(7) on bytes that no kernel writes, and on mutations of those that it does.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod fanotify_help;
 
 use becket_sys::EventBuf;
@@ -188,11 +191,16 @@ impl Numbers {
 }
 
 /// The bytes of the next read. Nobody takes the descriptors in them: they stay open until the test's process ends.
+/// What the kernel wrote; the descriptors that came with it are closed.
+#[allow(unsafe_code, reason = "what is read by hand is handed over")]
 fn bytes_of(group: &Fanotify) -> Vec<u8> {
     let mut buf = EventBuf::with_capacity(1024);
     readable(group);
     buf.fill_with(|space| Ok(rustix::io::read(group, space)?)).unwrap();
-    buf.as_bytes().to_vec()
+    let bytes = buf.as_bytes().to_vec();
+    // SAFETY: these are whole events, just read from this group, once; nobody else has their descriptors.
+    drop(unsafe { group.take_events(&bytes) });
+    bytes
 }
 
 /// What comes and goes in a mount namespace.

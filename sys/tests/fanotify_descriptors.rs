@@ -1,6 +1,9 @@
 //! No read of an fanotify group leaves a descriptor behind. The tests count those of the whole process, so that they
 //! take turns.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod fanotify_help;
 
 use becket_sys::EventBuf;

@@ -1,5 +1,8 @@
 //! fanotify(7) where somebody waits for an answer: always another process, and always with a limit of time.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod fanotify_help;
 
 use becket_sys::fanotify::{

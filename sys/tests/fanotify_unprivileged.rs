@@ -1,5 +1,8 @@
 //! fanotify(7) without privileges: the tests run again in a process of another user.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod fanotify_help;
 
 use becket_sys::fanotify::{Class, Event, Fanotify, FileId, FileSystems, Mask, Notice, Options, Record, Report, Scope};

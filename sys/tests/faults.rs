@@ -4,6 +4,9 @@
 //! The tests run this very program under strace, as a probe: it makes an object, says "from here" by a call that
 //! nothing else makes, does one thing twice and prints what came of it. strace makes the first of the two fail.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 #[path = "common/main_thread.rs"]
 mod main_thread;
 

@@ -1,5 +1,8 @@
 //! Files as they behave at their edges. Where a file system cannot do a thing, the test says so.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::file::{
     Allocate, Attributes, FileHandle, IoFlags, LockKind, allocate, conflict, copy_range, data_ranges, handle,
     is_pollable, link, link_over, lock, lock_whole, next_data, next_hole, open_by_handle, read_vectored_at, start_lock,

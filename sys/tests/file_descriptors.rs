@@ -1,6 +1,9 @@
 //! What waits on a helper thread, and what starts programs, leaves no descriptor and no thread behind. One test, so
 //! that nobody else opens any meanwhile.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::Ready;
 use becket_sys::file::{LockKind, conflict, lock, lock_whole, start_lock, try_lock, unnamed};
 use becket_sys::process::{Child, Namespace, PidFd};

@@ -1,5 +1,8 @@
 //! A program may change what a signal does at any time, for all its threads: hence a test alone in its process.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::file::{LockKind, conflict, start_lock, try_lock, unlock};
 use std::fs::File;
 use std::os::fd::AsRawFd;

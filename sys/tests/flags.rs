@@ -1,6 +1,9 @@
 //! What this crate opens is close-on-exec and non-blocking, and gone when dropped. One test, so that nobody else opens
 //! any meanwhile.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::event::Event;
 use becket_sys::process::{Child, PidFd};
 use becket_sys::{

@@ -1,6 +1,9 @@
 //! What the fuzzer found worth keeping, and mutations of it, through the functions that the fuzzer calls. See
 //! `fuzz/README.md`.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 #[path = "../fuzz/kinds.rs"]
 mod kinds;
 

@@ -1,6 +1,9 @@
 //! What the GPIO character device sends, on bytes of our own, and descriptors that are no GPIO. Lines of a real kernel
 //! are in `gpio_sim`.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::gpio::{
     ChangeKind, Chip, EdgeEvents, EdgeKind, InfoChanges, LineConfig, LineFlags, Request, Sequence, chips, find_line,
 };

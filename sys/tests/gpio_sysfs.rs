@@ -1,6 +1,9 @@
 //! The files of sysfs GPIO, played by a folder, and the readiness of sysfs, played by a control group. What only a real
 //! chip shows is in `gpio_sim.rs`.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::gpio::sysfs::{Class, Direction, Edge, Export, Level, Line};
 use becket_sys::{Readiness, Ready, wait};
 use rustix::process::{Gid, Uid, geteuid};

@@ -1,5 +1,8 @@
 //! inotify(7) as it behaves at its edges, and its parser on bytes that no kernel writes.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::inotify::{Change, Event, Events, Inotify, Mask, Options, WatchId};
 use becket_sys::{EventBuf, Ready, wait};
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,9 @@
 //! What input devices send, on bytes of our own, and descriptors that are none. Devices of a real kernel are in
 //! `input_devices`.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::input::{AbsInfo, CodeSet, Device, Event, Events, Fed, Kind, Layout, Repeat, State, Tracker, codes};
 use becket_sys::input::{Batch, Input, devices};
 use becket_sys::timer::Clock;

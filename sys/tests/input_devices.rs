@@ -2,6 +2,9 @@
 //! starts: elsewhere what is played would be typed into whatever program has the keyboard.
 #![allow(unsafe_code, reason = "no crate of ours has the ioctls by which uinput makes a device")]
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::input::{AbsInfo, Batch, CodeSet, Device, Event, Input, Kind, Repeat, Tracker, codes, devices};
 use becket_sys::timer::Clock;
 use becket_sys::{EventBuf, Ready, wait};

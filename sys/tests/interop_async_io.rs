@@ -1,5 +1,8 @@
 //! The descriptors under async-io, which cannot wait for priority alone.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;
@@ -16,6 +19,9 @@ use std::time::Duration;
 fn main() {
     // The reactor has a thread of its own, which inherits the mask.
     let _blocked = interop::block_signals();
+    // And it keeps its descriptors.
+    block_on(Timer::after(Duration::from_millis(1)));
+    descriptors::count_from_here();
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&AsyncIo)),
         ("priority_kinds", || interop::priority_kinds(&WithAdapters(&AsyncIo))),

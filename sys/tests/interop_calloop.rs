@@ -1,5 +1,8 @@
 //! The descriptors under calloop, which cannot wait for priority alone.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;

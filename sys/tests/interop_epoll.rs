@@ -1,5 +1,8 @@
 //! The descriptors under a bare epoll(7) set of the user's own.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;

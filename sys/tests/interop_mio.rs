@@ -1,5 +1,8 @@
 //! The descriptors under mio.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;

@@ -1,5 +1,8 @@
 //! Memory files and their seals, as the kernel keeps them.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::memfd::{Memfd, Sealed, Seals};
 use becket_sys::{Readiness, Ready, epoll};
 use std::fs::{self, File, Permissions};

@@ -1,6 +1,9 @@
 //! The table of mounts as the kernel writes it and tells of it, each test in a namespace of its own; and the parser on
 //! bytes that no kernel writes.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod mount_namespace;
 
 use becket_sys::epoll::{Epoll, Events, Trigger};

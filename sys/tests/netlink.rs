@@ -1,5 +1,8 @@
 //! netlink(7) as it behaves at its edges, and its parsers on bytes that no kernel writes.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod net_namespace;
 
 use becket_sys::netlink::{

@@ -1,6 +1,9 @@
 //! rtnetlink(7): what is listed and told of real links, addresses, routes and neighbours, each test in a network of its
 //! own.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod net_namespace;
 
 use becket_sys::netlink::route::{self, Address, AddressFlags, Event, Events, Link, LinkFlags, Monitor, Neighbour};

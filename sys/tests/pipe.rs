@@ -1,5 +1,8 @@
 //! pipe(7) as it behaves at its edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::event::Event;
 use becket_sys::pipe::{self, ATOMIC_WRITE, Reader, Writer};
 use becket_sys::{Ready, wait};

@@ -1,5 +1,8 @@
 //! Priority readiness turned into plain readiness, with what it loses.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod mount_namespace;
 
 use becket_sys::epoll::{Epoll, Events, Trigger};

@@ -1,5 +1,8 @@
 //! pidfd_open(2) and waitid(2) as they behave at their edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::process::{Change, Child, CommandProcessExt, Namespace, PidFd, Scope, WaitFor};
 use becket_sys::signal::{MaskGuard, Signal, SignalSet};
 use becket_sys::{Ready, wait};

@@ -1,6 +1,9 @@
 //! The examples of terminals, timers, signals, processes, pipes and files end by themselves, and well. In the main
 //! thread, for one of them reads signals.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 #[path = "common/main_thread.rs"]
 mod main_thread;
 

@@ -2,6 +2,9 @@
 //!
 //! All windows are 2 s long, which is what the kernel allows without CAP_SYS_RESOURCE.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::epoll::{Epoll, Events, Trigger as How};
 use becket_sys::pri::Adapter;
 use becket_sys::psi::{self, Event, Kind, Pressure, Resource, Trigger};

@@ -1,5 +1,8 @@
 //! pty(7) as it behaves at its edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::pty::{self, Controller, Packet, Status};
 use becket_sys::{Ready, wait};
 use rustix::fs::OFlags;

@@ -1,6 +1,9 @@
 //! Programs on pseudoterminals. Apart from the other tests, whose descriptors a program that is being started would
 //! hold open for a moment.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::process::Child;
 use becket_sys::pty::Controller;
 use becket_sys::signal::{MaskGuard, Signal, SignalSet};

@@ -1,5 +1,8 @@
 //! Serial ports, played by pseudoterminals: these have neither modem lines nor parity, nor a speed that matters.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::pty::Controller;
 use becket_sys::serial::{
     ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Received, Refused, Rs485, Settings, StopBits, Unmark,

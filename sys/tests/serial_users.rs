@@ -1,6 +1,9 @@
 //! Serial ports and other users. Apart from the other tests, whose locks a program that is being started would hold
 //! for a moment.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::pty::Controller;
 use becket_sys::serial::Port;
 use std::fs::{self, Permissions};

@@ -1,6 +1,9 @@
 //! signalfd(2) as it behaves at its edges. Each test runs in the main thread: a signal sent to the process would
 //! otherwise act in a thread of the test harness.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 #[path = "common/main_thread.rs"]
 mod main_thread;
 

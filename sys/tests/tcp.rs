@@ -1,5 +1,8 @@
 //! TCP over the loopback interface.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::tcp::{Connecting, Keepalive, Listener, Progress, Stream};
 use becket_sys::{Readiness, Ready, is_exhausted, wait};
 use rustix::fs::{OFlags, fcntl_getfl};

@@ -1,5 +1,8 @@
 //! Accepting when no descriptor is left: a file of its own, since the limit is the whole process's.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::tcp::{Listener, Stream};
 use becket_sys::{Ready, Reserve, is_exhausted, wait};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

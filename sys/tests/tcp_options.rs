@@ -1,5 +1,8 @@
 //! The options of TCP sockets, and what a builder sets before a socket is bound or connected.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::tcp::{Listener, State, Stream};
 use becket_sys::{Ready, wait};
 use std::ffi::OsStr;

@@ -1,5 +1,8 @@
 //! Urgent data over TCP.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::tcp::{Listener, Stream};
 use becket_sys::{Ready, wait};
 use std::io::{Read, Write};

@@ -1,5 +1,8 @@
 //! timerfd_create(2) as it behaves at its edges.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::timer::{Armed, Clock, Event, Setting, Timer, When};
 use becket_sys::{Ready, wait};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};

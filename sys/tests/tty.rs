@@ -1,5 +1,8 @@
 //! Terminals as programs meet them.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::pty;
 use becket_sys::tty::{Tty, WindowSize, is_terminal};
 use becket_sys::{Ready, wait};

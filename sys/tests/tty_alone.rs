@@ -1,5 +1,8 @@
 //! Programs that have the terminal for themselves: these tests start themselves anew, on a pseudoterminal.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::pty;
 use becket_sys::tty::Tty;
 use becket_sys::{Ready, wait};

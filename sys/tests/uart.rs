@@ -1,6 +1,9 @@
 //! Serial ports with a UART behind them, two of which are connected: what no pseudoterminal can play. Runs in the
 //! virtual machine that scripts/test-vm starts. That machine does not pace its UARTs, so that nothing is measured here.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::serial::{
     ClosingWait, DataBits, FlowControl, ModemLines, Parity, Port, Rs485Flags, Settings, StopBits,
 };

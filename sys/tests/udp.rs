@@ -1,5 +1,8 @@
 //! UDP over the loopback interface.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::udp::Socket;
 use becket_sys::{Ready, wait};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};

@@ -1,5 +1,8 @@
 //! What UDP datagrams tell beside their data, errors with their cause, and several datagrams by one call.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 #[path = "../examples/udp_echo.rs"]
 #[allow(dead_code, reason = "its main reads arguments")]
 mod udp_echo;

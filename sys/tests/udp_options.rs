@@ -1,5 +1,8 @@
 //! The options of UDP sockets: groups by sender, sizes, and what changes which datagrams come.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::udp::{MtuDiscovery, Socket, Timestamping, interface_index};
 use becket_sys::{Ready, wait};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,5 +1,8 @@
 //! Unix sockets: addresses at their limits, files that stay behind, queues that are full.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::unix::{Address, Datagram, Listener, Stream};
 use becket_sys::{Ready, wait};
 use rustix::fs::{OFlags, fcntl_getfl};

@@ -1,5 +1,8 @@
 //! What unix sockets tell of the other end, and what they let through.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 mod old_kernel;
 
 use becket_sys::cmsg::{self, Incoming, Outgoing, RecvFlags};

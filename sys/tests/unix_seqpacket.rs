@@ -1,5 +1,8 @@
 //! Records: their bounds, their end, and who connects.
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
+
 use becket_sys::cmsg::Incoming;
 use becket_sys::unix::{Address, Listener, Record, Seqpacket, SeqpacketListener, Stream};
 use becket_sys::{Ready, wait};

@@ -1,6 +1,9 @@
 //! GPIO lines of a real kernel, moved by its simulator: what no folder and no bytes can play. Runs in the virtual
 //! machine that scripts/test-vm starts.
 
+#[path = "../common/descriptors.rs"]
+mod descriptors;
+
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
