@@ -38,6 +38,8 @@
 //! - [`net`], [`pipe`], [`process`], [`serial`], [`signal`], [`inotify`] and [`gpio`] have named types over it.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
+//! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
+//!   what blocks on a helper thread.
 //! - [`with_ctx`] adds callbacks to the same loop.
 //!
 //! # Rules
@@ -69,6 +71,8 @@ pub mod signal;
 mod context;
 #[allow(unsafe_code, reason = "lends the caller's buffers to operations")]
 mod file;
+#[allow(unsafe_code, reason = "reaches the scheduler of this thread")]
+mod future;
 #[allow(unsafe_code, reason = "lends descriptors to the loop, and takes them back before they close")]
 mod io;
 #[allow(unsafe_code, reason = "reads the scheduler of this thread")]
@@ -99,6 +103,7 @@ pub use becket_loop::{Ctx, Missed, Ready, Tick, backend};
 pub use cancel::{is_current_cancelled, shield};
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
 pub use file::File;
+pub use future::{JoinFuture, RemoteJoinFuture, block_on};
 pub use io::Io;
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
 pub use op::unblock;

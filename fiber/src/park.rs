@@ -29,6 +29,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -80,7 +81,7 @@ pub(crate) fn wake_by_bits(bits: u64, word: u32) -> bool {
 #[derive(Clone)]
 pub(crate) struct RemoteToken {
     token: Token,
-    remote: becket_loop::Remote<()>,
+    remote: Arc<becket_loop::Remote<()>>,
 }
 
 impl RemoteToken {

@@ -7,6 +7,7 @@ use crate::scope::ScopeData;
 use becket_loop::{Id, Timer};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ptr::{self, NonNull};
+use std::task::Waker;
 use std::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,12 @@ pub(crate) enum State {
     Parked,
     /// Its closure has returned or unwound; the outcome may still wait for its taker.
     Finished,
+}
+
+/// Who waits for a fiber to finish.
+pub(crate) enum Joiner {
+    Fiber(Token),
+    Future(Waker),
 }
 
 /// Everything the runtime knows of a fiber. All in cells: a fiber, its scheduler and its handles reach it by shared
@@ -67,7 +74,7 @@ pub(crate) struct Fiber {
     /// Whether a handle refers to this record.
     pub(crate) held: Cell<bool>,
     /// Who waits for it to finish.
-    pub(crate) joiner: Cell<Option<Token>>,
+    pub(crate) joiner: Cell<Option<Joiner>>,
     pub(crate) outcome: Outcome,
 
     /// Its stack and the size class of that; there until it finishes.

@@ -1,6 +1,7 @@
 //! Fibers from other threads.
 
 use crate::error::JoinError;
+use crate::outcome::quietly;
 use crate::park::{Aborted, Place, Reason, RemoteToken, in_callback, place};
 use crate::sched::{Core, current_core};
 use crate::task::{Builder, can_abort};
@@ -9,6 +10,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
@@ -37,7 +39,7 @@ pub struct Remote {
 
 impl Remote {
     pub(crate) fn new(core: &Core) -> Remote {
-        Remote { events: core.remote.clone() }
+        Remote { events: (*core.remote).clone() }
     }
 
     /// Starts a fiber that runs `f` on the runtime's thread, in its current or next `run`; wakes the runtime.
@@ -109,13 +111,20 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
             Place::Fiber(here) => loop {
                 here.check().map_err(JoinError::Interrupted)?;
                 let wait = here.wait(Reason::new("join of a remote fiber"));
-                if let Some(result) = self.packet.take_or_wait(Some(wait.remote_token())) {
+                if let Some(result) = self.packet.take_or_wait(Waiter::Fiber(wait.remote_token())) {
                     return result;
                 }
                 let woken = wait.park(None);
                 here.event(woken).map_err(JoinError::Interrupted)?;
             },
         }
+    }
+
+    /// As [`join`](Self::join), for a future.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
+        let is_taken = matches!(*lock(&self.packet.state), State::Taken);
+        assert!(!is_taken, "a future is not polled after it was ready");
+        self.packet.take_or_wait(Waiter::Future(waker.clone())).map_or(Poll::Pending, Poll::Ready)
     }
 
     fn join_thread(self) -> Result<T, JoinError> {
@@ -190,9 +199,14 @@ struct Packet<T> {
     fiber: Mutex<Option<(u32, u64)>>,
 }
 
+enum Waiter {
+    Fiber(RemoteToken),
+    Future(Waker),
+}
+
 enum State<T> {
-    /// With the fiber that waits for it.
-    Running(Option<RemoteToken>),
+    /// With who waits for it.
+    Running(Option<Waiter>),
     Done(Result<T, JoinError>),
     Taken,
 }
@@ -214,12 +228,15 @@ impl<T> Packet<T> {
         lock(&self.state).take()
     }
 
-    fn take_or_wait(&self, token: Option<RemoteToken>) -> Option<Result<T, JoinError>> {
+    fn take_or_wait(&self, new: Waiter) -> Option<Result<T, JoinError>> {
         let mut state = lock(&self.state);
         let result = state.take();
-        if let State::Running(waiter) = &mut *state {
-            *waiter = token;
-        }
+        let old = match &mut *state {
+            State::Running(waiter) => waiter.replace(new),
+            _ => Some(new),
+        };
+        drop(state); // before a waker's destructor, which may be anybody's code
+        drop(old);
         result
     }
 
@@ -231,8 +248,10 @@ impl<T> Packet<T> {
         *state = State::Done(result);
         drop(state);
         self.done.notify_all();
-        if let Some(token) = waiter {
-            token.wake(0);
+        match waiter {
+            None => {}
+            Some(Waiter::Fiber(token)) => token.wake(0),
+            Some(Waiter::Future(waker)) => quietly(|| waker.wake()),
         }
     }
 }

@@ -4,12 +4,13 @@ use crate::context::Pool;
 use crate::io::Registry;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
-use crate::record::{Fiber, State, Table};
+use crate::record::{Fiber, Joiner, State, Table};
 use becket_loop::{Ctx, Loop, Remote, RunError};
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -46,14 +47,15 @@ pub(crate) struct Core {
     pub(crate) stack_size: usize,
     /// No fiber may be spawned any more.
     pub(crate) closed: Cell<bool>,
-    pub(crate) remote: Remote<()>,
+    /// Shared, for a loop is woken when a handle of its own goes.
+    pub(crate) remote: Arc<Remote<()>>,
 }
 
 impl Core {
     pub(crate) fn new(events: Loop<()>, max_fibers: usize, stack_size: usize) -> Rc<Core> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let remote = events.remote();
+        let remote = Arc::new(events.remote());
         let registry = Registry::new(id, &events);
         Rc::new(Core {
             id,
@@ -216,8 +218,10 @@ impl Core {
         fiber.state.set(State::Finished);
         fiber.wait.set(fiber.wait.get().wrapping_add(1));
         self.live.set(self.live.get() - 1);
-        if let Some(token) = fiber.joiner.take() {
-            self.wake(token.slot, token.wait, Woken::Event(0));
+        match fiber.joiner.take() {
+            None => {}
+            Some(Joiner::Fiber(token)) => drop(self.wake(token.slot, token.wait, Woken::Event(0))),
+            Some(Joiner::Future(waker)) => quietly(|| waker.wake()),
         }
         // SAFETY: a scope's frame stays until all of its children have finished.
         if let Some(scope) = unsafe { fiber.parent.get().as_ref() } {

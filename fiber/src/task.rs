@@ -4,12 +4,13 @@ use crate::context::Pool;
 use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::Ended;
 use crate::park::{Aborted, Place, Reason, in_callback, place};
-use crate::record::{Fiber, State};
+use crate::record::{Fiber, Joiner, State};
 use crate::sched::{Core, current_rc};
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::task::Waker;
 use std::{fmt, io, thread};
 
 /// Starts a fiber that runs `f` on this thread, from the next time the caller waits on.
@@ -189,7 +190,7 @@ impl Core {
                     return Ok(());
                 }
                 let wait = here.wait(Reason::new("join"));
-                fiber.joiner.set(Some(wait.token()));
+                fiber.joiner.set(Some(Joiner::Fiber(wait.token())));
                 let woken = wait.park(None);
                 fiber.joiner.set(None);
                 here.event(woken).map(drop)
@@ -286,6 +287,16 @@ impl<T> JoinHandle<T> {
     /// The slot and the number of the fiber: what is left of it after the handle.
     pub(crate) fn place(&self) -> (u32, u64) {
         (self.fiber().slot, self.id())
+    }
+
+    /// Has `waker` called when the fiber ends, which it has not yet; in place of who waited before.
+    pub(crate) fn wake_at_end(&self, waker: &Waker) {
+        self.fiber().joiner.set(Some(Joiner::Future(waker.clone())));
+    }
+
+    /// Undoes [`wake_at_end`](Self::wake_at_end).
+    pub(crate) fn wake_nobody(&self) {
+        self.fiber().joiner.set(None);
     }
 
     /// The name it was spawned with.
