@@ -40,7 +40,7 @@
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
-//! - [`with_ctx`] adds callbacks to the same loop.
+//! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one.
 //!
 //! # Rules
 //!
@@ -54,6 +54,7 @@
 //! - A std `Mutex` held across a wait blocks every fiber of the thread that wants it.
 
 mod cancel;
+mod embed;
 mod error;
 mod over;
 mod time;
@@ -99,7 +100,7 @@ mod task;
 #[allow(unsafe_code, reason = "the one guard of a mutex lends its value")]
 pub mod sync;
 
-pub use becket_loop::{Ctx, Missed, Ready, Tick, backend};
+pub use becket_loop::{Ctx, Embedded, Missed, Ready, Tick, backend};
 pub use cancel::{is_current_cancelled, shield};
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
 pub use file::File;

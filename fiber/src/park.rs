@@ -22,7 +22,7 @@
 //! `event` may not return.
 
 use crate::record::{Fiber, State};
-use crate::sched::{Core, current_core};
+use crate::sched::{Core, core_by_id, current_core};
 use becket_loop::{Ctx, Next, Plain, Ready};
 use std::fmt;
 use std::io;
@@ -58,10 +58,23 @@ impl Token {
     /// Ends the wait; returns whether this call did.
     #[inline]
     pub(crate) fn wake(self, word: u32) -> bool {
-        let Some(core) = current_core() else { return false };
-        // SAFETY: what `current_core` returns lives while it is entered, which it is during this call.
-        let core = unsafe { core.as_ref() };
-        core.id == self.core && core.wake(self.slot, self.wait, Woken::Event(word))
+        if let Some(core) = current_core() {
+            // SAFETY: what `current_core` returns lives while it is entered, which it is during this call.
+            let core = unsafe { core.as_ref() };
+            if core.id == self.core {
+                return core.wake(self.slot, self.wait, Woken::Event(word));
+            }
+        }
+        self.wake_elsewhere(word)
+    }
+
+    /// A fiber of a runtime that does not run: it has its turn when that does again.
+    #[cold]
+    fn wake_elsewhere(self, word: u32) -> bool {
+        let Some(core) = core_by_id(self.core) else { return false };
+        let woken = core.wake(self.slot, self.wait, Woken::Event(word));
+        core.nudge();
+        woken
     }
 
     /// As the 64 bits that the loop's plain handlers carry; [`wake_by_bits`] takes them.

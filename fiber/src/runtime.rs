@@ -40,7 +40,7 @@ const ERRORS_MAX: u32 = 100;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime {
-    core: Rc<Core>,
+    pub(crate) core: Rc<Core>,
     grace: Duration,
 }
 
@@ -138,8 +138,8 @@ impl Runtime {
     /// for the caller hold for `main`.
     ///
     /// # Errors
-    /// A fiber cannot be made (see [`SpawnError`]), another runtime runs on this thread, or the thread unwinds: then
-    /// `main` was not called. When the loop fails, or a callback's error has no handler, `main` is cancelled, and the
+    /// A fiber cannot be made (see [`SpawnError`]), another runtime runs on this thread, the thread unwinds, or this is a
+    /// [child](Self::after_fork) of the process that made the runtime (`ECHILD`): then `main` was not called. When the loop fails, or a callback's error has no handler, `main` is cancelled, and the
     /// error is returned once it has ended.
     ///
     /// # Panics
@@ -149,13 +149,9 @@ impl Runtime {
     /// # Aborts
     /// The process, when `main` has to be ended but ignores its cancel and its abort: it may borrow from the caller.
     pub fn run<T>(&mut self, main: impl FnOnce() -> T) -> io::Result<T> {
-        if thread::panicking() {
-            return Err(io::Error::other("a runtime cannot run while the thread unwinds"));
-        }
+        self.may_run()?;
         let core = &self.core;
-        let Some(_entered) = Entered::new(core) else {
-            return Err(io::Error::new(io::ErrorKind::Deadlock, "a runtime already runs on this thread"));
-        };
+        let _entered = Entered::new(core)?;
         let _altstack = AltStack::ensure();
         // SAFETY: the fiber has finished when this function returns or unwinds; else the process ends.
         let at = unsafe { core.spawn(Builder::new().name("main"), main)? };
@@ -185,6 +181,14 @@ impl Runtime {
         }
     }
 
+    /// Whether fibers may run here and now.
+    pub(crate) fn may_run(&self) -> io::Result<()> {
+        if thread::panicking() {
+            return Err(io::Error::other("a runtime cannot run while the thread unwinds"));
+        }
+        if self.core.has_forked() { Err(rustix::io::Errno::CHILD.into()) } else { Ok(()) }
+    }
+
     /// Runs fibers and callbacks until `stop` says so.
     fn drive(&self, stop: &impl Fn() -> bool) -> Result<(), Failure> {
         loop {
@@ -192,11 +196,11 @@ impl Runtime {
             if stop() {
                 return Ok(());
             }
-            self.turn(None)?;
+            self.turn_loop(None)?;
         }
     }
 
-    fn turn(&self, max: Option<Duration>) -> Result<(), Failure> {
+    pub(crate) fn turn_loop(&self, max: Option<Duration>) -> Result<(), Failure> {
         match catch_unwind(AssertUnwindSafe(|| self.core.turn(max))) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(e)) => Err(Failure::Error(e)),
@@ -229,7 +233,7 @@ impl Runtime {
             if left.is_some_and(|l| l.is_zero()) {
                 return false;
             }
-            match self.turn(left) {
+            match self.turn_loop(left) {
                 Ok(()) => errors = 0,
                 Err(_) => errors += 1,
             }
@@ -260,7 +264,9 @@ impl Runtime {
     /// # Errors
     /// As [`spawn`](crate::spawn).
     pub fn spawn<T: 'static>(&self, f: impl FnOnce() -> T + 'static) -> Result<JoinHandle<T>, SpawnError> {
-        Builder::new().spawn_on(self.core.clone(), f)
+        let spawned = Builder::new().spawn_on(self.core.clone(), f);
+        self.core.nudge();
+        spawned
     }
 
     /// A handle for other threads.
@@ -287,7 +293,8 @@ impl Runtime {
     /// operation in the kernel's hands is waited for by its fiber. Then the loop is dropped with its callbacks.
     ///
     /// A fiber that is still there is never run again, and never freed: its stack, and all that it borrows or owns,
-    /// is leaked. So are all fibers when the runtime is dropped while the thread unwinds, or inside another runtime.
+    /// is leaked. So are all fibers when the runtime is dropped while the thread unwinds, or inside another runtime, or in
+    /// a [child](Self::after_fork) process.
     ///
     /// # Errors
     /// The names of the fibers that would not end.
@@ -308,7 +315,8 @@ impl Runtime {
         let mut left = Vec::new();
         if core.live.get() > 0 {
             if !thread::panicking()
-                && let Some(_entered) = Entered::new(core)
+                && !core.has_forked()
+                && let Ok(_entered) = Entered::new(core)
             {
                 let _altstack = AltStack::ensure();
                 self.stop_all();
@@ -333,7 +341,7 @@ impl fmt::Debug for Runtime {
 }
 
 /// Why the loop cannot go on.
-enum Failure {
+pub(crate) enum Failure {
     Error(io::Error),
     Panic(Box<dyn Any + Send>),
 }

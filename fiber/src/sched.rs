@@ -6,10 +6,10 @@ use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
 use crate::record::{Fiber, Joiner, State, Table};
 use becket_loop::{Ctx, Loop, Remote, RunError};
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
 use std::ptr::{self, NonNull};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,6 +23,24 @@ const BUDGET: u32 = 128;
 thread_local! {
     /// The scheduler that runs on this thread, null outside of `Runtime::run`.
     static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
+
+    /// All of this thread, by their numbers, for who wakes a fiber while its scheduler does not run.
+    static CORES: RefCell<Vec<(u32, Weak<Core>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Where the thread's own are gone already, nothing is left to do.
+        let _ = CORES.try_with(|all| all.borrow_mut().retain(|(id, _)| *id != self.id));
+    }
+}
+
+/// The scheduler of this thread that has this number, whether it runs or not.
+pub(crate) fn core_by_id(id: u32) -> Option<Rc<Core>> {
+    let find = |all: &RefCell<Vec<(u32, Weak<Core>)>>| {
+        all.borrow().iter().find(|(other, _)| *other == id).and_then(|(_, core)| core.upgrade())
+    };
+    CORES.try_with(find).ok().flatten()
 }
 
 /// A runtime's insides, shared by the runtime and its handles. Cells only: no borrow is held while user code runs.
@@ -47,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) stack_size: usize,
     /// No fiber may be spawned any more.
     pub(crate) closed: Cell<bool>,
+    /// Whether another loop turns this one, and has to be told when a fiber can run.
+    pub(crate) embedded: Cell<bool>,
     /// Shared, for a loop is woken when a handle of its own goes.
     pub(crate) remote: Arc<Remote<()>>,
 }
@@ -57,7 +77,7 @@ impl Core {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let remote = Arc::new(events.remote());
         let registry = Registry::new(id, &events);
-        Rc::new(Core {
+        let core = Rc::new(Core {
             id,
             events: UnsafeCell::new(Some(events)),
             lent: Cell::new(false),
@@ -71,8 +91,24 @@ impl Core {
             max_fibers,
             stack_size,
             closed: Cell::new(false),
+            embedded: Cell::new(false),
             remote,
-        })
+        });
+        CORES.with_borrow_mut(|all| all.push((id, Rc::downgrade(&core))));
+        core
+    }
+
+    /// Tells the loop in which this one stands that a fiber can run; to be called after something outside of a turn may
+    /// have made it so.
+    pub(crate) fn nudge(&self) {
+        if self.embedded.get() && self.has_queued() && !current_core().is_some_and(|c| ptr::eq(c.as_ptr(), self)) {
+            self.remote.wake();
+        }
+    }
+
+    /// Whether this is a child of the process whose runtime it is.
+    pub(crate) fn has_forked(&self) -> bool {
+        self.with_loop(|l| l.has_forked()).unwrap_or(false)
     }
 
     /// Lends the loop to `f`; `None` where it is lent already, or gone.
@@ -121,7 +157,10 @@ impl Core {
     /// Drops the loop with its callbacks. Called outside of `run`.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        self.registry.close();
+        // In a child the books may be locked by a thread that is not there.
+        if !self.has_forked() {
+            self.registry.close();
+        }
         if !self.lent.replace(true) {
             // SAFETY: as in `with_loop`; it stays lent for good.
             let events = unsafe { (*self.events.get()).take() };
@@ -251,6 +290,7 @@ impl Core {
         match turned {
             Some(Ok(n)) => Ok(n),
             Some(Err(RunError::Wait(e))) => Err(e),
+            Some(Err(RunError::Forked)) => Err(rustix::io::Errno::CHILD.into()),
             Some(Err(e)) => Err(io::Error::other(e.to_string())),
             None => Err(io::Error::other("the runtime is shut down")),
         }
@@ -314,22 +354,24 @@ pub(crate) fn current_rc() -> Option<Rc<Core>> {
 }
 
 /// Makes a scheduler this thread's, while it lives.
-pub(crate) struct Entered<'a>(#[allow(dead_code, reason = "keeps it alive")] &'a Rc<Core>);
+pub(crate) struct Entered<'a>(&'a Rc<Core>);
 
 impl<'a> Entered<'a> {
-    /// `None` where one is entered already.
-    pub(crate) fn new(core: &'a Rc<Core>) -> Option<Entered<'a>> {
+    /// # Errors
+    /// `Deadlock` where one is entered already.
+    pub(crate) fn new(core: &'a Rc<Core>) -> io::Result<Entered<'a>> {
         if !CURRENT.get().is_null() {
-            return None;
+            return Err(io::Error::new(io::ErrorKind::Deadlock, "a runtime already runs on this thread"));
         }
         CURRENT.set(Rc::as_ptr(core));
-        Some(Entered(core))
+        Ok(Entered(core))
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         CURRENT.set(ptr::null());
+        self.0.nudge();
     }
 }
 

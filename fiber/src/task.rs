@@ -257,6 +257,7 @@ impl<T> JoinHandle<T> {
     /// started yet will start. Does nothing to a fiber that has ended.
     pub fn cancel(&self) {
         self.core.cancel(self.fiber());
+        self.core.nudge();
     }
 
     /// Cancels the fiber, and makes it unwind from where it waits and from every later wait, shields or not: for
@@ -268,6 +269,7 @@ impl<T> JoinHandle<T> {
     pub fn abort(&self) -> io::Result<()> {
         can_abort()?;
         self.core.abort(self.fiber());
+        self.core.nudge();
         Ok(())
     }
 

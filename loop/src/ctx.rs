@@ -723,6 +723,20 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
+    /// Whether this process is a child of the one that made the loop: then the loop refuses to turn, until
+    /// [`after_fork`](crate::Loop::after_fork).
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    ///
+    /// let event_loop: Loop<()> = Loop::new()?;
+    /// assert!(!event_loop.has_forked());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn has_forked(&self) -> bool {
+        !self.bell.origin.is_here()
+    }
+
     /// Has everything registered anew, with a backend that knows none of it.
     pub(crate) fn register_anew(&mut self) {
         let (slots, dirty) = (&mut self.slots, &mut self.dirty);
