@@ -3,7 +3,7 @@
 use crate::args::GpioLine;
 use crate::log::log;
 use crate::mqtt::Mqtt;
-use becket_fiber::gpio::{Class, Edge, Line};
+use becket_fiber::gpio::sysfs::{Class, Edge, Line};
 use becket_fiber::is_cancelled;
 use becket_sys::SetupError;
 use std::io;

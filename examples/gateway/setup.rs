@@ -8,7 +8,7 @@ use crate::line;
 use crate::report::Report;
 use crate::signals::HANDLED;
 use crate::simulator::Simulator;
-use becket_fiber::gpio::{Edge, Line};
+use becket_fiber::gpio::sysfs::{Edge, Line};
 use becket_fiber::serial::Port;
 use becket_fiber::signal::Signals;
 use becket_fiber::sync::{Receiver, Sender, channel};

@@ -35,7 +35,9 @@
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
 //!   what std's module of that name has.
-//! - [`net`], [`pipe`], [`process`], [`serial`], [`signal`], [`inotify`] and [`gpio`] have named types over it.
+//! - Named types over it stand in a module for each kind of descriptor, as in `becket_sys`: [`net`], [`pipe`], [`process`],
+//!   [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`], [`netlink`],
+//!   [`psi`], [`mounts`] and [`attribute`].
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, a mutex and a condition variable between fibers.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
@@ -59,14 +61,23 @@ mod error;
 mod over;
 mod time;
 
+pub mod attribute;
+pub mod fanotify;
 pub mod fs;
 pub mod gpio;
 pub mod inotify;
+pub mod input;
+pub mod mounts;
 pub mod net;
+pub mod netlink;
 pub mod pipe;
 pub mod process;
+pub mod psi;
+pub mod pty;
 pub mod serial;
 pub mod signal;
+pub mod timer;
+pub mod tty;
 
 #[allow(unsafe_code, reason = "switches stacks, and maps and guards them")]
 mod context;

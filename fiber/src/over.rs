@@ -74,7 +74,7 @@ macro_rules! over_io {
             }
         }
     };
-    ($name:ident, $inner:ty, convert) => {
+    (@into $name:ident, $inner:ty) => {
         crate::over::over_io!($name, $inner);
 
         impl $name {
@@ -83,6 +83,19 @@ macro_rules! over_io {
                 self.io.into_inner()
             }
         }
+    };
+    // For kinds whose event is taken by looking at it.
+    ($name:ident, $inner:ty, apart) => {
+        crate::over::over_io!(@into $name, $inner);
+
+        impl From<$inner> for $name {
+            fn from(inner: $inner) -> $name {
+                $name { io: crate::Io::apart(inner) }
+            }
+        }
+    };
+    ($name:ident, $inner:ty, convert) => {
+        crate::over::over_io!(@into $name, $inner);
 
         /// Makes it non-blocking; see [`Io::new`](crate::Io::new).
         impl TryFrom<$inner> for $name {
@@ -95,6 +108,54 @@ macro_rules! over_io {
     };
 }
 pub(crate) use over_io;
+
+/// Gives `$name` what goes beside the data of a socket.
+macro_rules! ancillary {
+    ($name:ident) => {
+        impl $name {
+            /// Sends `buf`, and `control` beside it: descriptors, credentials; see [`becket_sys::cmsg`]. Says how many
+            /// bytes it took: where that is less than all, which happens to streams alone, `control` has gone; send the
+            /// rest without it.
+            ///
+            /// # Errors
+            /// Those of the `try_send_with` underneath; [`Cancelled`](crate::Cancelled) and `TimedOut`, and nothing was
+            /// sent.
+            #[doc(alias = "sendmsg")]
+            pub fn send_with(&self, buf: &[u8], control: &becket_sys::cmsg::Outgoing<'_>) -> std::io::Result<usize> {
+                crate::over::until(&self.io, crate::Ready::WRITE, |s| s.try_send_with(buf, control))
+            }
+
+            /// Receives into `buf`, and what came beside the data into `control`. Descriptors that nobody took out of
+            /// `control` before are closed.
+            ///
+            /// # Errors
+            /// Those of the `try_recv_with` underneath; [`Cancelled`](crate::Cancelled) and `TimedOut`, and nothing was
+            /// taken.
+            #[doc(alias = "recvmsg")]
+            pub fn recv_with(
+                &self,
+                buf: &mut [u8],
+                control: &mut becket_sys::cmsg::Incoming,
+            ) -> std::io::Result<becket_sys::cmsg::Received> {
+                crate::over::until(&self.io, crate::Ready::READ, |s| s.try_recv_with(buf, control))
+            }
+
+            /// As [`recv_with`](Self::recv_with), but leaves the data in place. Descriptors are duplicated each time.
+            ///
+            /// # Errors
+            /// As [`recv_with`](Self::recv_with).
+            #[doc(alias = "MSG_PEEK")]
+            pub fn peek_with(
+                &self,
+                buf: &mut [u8],
+                control: &mut becket_sys::cmsg::Incoming,
+            ) -> std::io::Result<becket_sys::cmsg::Received> {
+                crate::over::until(&self.io, crate::Ready::READ, |s| s.try_peek_with(buf, control))
+            }
+        }
+    };
+}
+pub(crate) use ancillary;
 
 /// Gives `$name` the timeouts of single calls, as std's sockets have them.
 macro_rules! timeouts {

@@ -58,7 +58,10 @@ impl Child {
     /// As [`process::Child::spawn`]: step `spawn` on the program (`ENOENT`, `EACCES`, `EAGAIN`), or `pidfd_open` on the
     /// number of the child.
     pub fn spawn(command: &mut Command) -> Result<Child, SetupError> {
-        let mut child = process::Child::spawn(command)?;
+        Child::over(process::Child::spawn(command)?)
+    }
+
+    pub(crate) fn over(mut child: process::Child) -> Result<Child, SetupError> {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let id = child.id();
         let reader = |end: OwnedFd| becket_sys::pipe::Reader::from(end).try_into();

@@ -1,12 +1,13 @@
 //! Serial ports: ttyS(4), termios(3).
 
-pub use becket_sys::serial::{Builder, DataBits, FlowControl, ModemLines, Parity, Settings, StopBits};
+pub use becket_sys::serial::{Builder, DataBits, FlowControl, LineChange, ModemLines, Parity, Settings, StopBits};
 
-use crate::over::{over_io, reads, timeouts, writes};
-use crate::{Io, unblock};
+use crate::over::{over_io, reads, timeouts, until, writes};
+use crate::{Io, Ready};
 use becket_sys::{SetupError, serial};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// A serial port, or any terminal that plays one: ttyS(4).
 ///
@@ -69,24 +70,70 @@ impl Port {
         serial::Port::builder(path, baud)
     }
 
-    /// Waits until everything written was sent, on a helper thread. Once it has begun, neither a cancel nor a deadline
-    /// ends it.
+    /// Waits until everything written was sent, on a thread of its own.
     ///
     /// # Errors
-    /// `EIO` after a hang-up; [`Cancelled`](crate::Cancelled) and `TimedOut` before it began.
+    /// `EIO` after a hang-up; those of [`serial::Port::start_drain`]; [`Cancelled`](crate::Cancelled) and `TimedOut`:
+    /// what was written is still being sent.
     #[doc(alias = "tcdrain")]
     pub fn drain(&self) -> io::Result<()> {
-        let port = self.io.get_ref();
-        unblock(|| port.drain())?
+        done(self.io.get_ref().start_drain()?)
     }
 
-    /// Sends a break of a quarter to half a second, on a helper thread; see [`drain`](Self::drain).
+    /// Sends a break of `length`, on a thread of its own.
     ///
     /// # Errors
-    /// As [`drain`](Self::drain).
+    /// As [`serial::Port::start_break`]; [`Cancelled`](crate::Cancelled) and `TimedOut`: the break is then cut short,
+    /// where the driver lets it be.
     #[doc(alias = "tcsendbreak")]
-    pub fn send_break(&self) -> io::Result<()> {
-        let port = self.io.get_ref();
-        unblock(|| port.send_break())?
+    pub fn send_break(&self, length: Duration) -> io::Result<()> {
+        done(self.io.get_ref().start_break(length)?)
+    }
+
+    /// Watches modem lines for changes, from now on.
+    ///
+    /// # Errors
+    /// As [`serial::Port::watch_lines`].
+    #[doc(alias = "TIOCMIWAIT")]
+    pub fn watch_lines(&self, lines: ModemLines) -> io::Result<LineWatch> {
+        self.io.get_ref().watch_lines(lines)?.try_into()
+    }
+}
+
+/// Waits until a call on a thread of its own is over; dropping it ends the call.
+fn done(job: serial::Job) -> io::Result<()> {
+    let job = Io::new(job)?;
+    until(&job, Ready::READ, |job| Ok(job.is_done()?.then_some(())))
+}
+
+/// Changes of modem lines; see [`Port::watch_lines`]. Dropping it ends the watch.
+///
+/// ```
+/// use becket_fiber::{Runtime, pty, serial::{ModemLines, Port}};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let (controller, _terminal) = pty::pair()?;
+///     let port = Port::open(controller.terminal_path()?, 9600)?; // which has no modem lines
+///     let e = port.watch_lines(ModemLines::CTS).and_then(|watch| watch.next()).unwrap_err();
+///     assert!(matches!(e.raw_os_error(), Some(22 | 25)), "{e}"); // EINVAL, ENOTTY
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LineWatch {
+    io: Io<serial::LineWatch>,
+}
+
+over_io!(LineWatch, serial::LineWatch, convert);
+
+impl LineWatch {
+    /// Waits for a change, and takes all that happened since the last one.
+    ///
+    /// # Errors
+    /// As [`serial::LineWatch::try_read`]; [`Cancelled`](crate::Cancelled) and `TimedOut`, and nothing is lost.
+    pub fn next(&self) -> io::Result<LineChange> {
+        until(&self.io, Ready::READ, serial::LineWatch::try_read)
     }
 }

@@ -29,7 +29,7 @@ fn in_fiber(test: impl Fn() -> io::Result<()>) {
 fn types_are_as_free_as_their_descriptors() {
     fn check<T: Send + Sync>() {}
     check::<(TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, UnixDatagram)>();
-    check::<(pipe::Reader, pipe::Writer, Port, Inotify, Child, becket_fiber::gpio::Line)>();
+    check::<(pipe::Reader, pipe::Writer, Port, Inotify, Child, becket_fiber::gpio::sysfs::Line)>();
 }
 
 #[test]

@@ -74,13 +74,17 @@ impl<T: AsFd> Io<T> {
         if !flags.contains(OFlags::NONBLOCK) {
             fcntl_setfl(&source, flags | OFlags::NONBLOCK)?;
         }
-        Ok(Io {
-            home: OnceLock::new(),
-            stream: OnceLock::new(),
-            read_timeout: Timeout::none(),
-            write_timeout: Timeout::none(),
-            source,
-        })
+        Ok(Io::with(source, OnceLock::new()))
+    }
+
+    /// As [`new`](Self::new), for what stays in the mode it is in, and is registered for each wait alone: for kinds
+    /// whose event is taken by looking at it, so that nobody looks while nobody waits.
+    pub(crate) fn apart(source: T) -> Io<T> {
+        Io::with(source, OnceLock::from(None))
+    }
+
+    fn with(source: T, home: OnceLock<Option<Home>>) -> Io<T> {
+        Io { home, stream: OnceLock::new(), read_timeout: Timeout::none(), write_timeout: Timeout::none(), source }
     }
 
     /// What it was made of. There is no `get_mut`: the descriptor must not change.

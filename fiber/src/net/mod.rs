@@ -9,10 +9,10 @@ mod unix;
 
 pub use becket_sys::tcp::Keepalive;
 pub use becket_sys::udp::Received;
-pub use becket_sys::unix::{Address, Credentials};
+pub use becket_sys::unix::{Address, Credentials, Record};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
-pub use unix::{UnixDatagram, UnixListener, UnixStream};
+pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};
 
 use crate::unblock;
 use becket_sys::SetupError;

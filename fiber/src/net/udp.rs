@@ -1,6 +1,7 @@
-use crate::over::{datagrams, over_io, timeouts, until};
+use crate::over::{ancillary, datagrams, over_io, timeouts, until};
 use crate::{Io, Ready};
 use becket_sys::SetupError;
+use becket_sys::cmsg::{Batch, Outgoing, Packet};
 use becket_sys::udp::{Received, Socket};
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub struct UdpSocket {
 over_io!(UdpSocket, Socket, convert);
 timeouts!(UdpSocket);
 datagrams!(UdpSocket);
+ancillary!(UdpSocket);
 
 impl UdpSocket {
     /// Creates a socket bound to `addr`; port 0 lets the system choose a free one.
@@ -73,5 +75,55 @@ impl UdpSocket {
     #[doc(alias = "MSG_PEEK")]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(Received, SocketAddr)> {
         until(&self.io, Ready::READ, |s| s.try_peek_from(buf))
+    }
+
+    /// Waits for a datagram, then takes as many as are there and `batch` has room for, by one call; says how many. See
+    /// [`Batch`] for what it holds.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, net::UdpSocket};
+    /// use becket_sys::cmsg::{Batch, Packet};
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// runtime.run(|| {
+    ///     let (a, b) = (UdpSocket::bind(([127, 0, 0, 1], 0))?, UdpSocket::bind(([127, 0, 0, 1], 0))?);
+    ///     let packets = [b"one".as_slice(), b"two"].map(|data| Packet::new(data).to(b.local_addr().unwrap()));
+    ///     assert_eq!(a.send_batch(&packets)?, 2);
+    ///     let mut batch = Batch::new(8, 16, 0);
+    ///     let mut seen = Vec::new();
+    ///     while seen.len() < 2 {
+    ///         b.recv_batch(&mut batch)?;
+    ///         seen.extend(batch.messages().iter().map(|m| m.data().to_vec()));
+    ///     }
+    ///     assert_eq!(seen, [b"one", b"two"]);
+    ///     Ok::<_, std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Socket::try_recv_batch`]; [`Cancelled`](crate::Cancelled) and `TimedOut`, and none was taken.
+    #[doc(alias = "recvmmsg")]
+    pub fn recv_batch(&self, batch: &mut Batch) -> io::Result<usize> {
+        until(&self.io, Ready::READ, |s| s.try_recv_batch(batch))
+    }
+
+    /// Sends several datagrams by one call, and says how many of them went: at least one. The rest is to be sent again.
+    ///
+    /// # Errors
+    /// Those of [`Socket::try_send_batch`]; [`Cancelled`](crate::Cancelled) and `TimedOut`, and none was sent.
+    #[doc(alias = "sendmmsg")]
+    pub fn send_batch(&self, packets: &[Packet<'_>]) -> io::Result<usize> {
+        until(&self.io, Ready::WRITE, |s| s.try_send_batch(packets))
+    }
+
+    /// As [`send_to`](Self::send_to), with `control` beside the data: see [`becket_sys::cmsg`].
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to), and those of [`Socket::try_send_to_with`].
+    #[doc(alias = "sendmsg")]
+    pub fn send_to_with(&self, buf: &[u8], control: &Outgoing<'_>, addr: impl Into<SocketAddr>) -> io::Result<usize> {
+        let addr = addr.into();
+        until(&self.io, Ready::WRITE, |s| s.try_send_to_with(buf, control, addr))
     }
 }

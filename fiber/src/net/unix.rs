@@ -1,12 +1,25 @@
 use super::{Address, Received};
-use crate::over::{REST, accept, datagrams, over_io, reads, timeouts, until, writes};
+use crate::over::{REST, accept, ancillary, datagrams, over_io, reads, timeouts, until, writes};
 use crate::{Io, Ready, sleep};
 use becket_sys::SetupError;
-use becket_sys::unix::{Datagram, Listener, Stream};
+use becket_sys::cmsg::{Incoming, Outgoing};
+use becket_sys::unix::{Datagram, Listener, Record, Seqpacket, SeqpacketListener, Stream};
 use std::io;
 
 fn no_fcntl(e: io::Error) -> SetupError {
     SetupError::new("fcntl", "a unix socket", e)
+}
+
+/// Connects; while the listener's queue is full it rests and tries again.
+fn connect<T>(addr: &Address, f: impl Fn(&Address) -> Result<T, SetupError>) -> Result<T, SetupError> {
+    loop {
+        match f(addr) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                sleep(REST).map_err(|e| SetupError::new("connect", addr.to_string(), e))?;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// A listening socket of this machine: unix(7).
@@ -58,7 +71,8 @@ impl UnixListener {
     }
 }
 
-/// A connection within this machine: unix(7).
+/// A connection within this machine: unix(7). Descriptors and credentials go beside the data, by
+/// [`send_with`](Self::send_with).
 ///
 /// ```
 /// use becket_fiber::{Runtime, net::UnixStream, spawn};
@@ -84,6 +98,7 @@ over_io!(UnixStream, Stream, convert);
 timeouts!(UnixStream);
 reads!(UnixStream);
 writes!(UnixStream);
+ancillary!(UnixStream);
 
 impl UnixStream {
     /// Connects to `addr`. While the listener's queue is full it rests and tries again: no readiness would tell.
@@ -91,14 +106,7 @@ impl UnixStream {
     /// # Errors
     /// As [`Stream::connect`], `EAGAIN` left out; [`Cancelled`](crate::Cancelled) and `TimedOut`.
     pub fn connect(addr: &Address) -> Result<UnixStream, SetupError> {
-        loop {
-            match Stream::connect(addr) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    sleep(REST).map_err(|e| SetupError::new("connect", addr.to_string(), e))?;
-                }
-                other => return other?.try_into().map_err(no_fcntl),
-            }
-        }
+        connect(addr, Stream::connect)?.try_into().map_err(no_fcntl)
     }
 
     /// Two streams connected with each other: socketpair(2).
@@ -152,6 +160,7 @@ pub struct UnixDatagram {
 over_io!(UnixDatagram, Datagram, convert);
 timeouts!(UnixDatagram);
 datagrams!(UnixDatagram);
+ancillary!(UnixDatagram);
 
 impl UnixDatagram {
     /// Creates a socket bound to `addr`.
@@ -186,9 +195,21 @@ impl UnixDatagram {
     /// # Errors
     /// Those of [`Datagram::try_send_to`]; [`Cancelled`](crate::Cancelled); `TimedOut`.
     pub fn send_to(&self, buf: &[u8], addr: &Address) -> io::Result<usize> {
+        self.until_room(|s| s.try_send_to(buf, addr))
+    }
+
+    /// As [`send_to`](Self::send_to), with `control` beside the data.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to), and those of [`Datagram::try_send_to_with`].
+    pub fn send_to_with(&self, buf: &[u8], control: &Outgoing<'_>, addr: &Address) -> io::Result<usize> {
+        self.until_room(|s| s.try_send_to_with(buf, control, addr))
+    }
+
+    fn until_room(&self, f: impl Fn(&Datagram) -> io::Result<Option<usize>>) -> io::Result<usize> {
         let mut rest = REST / 64;
         loop {
-            if let Some(n) = self.io.attempt(Ready::WRITE, |s| s.try_send_to(buf, addr))? {
+            if let Some(n) = self.io.attempt(Ready::WRITE, &f)? {
                 return Ok(n);
             }
             sleep(rest)?;
@@ -211,5 +232,125 @@ impl UnixDatagram {
     #[doc(alias = "MSG_PEEK")]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(Received, Address)> {
         until(&self.io, Ready::READ, |s| s.try_peek_from(buf))
+    }
+}
+
+/// A listening socket for connections of records: unix(7).
+///
+/// A file that outlives the socket is seen to by [`SeqpacketListener::builder`]; convert what it gives by `try_from`.
+///
+/// ```
+/// use becket_fiber::net::{Address, UnixSeqpacket, UnixSeqpacketListener};
+/// use becket_fiber::{Runtime, spawn};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let listener = UnixSeqpacketListener::bind(&Address::unnamed())?; // the system chooses a name
+///     let address = listener.local_addr()?;
+///     let client = spawn(move || UnixSeqpacket::connect(&address)?.send(b"becket"))?;
+///     let (peer, _) = listener.accept()?;
+///     let mut buf = [0; 8];
+///     assert_eq!(peer.recv(&mut buf)?.len(), 6);
+///     assert_eq!(client.join()??, 6);
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixSeqpacketListener {
+    io: Io<SeqpacketListener>,
+}
+
+over_io!(UnixSeqpacketListener, SeqpacketListener, convert);
+
+impl UnixSeqpacketListener {
+    /// Listens at `addr`.
+    ///
+    /// # Errors
+    /// As [`SeqpacketListener::bind`]: `EADDRINUSE`, `EACCES`, `ENOENT`, `EMFILE`.
+    pub fn bind(addr: &Address) -> Result<UnixSeqpacketListener, SetupError> {
+        SeqpacketListener::bind(addr)?.try_into().map_err(no_fcntl)
+    }
+
+    /// Waits for a connection; rests where something has run out, as
+    /// [`TcpListener::accept`](super::TcpListener::accept) does.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut`; those of [`SeqpacketListener::try_accept`] that are the listener's
+    /// own.
+    pub fn accept(&self) -> io::Result<(UnixSeqpacket, Address)> {
+        let (socket, from) = accept(&self.io, SeqpacketListener::try_accept)?;
+        Ok((socket.try_into()?, from))
+    }
+}
+
+/// A connection of records within this machine, which keep their bounds and their order: unix(7), `SOCK_SEQPACKET`.
+///
+/// A record goes whole or not at all. Descriptors go beside it:
+///
+/// ```
+/// use becket_fiber::{Runtime, net::UnixSeqpacket, spawn};
+/// use becket_sys::cmsg::{Incoming, Outgoing};
+/// use std::io::{Read, Write};
+/// use std::os::fd::AsFd;
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let (a, b) = UnixSeqpacket::pair()?;
+///     let sender = spawn(move || {
+///         let (reader, mut writer) = std::io::pipe()?;
+///         let mut control = Outgoing::new();
+///         control.push_fds(&[reader.as_fd()])?;
+///         a.send_with(b"take this", &control)?;
+///         writer.write_all(b"through it")
+///     })?;
+///     let mut control = Incoming::for_fds(1);
+///     let received = b.recv_with(&mut [0; 16], &mut control)?;
+///     let [reader] = control.take_exactly()?;
+///     sender.join()??;
+///     let mut text = String::new();
+///     std::io::PipeReader::from(reader).read_to_string(&mut text)?;
+///     assert_eq!((received.len(), text.as_str()), (9, "through it"));
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "SOCK_SEQPACKET")]
+pub struct UnixSeqpacket {
+    io: Io<Seqpacket>,
+}
+
+over_io!(UnixSeqpacket, Seqpacket, convert);
+timeouts!(UnixSeqpacket);
+datagrams!(UnixSeqpacket);
+ancillary!(UnixSeqpacket);
+
+impl UnixSeqpacket {
+    /// Connects to `addr`. While the listener's queue is full it rests and tries again: no readiness would tell.
+    ///
+    /// # Errors
+    /// As [`Seqpacket::connect`], `EAGAIN` left out; [`Cancelled`](crate::Cancelled) and `TimedOut`.
+    pub fn connect(addr: &Address) -> Result<UnixSeqpacket, SetupError> {
+        connect(addr, Seqpacket::connect)?.try_into().map_err(no_fcntl)
+    }
+
+    /// Two sockets connected with each other: socketpair(2).
+    ///
+    /// # Errors
+    /// `EMFILE` where no descriptors are left.
+    #[doc(alias = "socketpair")]
+    pub fn pair() -> io::Result<(UnixSeqpacket, UnixSeqpacket)> {
+        let (a, b) = Seqpacket::pair()?;
+        Ok((a.try_into()?, b.try_into()?))
+    }
+
+    /// As [`recv_with`](Self::recv_with), and tells the end from an empty record, where credentials were asked for: see
+    /// [`Seqpacket::try_recv_record`].
+    ///
+    /// # Errors
+    /// As [`recv_with`](Self::recv_with).
+    pub fn recv_record(&self, buf: &mut [u8], control: &mut Incoming) -> io::Result<Record> {
+        until(&self.io, Ready::READ, |s| s.try_recv_record(buf, control))
     }
 }

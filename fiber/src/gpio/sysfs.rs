@@ -12,7 +12,7 @@ use std::io;
 /// Export it by [`Class`], and set it up by [`sysfs::Line::set_input`] and [`sysfs::Line::watch`].
 ///
 /// ```
-/// use becket_fiber::gpio::{Class, Edge, Line};
+/// use becket_fiber::gpio::sysfs::{Class, Edge, Line};
 /// use becket_fiber::Runtime;
 ///
 /// # let root = std::env::temp_dir().join(format!("becket-fiber-line-{}", std::process::id()));
