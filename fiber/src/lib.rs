@@ -32,6 +32,7 @@
 //! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it.
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
 //!   outlive it; a [`Remote`] spawns from other threads.
+//! - [`RuntimeBuilder::threads`] makes a runtime on each of several threads.
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
 //!   what std's module of that name has.
@@ -59,6 +60,7 @@ mod cancel;
 mod embed;
 mod error;
 mod over;
+mod threads;
 mod time;
 
 pub mod attribute;
@@ -123,4 +125,5 @@ pub use remote::{Remote, RemoteJoinHandle};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use task::{Builder, JoinHandle, spawn, spawn_named};
+pub use threads::{Shard, Threads, ThreadsBuilder};
 pub use time::{Interval, current_deadline, deadline, interval, sleep, sleep_until, timeout, yield_now};

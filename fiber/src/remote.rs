@@ -3,6 +3,7 @@
 use crate::error::JoinError;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Place, Reason, RemoteToken, in_callback, place};
+use crate::record::Fiber;
 use crate::sched::{Core, current_core};
 use crate::task::{Builder, can_abort};
 use crate::time::thread_deadline;
@@ -84,6 +85,16 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// Cancels the fiber of this slot and number, soon, if it still is that one.
+    pub(crate) fn cancel_fiber(&self, slot: u32, id: u64) {
+        self.events.post(move |(), _| {
+            with_fiber((slot, id), |core, fiber| core.cancel(fiber));
+            Ok(())
+        });
+    }
+}
+
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").finish_non_exhaustive()
@@ -160,20 +171,13 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
         Ok(())
     }
 
-    fn with_fiber(&self, f: impl FnOnce(&Core, &crate::record::Fiber) + Send + 'static) {
+    fn with_fiber(&self, f: impl FnOnce(&Core, &Fiber) + Send + 'static) {
         let packet = self.packet.clone();
         self.events.post(move |(), _| {
             // Posts run in order, so the fiber was spawned before this.
             let place = *lock(&packet.fiber);
-            if let (Some((slot, id)), Some(core)) = (place, current_core()) {
-                // SAFETY: its loop dispatches, so it is entered.
-                let core = unsafe { core.as_ref() };
-                // SAFETY: records live as long as the table.
-                if let Some(fiber) = core.table.get(slot).map(|f| unsafe { f.as_ref() })
-                    && fiber.id.get() == id
-                {
-                    f(core, fiber);
-                }
+            if let Some(place) = place {
+                with_fiber(place, f);
             }
             Ok(())
         });
@@ -188,6 +192,19 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
 impl<T> fmt::Debug for RemoteJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteJoinHandle").finish_non_exhaustive()
+    }
+}
+
+/// Calls `f` with the fiber of this slot and number, if it still is that one. To be called in a post to its loop.
+fn with_fiber((slot, id): (u32, u64), f: impl FnOnce(&Core, &Fiber)) {
+    let Some(core) = current_core() else { return };
+    // SAFETY: its loop dispatches, so it is entered.
+    let core = unsafe { core.as_ref() };
+    // SAFETY: records live as long as the table.
+    if let Some(fiber) = core.table.get(slot).map(|f| unsafe { f.as_ref() })
+        && fiber.id.get() == id
+    {
+        f(core, fiber);
     }
 }
 

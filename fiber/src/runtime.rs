@@ -99,12 +99,25 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`, where the loop cannot have its descriptors.
-    pub fn build(self) -> io::Result<Runtime> {
-        let events = match self.backend {
-            Some(make) => make(),
-            None => Loop::new()?,
-        };
+    pub fn build(mut self) -> io::Result<Runtime> {
+        let events = self.backend.take().map(|make| make());
+        self.build_on(events)
+    }
+
+    pub(crate) fn build_on(self, events: Option<Loop<()>>) -> io::Result<Runtime> {
+        let events = events.map_or_else(Loop::new, Ok)?;
         Ok(Runtime { core: Core::new(events, self.max_fibers, self.stack_size), grace: self.grace })
+    }
+}
+
+/// For [`threads`](RuntimeBuilder::threads).
+impl RuntimeBuilder {
+    pub(crate) fn has_backend(&self) -> bool {
+        self.backend.is_some()
+    }
+
+    pub(crate) fn limits(&self) -> (usize, usize, Duration) {
+        (self.max_fibers, self.stack_size, self.grace)
     }
 }
 

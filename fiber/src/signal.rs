@@ -1,6 +1,6 @@
 //! Signals: signalfd(2).
 
-pub use becket_sys::signal::{CommandSignalExt, SigInfo, Signal, SignalSet, queue, raise};
+pub use becket_sys::signal::{CommandSignalExt, MaskGuard, SigInfo, Signal, SignalSet, queue, raise};
 
 use crate::over::{over_io, until};
 use crate::{Io, Ready};
