@@ -40,7 +40,7 @@
 //!   [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`], [`netlink`],
 //!   [`psi`], [`mounts`] and [`attribute`].
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
-//! - [`sync`] has channels, a mutex and a condition variable between fibers.
+//! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
 //! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one.
@@ -110,7 +110,7 @@ mod scope;
 #[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
 mod task;
 
-#[allow(unsafe_code, reason = "the one guard of a mutex lends its value")]
+#[allow(unsafe_code, reason = "waits are linked through the frames of those who wait; guards of locks lend values")]
 pub mod sync;
 
 pub use becket_loop::{Ctx, Embedded, Missed, Ready, Tick, backend};

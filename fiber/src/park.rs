@@ -29,6 +29,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -55,7 +56,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Ends the wait; returns whether this call did.
+    /// Names no wait: schedulers are counted from 1.
+    pub(crate) const NONE: Token = Token { core: 0, slot: 0, wait: 0 };
+
+    /// Ends the wait; returns whether this call did. Where it did, the wait ends with this event, whatever comes
+    /// after it in the same turn.
     #[inline]
     pub(crate) fn wake(self, word: u32) -> bool {
         if let Some(core) = current_core() {
@@ -71,10 +76,24 @@ impl Token {
     /// A fiber of a runtime that does not run: it has its turn when that does again.
     #[cold]
     fn wake_elsewhere(self, word: u32) -> bool {
-        let Some(core) = core_by_id(self.core) else { return false };
+        let Some(core) = self.core_elsewhere() else { return false };
         let woken = core.wake(self.slot, self.wait, Woken::Event(word));
         core.nudge();
         woken
+    }
+
+    /// `None` where its scheduler is of another thread, or will never run again.
+    fn core_elsewhere(self) -> Option<Rc<Core>> {
+        core_by_id(self.core).filter(|core| !core.closed.get())
+    }
+
+    /// Whether the wait still goes on, so that [`wake`](Self::wake) would end it.
+    pub(crate) fn waits(self) -> bool {
+        // SAFETY: as in `wake`.
+        match current_core().map(|core| unsafe { core.as_ref() }) {
+            Some(core) if core.id == self.core => core.waits(self.slot, self.wait),
+            _ => self.core_elsewhere().is_some_and(|core| core.waits(self.slot, self.wait)),
+        }
     }
 
     /// As the 64 bits that the loop's plain handlers carry; [`wake_by_bits`] takes them.

@@ -198,6 +198,13 @@ impl Core {
         true
     }
 
+    /// Whether the wait that `slot` and `wait` name is the current one, and nothing has ended it yet.
+    pub(crate) fn waits(&self, slot: u32, wait: u32) -> bool {
+        // SAFETY: records live as long as the table.
+        let fiber = self.table.get(slot).map(|f| unsafe { f.as_ref() });
+        fiber.is_some_and(|f| f.wait.get() == wait && f.woken.get().is_none())
+    }
+
     pub(crate) fn token(&self, fiber: &Fiber) -> Token {
         Token { core: self.id, slot: fiber.slot, wait: fiber.wait.get() }
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use becket_fiber::sync::{Mutex, channel};
+use becket_fiber::sync::{Mutex, TrySendError, channel};
 use becket_fiber::{is_cancelled, scope, spawn, yield_now};
 use common::{each_backend, settle};
 use std::cell::{Cell, RefCell};
@@ -62,7 +62,7 @@ fn a_sender_that_never_rests_keeps_no_other_out() {
 }
 
 #[test]
-fn who_goes_past_the_others_costs_nobody_their_place() {
+fn nobody_goes_past_the_others() {
     each_backend(|runtime| {
         runtime
             .run(|| {
@@ -73,11 +73,11 @@ fn who_goes_past_the_others_costs_nobody_their_place() {
                     spawn(move || sender.send(n).unwrap())?.detach();
                 }
                 settle();
-                assert_eq!(receiver.try_recv(), Some(0)); // wakes the first
-                sender.try_send(9).unwrap(); // before it runs
+                assert_eq!(receiver.try_recv(), Some(0)); // the first has sent with that,
+                assert_eq!(sender.try_send(9), Err(TrySendError::Full(9))); // before it runs
                 drop(sender);
                 settle();
-                assert_eq!(receiver.iter().collect::<Vec<_>>(), [9, 1, 2, 3]);
+                assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2, 3]);
 
                 let (mutex, order) = (Mutex::new(()), RefCell::new(Vec::new()));
                 scope(|s| {
@@ -88,9 +88,8 @@ fn who_goes_past_the_others_costs_nobody_their_place() {
                     }
                     settle();
                     drop(guard);
-                    let guard = mutex.try_lock();
+                    assert!(mutex.try_lock().is_none());
                     settle();
-                    drop(guard);
                     Ok::<_, io::Error>(())
                 })?;
                 assert_eq!(order.take(), [1, 2, 3]);
@@ -102,7 +101,7 @@ fn who_goes_past_the_others_costs_nobody_their_place() {
 }
 
 #[test]
-fn receivers_of_one_channel_take_turns() {
+fn receivers_that_wait_take_turns() {
     each_backend(|runtime| {
         runtime
             .run(|| {
@@ -119,7 +118,10 @@ fn receivers_of_one_channel_take_turns() {
                         })?;
                     }
                     settle();
-                    (0..6).try_for_each(|n| sender.send(n))?;
+                    for n in 0..6 {
+                        sender.send(n)?;
+                        yield_now(); // so that they wait again
+                    }
                     drop(sender);
                     Ok::<_, io::Error>(())
                 })?;
@@ -132,27 +134,34 @@ fn receivers_of_one_channel_take_turns() {
 }
 
 #[test]
-fn who_was_woken_and_leaves_wakes_the_next() {
+fn a_mutex_goes_past_who_was_cancelled_before_and_to_who_was_cancelled_after() {
     each_backend(|runtime| {
         runtime
             .run(|| {
-                let mutex = Rc::new(Mutex::new(0));
-                let guard = mutex.lock()?;
-                let [first, second] = [1, 2].map(|n| {
-                    let mutex = Rc::clone(&mutex);
-                    spawn(move || mutex.lock().map(|mut last| *last = n)).unwrap()
-                });
-                settle();
-                drop(guard); // wakes the first, which is cancelled before it runs
-                first.cancel();
-                let late = spawn({
-                    let mutex = Rc::clone(&mutex);
-                    move || mutex.lock().map(|mut last| *last += 10)
-                })?;
-                assert!(is_cancelled(&first.join()?.unwrap_err()));
-                second.join()??;
-                late.join()??;
-                assert_eq!(*mutex.lock()?, 12);
+                for cancelled_first in [true, false] {
+                    let mutex = Rc::new(Mutex::new(0));
+                    let guard = mutex.lock()?;
+                    let [first, second] = [1, 2].map(|n| {
+                        let mutex = Rc::clone(&mutex);
+                        spawn(move || mutex.lock().map(|mut last| *last = n)).unwrap()
+                    });
+                    settle();
+                    if cancelled_first {
+                        first.cancel();
+                    }
+                    drop(guard);
+                    first.cancel();
+                    let late = spawn({
+                        let mutex = Rc::clone(&mutex);
+                        move || mutex.lock().map(|mut last| *last += 10)
+                    })?;
+                    let first = first.join()?;
+                    assert_eq!(first.as_ref().is_err_and(is_cancelled), cancelled_first);
+                    assert_eq!(first.is_ok(), !cancelled_first);
+                    second.join()??;
+                    late.join()??;
+                    assert_eq!(*mutex.lock()?, 12);
+                }
                 Ok::<_, io::Error>(())
             })
             .unwrap()

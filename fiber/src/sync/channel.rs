@@ -1,13 +1,22 @@
-use super::{Turn, Waiters, check};
+use super::list::List;
+use super::{check, fiber};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::{error, fmt, io};
+use std::{error, fmt, io, iter};
 
-/// A queue of at most `capacity` values between fibers of one thread; 0 counts as 1.
+/// A value on its way: there until it is taken, or from when it is given.
+pub(super) type Slot<T> = Cell<Option<T>>;
+
+/// A queue of at most `capacity` values between fibers of one thread. With 0 there is no queue: sending and receiving
+/// wait for each other, and a value goes from hand to hand (a *rendezvous*).
 ///
-/// Values come out in the order in which they were sent, and fibers that wait to send take turns. When the last sender
-/// is gone, the receiver still gets what is in the queue; when the receiver is gone, sending fails.
+/// Values come out in the order in which they were sent, and fibers that wait to send or to receive take turns. When
+/// the last sender is gone, the receivers still get what is in the queue; when the last receiver is gone, sending fails.
+/// Sending and receiving allocate nothing once the queue has been as long as it gets.
+///
+/// A wait that is ended by a cancel or a deadline has neither taken nor given anything. Where the value was handed over
+/// first, the call succeeds, and the cancel is told to the next one.
 ///
 /// ```
 /// use becket_fiber::{Runtime, spawn, sync::channel};
@@ -28,28 +37,73 @@ use std::{error, fmt, io};
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(Shared {
         queue: RefCell::default(),
-        capacity: capacity.max(1),
+        capacity,
         senders: Cell::new(1),
-        receiver: Cell::new(true),
-        not_full: Waiters::default(),
-        not_empty: Waiters::default(),
+        receivers: Cell::new(1),
+        sending: List::default(),
+        receiving: List::default(),
     });
     (Sender { shared: Rc::clone(&shared) }, Receiver { shared })
 }
 
+/// A [`channel`] that is never full: sending does not wait.
+///
+/// It still lets others run now and then, as every call here does. What the receivers do not take is held in memory:
+/// where senders may be faster for long, a capacity is the better choice.
+///
+/// ```
+/// use becket_fiber::sync::unbounded;
+///
+/// let (sender, receiver) = unbounded();
+/// (0..1000).try_for_each(|n| sender.send(n))?;
+/// assert_eq!((receiver.len(), receiver.try_recv()), (1000, Some(0)));
+/// # Ok::<(), becket_fiber::sync::SendError<i32>>(())
+/// ```
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(usize::MAX)
+}
+
+/// Never at the same time: waiting receivers and a value in the queue, or waiting senders and room in it. Neither the
+/// queue nor a list is borrowed while user code runs.
 struct Shared<T> {
     queue: RefCell<VecDeque<T>>,
     capacity: usize,
     senders: Cell<usize>,
-    /// Whether there still is one.
-    receiver: Cell<bool>,
-    not_full: Waiters,
-    not_empty: Waiters,
+    receivers: Cell<usize>,
+    /// Who waits with a value.
+    sending: List<Slot<T>>,
+    /// Who waits for one.
+    receiving: List<Slot<T>>,
 }
 
 impl<T> Shared<T> {
-    fn room(&self) -> usize {
-        self.capacity - self.queue.borrow().len()
+    /// Gives a value to who waits for it, or to the queue.
+    #[inline]
+    fn put(&self, value: T) -> Result<(), TrySendError<T>> {
+        if self.receivers.get() == 0 {
+            return Err(TrySendError::Closed(value));
+        }
+        let Err(value) = self.receiving.wake_with(value, |slot, value| slot.set(Some(value))) else { return Ok(()) };
+        let mut queue = self.queue.borrow_mut();
+        if queue.len() >= self.capacity {
+            return Err(TrySendError::Full(value));
+        }
+        queue.push_back(value);
+        Ok(())
+    }
+
+    /// Takes the next value out of the queue, in which the next one of who waits follows, or out of their hands.
+    #[inline]
+    fn take(&self) -> Option<T> {
+        let next = self.queue.borrow_mut().pop_front();
+        let waited = self.sending.wake_with((), |slot, ()| slot.take()).ok().flatten();
+        match (next, waited) {
+            (Some(next), Some(waited)) => {
+                self.queue.borrow_mut().push_back(waited);
+                Some(next)
+            }
+            (next, waited) => next.or(waited),
+        }
     }
 }
 
@@ -69,52 +123,43 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Puts a value into the queue, and waits for room.
+    /// Puts a value into the queue, and waits for room; without a queue, for a receiver that takes it.
     ///
     /// # Errors
-    /// [`SendError`] with the value in it: of kind `BrokenPipe` where the receiver is gone;
+    /// [`SendError`] with the value in it: of kind `BrokenPipe` where no receiver is left;
     /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber.
+    #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let mut value = value;
-        let mut turn = Turn::new(&self.shared.not_full);
-        loop {
-            if let Err(error) = check() {
-                return Err(SendError { value, error });
-            }
-            if self.is_closed() || turn.has_come(self.shared.room()) {
-                value = match self.try_send(value) {
-                    Ok(()) => {
-                        turn.end();
-                        return Ok(());
-                    }
-                    Err(TrySendError::Full(value)) => value,
-                    Err(TrySendError::Closed(value)) => {
-                        return Err(SendError { value, error: io::ErrorKind::BrokenPipe.into() });
-                    }
-                };
-            }
-            if let Err(error) = turn.wait("room in a channel") {
-                return Err(SendError { value, error });
-            }
+        if let Err(error) = check() {
+            return Err(SendError { value, error });
+        }
+        match self.shared.put(value) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(value)) => self.wait(value),
+            Err(TrySendError::Closed(value)) => Err(SendError::closed(value)),
         }
     }
 
-    /// Puts a value into the queue if there is room, past those who wait for it; they keep their places.
+    fn wait(&self, value: T) -> Result<(), SendError<T>> {
+        let here = match fiber() {
+            Ok(here) => here,
+            Err(error) => return Err(SendError { value, error }),
+        };
+        let (woken, slot) = self.shared.sending.wait(here, "room in a channel", Cell::new(Some(value)));
+        let Some(value) = slot.into_inner() else { return Ok(()) };
+        match here.event(woken) {
+            Ok(_) => Err(SendError::closed(value)),
+            Err(error) => Err(SendError { value, error }),
+        }
+    }
+
+    /// Puts a value into the queue if there is room, or hands it to a receiver that waits. Where others wait to send,
+    /// there is no room.
     ///
     /// # Errors
-    /// [`TrySendError`] with the value in it, where the queue is full or the receiver is gone.
+    /// [`TrySendError`] with the value in it, where the queue is full or no receiver is left.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        if !self.shared.receiver.get() {
-            return Err(TrySendError::Closed(value));
-        }
-        let mut queue = self.shared.queue.borrow_mut();
-        if queue.len() >= self.shared.capacity {
-            return Err(TrySendError::Full(value));
-        }
-        queue.push_back(value);
-        drop(queue);
-        self.shared.not_empty.wake_one();
-        Ok(())
+        self.shared.put(value)
     }
 
     /// How many values are in the queue.
@@ -127,9 +172,14 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    /// Whether the receiver is gone.
+    /// How many values the queue may hold; `None` where there is no limit.
+    pub fn capacity(&self) -> Option<usize> {
+        Some(self.shared.capacity).filter(|n| *n != usize::MAX)
+    }
+
+    /// Whether no receiver is left.
     pub fn is_closed(&self) -> bool {
-        !self.shared.receiver.get()
+        self.shared.receivers.get() == 0
     }
 }
 
@@ -145,12 +195,13 @@ impl<T> Drop for Sender<T> {
         let left = self.shared.senders.get() - 1;
         self.shared.senders.set(left);
         if left == 0 {
-            self.shared.not_empty.wake_all();
+            self.shared.receiving.wake_all();
         }
     }
 }
 
-/// The receiving half of a [`channel`]. Dropping it drops what is in the queue, and fails the senders that wait.
+/// The receiving half of a [`channel`]; a clone is another one, and each value goes to one of them. Dropping the last
+/// one drops what is in the queue, and fails the senders that wait.
 ///
 /// ```
 /// use becket_fiber::sync::channel;
@@ -172,33 +223,32 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber. No value
     /// is lost by them.
+    #[inline]
     pub fn recv(&self) -> io::Result<Option<T>> {
-        let mut turn = Turn::new(&self.shared.not_empty);
-        loop {
-            check()?;
-            if (self.is_closed() || turn.has_come(self.len()))
-                && let Some(value) = self.try_recv()
-            {
-                turn.end();
-                return Ok(Some(value));
-            }
-            if self.is_closed() {
-                return Ok(None);
-            }
-            turn.wait("a value of a channel")?;
+        check()?;
+        match self.shared.take() {
+            None if !self.is_closed() => self.wait(),
+            taken => Ok(taken),
         }
     }
 
-    /// Takes the next value if there is one, past those who wait for it; they keep their places.
+    fn wait(&self) -> io::Result<Option<T>> {
+        let here = fiber()?;
+        let (woken, slot) = self.shared.receiving.wait(here, "a value of a channel", Cell::new(None));
+        match slot.into_inner() {
+            None => here.event(woken).map(|_| None),
+            given => Ok(given),
+        }
+    }
+
+    /// Takes the next value if there is one in the queue, or of a sender that waits.
     pub fn try_recv(&self) -> Option<T> {
-        let value = self.shared.queue.borrow_mut().pop_front()?;
-        self.shared.not_full.wake_one();
-        Some(value)
+        self.shared.take()
     }
 
     /// The values, until no sender is left or the wait fails; [`recv`](Self::recv) tells which.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        std::iter::from_fn(|| self.recv().ok().flatten())
+        iter::from_fn(|| self.recv().ok().flatten())
     }
 
     /// How many values are in the queue.
@@ -217,13 +267,23 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.shared.receivers.set(self.shared.receivers.get() + 1);
+        Receiver { shared: Rc::clone(&self.shared) }
+    }
+}
+
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.receiver.set(false);
-        self.shared.not_full.wake_all();
-        // The values' destructors are the user's: not under the borrow.
-        let left = std::mem::take(&mut *self.shared.queue.borrow_mut());
-        drop(left);
+        let left = self.shared.receivers.get() - 1;
+        self.shared.receivers.set(left);
+        if left == 0 {
+            self.shared.sending.wake_all();
+            // The values' destructors are the user's: not under the borrow.
+            let left = std::mem::take(&mut *self.shared.queue.borrow_mut());
+            drop(left);
+        }
     }
 }
 
@@ -256,6 +316,10 @@ pub struct SendError<T> {
 }
 
 impl<T> SendError<T> {
+    pub(super) fn closed(value: T) -> SendError<T> {
+        SendError { value, error: io::ErrorKind::BrokenPipe.into() }
+    }
+
     /// Why.
     pub fn error(&self) -> &io::Error {
         &self.error
@@ -304,7 +368,7 @@ impl<T> From<SendError<T>> for io::Error {
 pub enum TrySendError<T> {
     /// The queue is full.
     Full(T),
-    /// The receiver is gone.
+    /// No receiver is left.
     Closed(T),
 }
 
@@ -312,7 +376,7 @@ impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TrySendError::Full(_) => "the channel is full",
-            TrySendError::Closed(_) => "the receiver is gone",
+            TrySendError::Closed(_) => "no receiver is left",
         })
     }
 }

@@ -1,4 +1,5 @@
-use super::{Turn, Waiters, check};
+use super::list::List;
+use super::{check, fiber};
 use std::io;
 
 /// Waits until another fiber says that something changed.
@@ -26,7 +27,7 @@ use std::io;
 /// ```
 #[derive(Debug, Default)]
 pub struct Condvar {
-    waiters: Waiters,
+    waiters: List<()>,
 }
 
 impl Condvar {
@@ -60,10 +61,9 @@ impl Condvar {
     }
 
     fn wait_once(&self) -> io::Result<()> {
-        let mut turn = Turn::new(&self.waiters);
-        let result = turn.wait("a condition");
-        turn.end();
-        result
+        let here = fiber()?;
+        let (woken, ()) = self.waiters.wait(here, "a condition", ());
+        here.event(woken).map(drop)
     }
 
     /// Wakes the fiber that has waited longest; from anywhere on the thread, callbacks included.

@@ -1,4 +1,5 @@
-use super::{Turn, Waiters, check};
+use super::list::List;
+use super::{check, fiber};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::io;
@@ -6,8 +7,9 @@ use std::ops::{Deref, DerefMut};
 
 /// A value that one fiber at a time may use, also across waits.
 ///
-/// Fibers get it in the order in which they came, also where one locks it again and again. There is no poisoning: a
-/// fiber that panics gives it back as it is. Locking it twice in one fiber waits for ever, or until a deadline.
+/// Fibers get it in the order in which they came, also where one locks it again and again: whoever unlocks it hands it
+/// to the next. There is no poisoning, as nothing here has: a fiber that panics gives it back as it is. Locking it twice
+/// in one fiber waits for ever, or until a deadline.
 ///
 /// ```
 /// use becket_fiber::{Runtime, scope, sync::Mutex, yield_now};
@@ -34,15 +36,16 @@ use std::ops::{Deref, DerefMut};
 /// ```
 #[derive(Default)]
 pub struct Mutex<T: ?Sized> {
+    /// Stays set when it is handed to the next one.
     locked: Cell<bool>,
-    waiters: Waiters,
+    waiters: List<()>,
     value: UnsafeCell<T>,
 }
 
 impl<T> Mutex<T> {
     /// One that nobody has locked.
     pub fn new(value: T) -> Mutex<T> {
-        Mutex { locked: Cell::new(false), waiters: Waiters::default(), value: UnsafeCell::new(value) }
+        Mutex { locked: Cell::new(false), waiters: List::default(), value: UnsafeCell::new(value) }
     }
 
     /// The value.
@@ -57,20 +60,17 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber.
     pub fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
-        let mut turn = Turn::new(&self.waiters);
-        loop {
-            check()?;
-            if turn.has_come(1)
-                && let Some(guard) = self.try_lock()
-            {
-                turn.end();
-                return Ok(guard);
-            }
-            turn.wait("a mutex")?;
+        check()?;
+        if let Some(guard) = self.try_lock() {
+            return Ok(guard);
         }
+        let here = fiber()?;
+        let (woken, ()) = self.waiters.wait(here, "a mutex", ());
+        here.event(woken)?;
+        Ok(MutexGuard { mutex: self }) // handed over
     }
 
-    /// Locks it if it is free, past those who wait; they keep their places.
+    /// Locks it if it is free. Where others wait for it, it is not.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Not `then_some`: a guard that is made and dropped unlocks.
         (!self.locked.replace(true)).then(|| MutexGuard { mutex: self })
@@ -91,7 +91,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// A locked [`Mutex`]; dropping it wakes the fiber that has waited longest.
+/// A locked [`Mutex`]; dropping it hands it to the fiber that has waited longest.
 ///
 /// ```
 /// use becket_fiber::sync::Mutex;
@@ -112,8 +112,9 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: there is one guard at a time (`try_lock` hands out none while `locked`, and only a guard's drop resets
-        // that), all on one thread, for the mutex is not `Sync`; so nobody has the value mutably but through this guard.
+        // SAFETY: there is one guard at a time (`try_lock` hands out none while `locked`; a guard's drop either resets that,
+        // or wakes one fiber, whose `lock` then makes the next), all on one thread, for the mutex is not `Sync`; so nobody
+        // has the value mutably but through this guard.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -127,8 +128,9 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        self.mutex.locked.set(false);
-        self.mutex.waiters.wake_one();
+        if !self.mutex.waiters.wake_one() {
+            self.mutex.locked.set(false);
+        }
     }
 }
 
