@@ -24,13 +24,16 @@ fn it_names_the_backend() {
     };
     assert_eq!([over(None), over(Some(""))], ["epoll"; 2]);
     assert_eq!((over(Some("epoll")), over(Some("poll"))), ("epoll".to_owned(), "poll".to_owned()));
-    let (nonsense, uring) = (over(Some("kevent")), over(Some("uring")));
+    let nonsense = over(Some("kevent"));
     assert!(nonsense.contains("InvalidInput") && nonsense.contains("kevent"), "{nonsense}");
-    if !cfg!(feature = "uring") {
-        assert!(uring.contains("Unsupported") && uring.contains("feature uring"), "{uring}");
-    } else if uring.starts_with("none") {
-        println!("SKIP: it_names_the_backend: no io_uring here: {uring}");
-    } else {
-        assert_eq!(uring, "uring");
+    for (name, built) in [("uring", cfg!(feature = "uring")), ("polling", cfg!(feature = "polling"))] {
+        let over = over(Some(name));
+        if !built {
+            assert!(over.contains("Unsupported") && over.contains(&format!("feature {name}")), "{over}");
+        } else if name == "uring" && over.starts_with("none") {
+            println!("SKIP: it_names_the_backend: no io_uring here: {over}");
+        } else {
+            assert_eq!(over, name);
+        }
     }
 }

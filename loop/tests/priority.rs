@@ -6,7 +6,7 @@ use becket_loop::{Loop, Mode, Next, Ready};
 use becket_sys::attribute::Attribute;
 use becket_sys::tcp;
 use becket_sys::timer::{Clock, Event, Timer};
-use common::{each_backend, skips_valgrind};
+use common::{each_backend, each_backend_with_pri, skips_valgrind};
 use std::fs::File;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -31,7 +31,7 @@ fn turn_until(event_loop: &mut Loop<Vec<Ready>>, seen: &mut Vec<Ready>, n: usize
 
 #[test]
 fn trap_07_urgent_data_is_told_every_turn_until_it_is_taken() {
-    each_backend(|mut event_loop: Loop<Vec<Ready>>| {
+    each_backend_with_pri(|mut event_loop: Loop<Vec<Ready>>| {
         let listener = tcp::Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         becket_sys::wait(&listener, Ready::READ, Some(Instant::now() + LONG)).unwrap().expect("a connection");
@@ -116,7 +116,7 @@ fn read_again(file: &File) -> std::io::Result<String> {
 #[test]
 fn trap_04_cgroup_events_come_with_an_error_that_is_none() {
     let Some(group) = Group::new("trap_04_cgroup_events_come_with_an_error_that_is_none", "priority") else { return };
-    each_backend(|mut event_loop: Loop<Vec<Ready>>| {
+    each_backend_with_pri(|mut event_loop: Loop<Vec<Ready>>| {
         let file = File::open(group.file("cgroup.events")).unwrap();
         let changed = Ready::PRI | Ready::ERR;
         let id = event_loop
@@ -152,7 +152,7 @@ fn trap_04_cgroup_events_come_with_an_error_that_is_none() {
 #[test]
 fn an_attribute_tells_its_content_after_each_change() {
     let Some(group) = Group::new("an_attribute_tells_its_content_after_each_change", "attribute") else { return };
-    each_backend(|mut event_loop: Loop<Vec<String>>| {
+    each_backend_with_pri(|mut event_loop: Loop<Vec<String>>| {
         let events = Attribute::open(group.file("cgroup.events")).unwrap();
         let id = event_loop
             .on(events, |seen: &mut Vec<String>, _, content| {

@@ -10,7 +10,7 @@ use becket_sys::input::{self, Batch, Kind, Layout};
 use becket_sys::mounts::{Change, Table, Watcher};
 use becket_sys::netlink::{self, Flags, Incoming, Protocol};
 use becket_sys::{psi, tcp, unix};
-use common::{each_backend, skips_valgrind};
+use common::{each_backend, each_backend_with_pri, skips_valgrind};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -233,7 +233,7 @@ fn an_input_device_tells_what_one_read_brings() {
 /// A stall is played by urgent data: like it, it is ready for PRI.
 #[test]
 fn trap_06_pressure_is_told_and_its_end_removes_the_source() {
-    each_backend(|mut event_loop: Loop<Vec<psi::Event>>| {
+    each_backend_with_pri(|mut event_loop: Loop<Vec<psi::Event>>| {
         let listener = tcp::Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         becket_sys::wait(&listener, becket_sys::Ready::READ, Some(Instant::now() + LONG)).unwrap().expect("one");
@@ -253,7 +253,7 @@ fn trap_06_pressure_is_told_and_its_end_removes_the_source() {
         assert_eq!(seen, [psi::Event::Stalled]);
     });
     // A file without a trigger says for ever what the file of a group that is gone says.
-    each_backend(|mut event_loop: Loop<Vec<psi::Event>>| {
+    each_backend_with_pri(|mut event_loop: Loop<Vec<psi::Event>>| {
         let file = match File::open(psi::Resource::Memory.path()) {
             Ok(file) => file,
             Err(e) => {
@@ -300,7 +300,7 @@ fn answers(shell: &mut Child) -> bool {
 #[test]
 fn trap_05_mounts_tell_each_change_once() {
     let test = "trap_05_mounts_tell_each_change_once";
-    each_backend(|mut event_loop: Loop<(Table, Vec<String>)>| {
+    each_backend_with_pri(|mut event_loop: Loop<(Table, Vec<String>)>| {
         let Some(mut shell) = elsewhere(test, Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
         let mut order = |line: &str| {
             writeln!(shell.stdin.as_mut().unwrap(), "{line}").unwrap();

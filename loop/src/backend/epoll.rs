@@ -182,7 +182,16 @@ unsafe impl Backend for Epoll {
             Operations::Ring(ring) => ring.is_intact(),
         };
         let completions = if by_ring { Completions::Backend } else { Completions::HelperThreads };
-        Caps { name: "epoll", edge: true, flags: true, embed: true, regular_files: false, completions }
+        Caps {
+            name: "epoll",
+            edge: true,
+            pri: true,
+            rdhup: true,
+            flags: true,
+            embed: true,
+            regular_files: false,
+            completions,
+        }
     }
 
     fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {

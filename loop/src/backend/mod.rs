@@ -2,13 +2,31 @@
 //!
 //! A [`Backend`] does six things: it is opened by its own constructor, it adds, changes and removes a descriptor, it
 //! waits, and it hands out a [`Waker`]. [`Epoll`] is the default, [`Poll`] runs on every unix, [`Scripted`] plays what
-//! a test tells it, on a clock of its own. What a backend cannot do it says in [`Caps`], and refuses with
+//! a test tells it, on a clock of its own. `Uring`, over io_uring alone, and `Polling`, over the crate `polling`, are
+//! features of these names. What a backend cannot do it says in [`Caps`], and refuses with
 //! [`Unsupported`](io::ErrorKind::Unsupported); the loop emulates nothing behind the user's back.
+//!
+//! | | `epoll` | `poll` | `uring` | `polling` | `scripted` |
+//! |---|---|---|---|---|---|
+//! | [`Mode::Edge`] ([`edge`](Caps::edge)) | yes | no | yes | yes | yes |
+//! | [`Ready::PRI`] ([`pri`](Caps::pri)) | yes | yes | yes | no | yes |
+//! | [`Ready::RDHUP`] ([`rdhup`](Caps::rdhup)) | yes | yes | yes | no | yes |
+//! | [`Flags`](crate::Flags) ([`flags`](Caps::flags)) | yes | no | no | no | no |
+//! | inside another loop ([`embed`](Caps::embed)) | yes | no | yes | yes | no |
+//! | regular files ([`regular_files`](Caps::regular_files)) | no | yes | yes | no | yes |
+//! | [`detach`](Backend::detach) from other threads | yes | no | no | no | no |
+//! | operations ([`completions`](Caps::completions)) | io_uring | threads | io_uring | threads | threads |
+//! | a changed registration is a system call | yes | no | no | yes | no |
+//! | system calls of a turn with one event | 1 | 1 | 1 | 5 | 0 |
+//!
+//! `BECKET_BACKEND`, in the environment, says over which [`Loop::new`](crate::Loop::new) is.
 
 mod epoll;
 #[allow(unsafe_code, reason = "maps a page that a child gets empty; exchanges what a number stands for")]
 pub(crate) mod fork;
 mod poll;
+#[cfg(feature = "polling")]
+mod polling;
 #[allow(unsafe_code, reason = "shares memory with the kernel, beyond a call")]
 mod ring;
 mod scripted;
@@ -17,6 +35,8 @@ mod uring;
 
 pub use epoll::Epoll;
 pub use poll::Poll;
+#[cfg(feature = "polling")]
+pub use polling::Polling;
 pub use scripted::{Script, Scripted};
 #[cfg(feature = "uring")]
 pub use uring::Uring;
@@ -54,16 +74,24 @@ fn by_name(name: &str) -> io::Result<Box<dyn Backend>> {
         "poll" => Ok(Box::new(Poll::new()?)),
         #[cfg(feature = "uring")]
         "uring" => Ok(Box::new(Uring::new()?)),
+        #[cfg(feature = "polling")]
+        "polling" => Ok(Box::new(Polling::new()?)),
         #[cfg(not(feature = "uring"))]
-        "uring" => {
-            let why = "BECKET_BACKEND=uring: becket-loop was built without its feature uring";
-            Err(io::Error::new(io::ErrorKind::Unsupported, why))
-        }
+        "uring" => Err(unbuilt(name)),
+        #[cfg(not(feature = "polling"))]
+        "polling" => Err(unbuilt(name)),
         _ => {
-            let why = format!("BECKET_BACKEND={name}: there is no such backend; there are epoll, poll and uring");
+            let why =
+                format!("BECKET_BACKEND={name}: there is no such backend; there are epoll, poll, uring and polling");
             Err(io::Error::new(io::ErrorKind::InvalidInput, why))
         }
     }
+}
+
+#[cfg(not(all(feature = "uring", feature = "polling")))]
+fn unbuilt(name: &str) -> io::Error {
+    let why = format!("BECKET_BACKEND={name}: becket-loop was built without its feature {name}");
+    io::Error::new(io::ErrorKind::Unsupported, why)
 }
 
 /// The number of a descriptor that is lent.
@@ -252,6 +280,10 @@ pub struct Caps {
     pub name: &'static str,
     /// Whether [`Mode::Edge`] is supported.
     pub edge: bool,
+    /// Whether [`Ready::PRI`] can be watched for, and is told apart from [`Ready::READ`].
+    pub pri: bool,
+    /// Whether [`Ready::RDHUP`] is.
+    pub rdhup: bool,
     /// Whether [`Flags`](crate::Flags) are supported.
     pub flags: bool,
     /// Whether the whole set has a descriptor, so that the loop can stand in another one.
@@ -479,5 +511,54 @@ pub unsafe trait Backend {
     /// Asks that an operation end early. Its [`Event::Done`] still comes, with `ECANCELED` or with what it did.
     fn cancel(&mut self, key: Key) {
         let _ = key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The column of a backend in the table above says what the backend says.
+    fn compare(backend: Box<dyn Backend>) {
+        let table = include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+        let rows: Vec<Vec<&str>> = table.map(|row| row.split('|').map(str::trim).collect()).collect();
+        let caps = backend.caps();
+        let column = rows[0].iter().position(|name| *name == format!("`{}`", caps.name)).unwrap();
+        let says = |what: &str| {
+            let row = rows.iter().find(|row| row[0].contains(what)).unwrap_or_else(|| panic!("no row of {what}"));
+            row[column]
+        };
+        let facts = [
+            ("Caps::edge", caps.edge),
+            ("Caps::pri", caps.pri),
+            ("Caps::rdhup", caps.rdhup),
+            ("Caps::flags", caps.flags),
+            ("Caps::embed", caps.embed),
+            ("Caps::regular_files", caps.regular_files),
+            ("Backend::detach", backend.detach().is_some()),
+        ];
+        for (what, has) in facts {
+            assert_eq!(says(what), if has { "yes" } else { "no" }, "{what} of {}", caps.name);
+        }
+        let completions = match caps.completions {
+            Completions::Backend => "io_uring",
+            Completions::HelperThreads => "threads",
+        };
+        // Where io_uring is forbidden threads serve.
+        assert!(says("Caps::completions") == completions || !ring::is_offered(), "{}", caps.name);
+    }
+
+    #[test]
+    fn the_table_of_what_backends_can_do_is_true() {
+        compare(Box::new(Epoll::new().unwrap()));
+        compare(Box::new(Poll::new().unwrap()));
+        compare(Box::new(Scripted::new().0));
+        #[cfg(feature = "polling")]
+        compare(Box::new(Polling::new().unwrap()));
+        #[cfg(feature = "uring")]
+        match Uring::new() {
+            Ok(uring) => compare(Box::new(uring)),
+            Err(e) => println!("SKIP: the_table_of_what_backends_can_do_is_true: no io_uring here: {e}"),
+        }
     }
 }

@@ -68,6 +68,8 @@ unsafe impl Backend for Poll {
         Caps {
             name: "poll",
             edge: false,
+            pri: true,
+            rdhup: true,
             flags: false,
             embed: false,
             regular_files: true,

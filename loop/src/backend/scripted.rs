@@ -142,6 +142,8 @@ unsafe impl Backend for Scripted {
         Caps {
             name: "scripted",
             edge: true,
+            pri: true,
+            rdhup: true,
             flags: false,
             embed: false,
             regular_files: true,

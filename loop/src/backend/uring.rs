@@ -408,7 +408,16 @@ impl Told {
 unsafe impl Backend for Uring {
     fn caps(&self) -> Caps {
         let completions = if self.ring.is_intact() { Completions::Backend } else { Completions::HelperThreads };
-        Caps { name: "uring", edge: true, flags: false, embed: true, regular_files: true, completions }
+        Caps {
+            name: "uring",
+            edge: true,
+            pri: true,
+            rdhup: true,
+            flags: false,
+            embed: true,
+            regular_files: true,
+            completions,
+        }
     }
 
     fn add(&mut self, fd: Fd<'_>, key: Key, want: Ready, mode: Mode) -> io::Result<()> {

@@ -14,6 +14,17 @@ pub(crate) fn each_backend<S: 'static>(test: impl Fn(Loop<S>)) {
         Ok(uring) => test(Loop::with_backend(uring)),
         Err(e) => println!("SKIP: over uring: no io_uring here: {e}"),
     }
+    #[cfg(feature = "polling")]
+    test(Loop::with_backend(becket_loop::backend::Polling::new().unwrap()));
+}
+
+/// Likewise, over each that knows PRI.
+pub(crate) fn each_backend_with_pri<S: 'static>(test: impl Fn(Loop<S>)) {
+    each_backend(|event_loop| {
+        if event_loop.caps().pri {
+            test(event_loop);
+        }
+    });
 }
 
 /// Whether `test` runs under valgrind, and `why` is a reason not to; says so.

@@ -1,5 +1,5 @@
-//! The one suite that every backend passes: epoll (with an io_uring where that is offered, and without), poll(2)
-//! and the scripted one.
+//! The one suite that every backend passes: epoll (with an io_uring where that is offered, and without), poll(2), the
+//! scripted one, and those that are features. They differ by what their `caps` say alone.
 
 mod chaos;
 mod externals;
@@ -12,6 +12,8 @@ mod sources;
 mod timers;
 mod turns;
 
+#[cfg(feature = "polling")]
+use becket_loop::backend::Polling;
 #[cfg(feature = "uring")]
 use becket_loop::backend::Uring;
 use becket_loop::backend::{Backend, Completions, Epoll, Poll, Script, Scripted};
@@ -116,6 +118,13 @@ macro_rules! on_every_backend {
             $(#[$attribute])*
             fn uring() {
                 World::uring(concat!(module_path!(), "::uring")).into_iter().for_each(body);
+            }
+
+            #[test]
+            #[cfg(feature = "polling")]
+            $(#[$attribute])*
+            fn polling() {
+                body(World::real(Polling::new().unwrap()));
             }
 
             #[test]

@@ -164,7 +164,8 @@ on_every_backend! {
 
     fn interest_changes_before_the_next_wait(world: World<Vec<Ready>>) {
         let probe = world.probe();
-        let id = world.event_loop.add(probe.source(), Ready::PRI, Mode::Level, |seen, _, _, ready| {
+        let other = if world.event_loop.caps().pri { Ready::PRI } else { Ready::empty() };
+        let id = world.event_loop.add(probe.source(), other, Mode::Level, |seen, _, _, ready| {
             seen.push(ready);
             Ok(Next::Keep)
         }).unwrap();
@@ -175,7 +176,7 @@ on_every_backend! {
         assert!(world.event_loop.set(id, Ready::READ, Mode::Level));
         world.event_loop.turn(&mut seen, Some(LONG)).unwrap();
         assert_eq!(seen, [Ready::READ]);
-        world.event_loop.set(id, Ready::PRI, Mode::Level);
+        world.event_loop.set(id, other, Mode::Level);
         world.event_loop.set(id, Ready::READ, Mode::Level); // merged: nothing to tell the backend
         world.event_loop.turn(&mut seen, Some(LONG)).unwrap();
         assert_eq!(seen.len(), 2);
@@ -331,6 +332,32 @@ on_every_backend! {
             world.event_loop.turn(&mut n, Some(Duration::ZERO)).unwrap();
         }
         assert_eq!(n, 1);
+    }
+
+    fn what_caps_deny_is_unsupported(world: World<()>) {
+        let (probe, caps) = (world.probe(), world.event_loop.caps());
+        let asked = [
+            (Ready::PRI, Mode::Level, caps.pri),
+            (Ready::RDHUP, Mode::Level, caps.rdhup),
+            (Ready::READ, Mode::Edge, caps.edge),
+        ];
+        for (want, mode, can) in asked {
+            match world.event_loop.add(probe.source(), want, mode, |_, _, _, _| Ok(Next::Keep)) {
+                Ok(id) => assert!(can && world.event_loop.cancel(id), "{want:?}, {mode:?}"),
+                Err(refused) => {
+                    assert_eq!((can, refused.error().kind()), (false, std::io::ErrorKind::Unsupported));
+                    assert!(refused.error().to_string().contains(caps.name), "{}", refused.error());
+                }
+            }
+        }
+        let id = world.event_loop.add(probe.source(), Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap();
+        match world.event_loop.set_flags(id, becket_loop::Flags::WAKE_UP) {
+            Ok(known) => assert!(known && caps.flags),
+            Err(e) => assert_eq!((caps.flags, e.kind()), (false, std::io::ErrorKind::Unsupported)),
+        }
+        if !caps.embed {
+            assert_eq!(world.event_loop.embed().unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+        }
     }
 
     fn a_refused_source_comes_back(world: World<()>) {
