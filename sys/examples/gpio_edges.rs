@@ -1,8 +1,8 @@
 //! Prints the edges of GPIO lines by the character device: with their times, and with those that were lost.
 //!
-//!     cargo run --example gpio_edges                       lists the chips and their lines
-//!     cargo run --example gpio_edges gpiochip0 17 4        waits for ten edges of lines 17 and 4, a minute at most
-//!     cargo run --example gpio_edges --label sim8 3        finds the chip by its label
+//!     cargo run --example gpio_edges                          lists the chips and their lines
+//!     cargo run --example gpio_edges -- gpiochip0 17 4        waits for ten edges of lines 17 and 4, a minute at most
+//!     cargo run --example gpio_edges -- --label sim8 3        finds the chip by its label
 
 use becket_sys::gpio::{Bias, Chip, Edge, EdgeKind, LineConfig, Sequence, chips};
 use becket_sys::{EventBuf, Ready};

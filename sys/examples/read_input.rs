@@ -1,7 +1,7 @@
 //! Prints what happens on an input device: keys, axes, switches.
 //!
-//!     cargo run --example read_input                       lists the devices
-//!     cargo run --example read_input /dev/input/event3     prints events for ten seconds, or until it is unplugged
+//!     cargo run --example read_input                          lists the devices
+//!     cargo run --example read_input -- /dev/input/event3     prints events for ten seconds, or until it is unplugged
 //!
 //! Reading input devices takes root, or the group `input` on most systems.
 

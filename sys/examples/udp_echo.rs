@@ -1,5 +1,6 @@
-//! A UDP server on all addresses of the loopback interface (127.0.0.1 to 127.255.255.254) that answers each datagram from
-//! the address that it was sent to, many by one call. Bound to an interface, or to none, it would serve a network.
+//! A UDP server on all addresses of the loopback interface (127.0.0.1 to 127.255.255.254) that answers each datagram
+//! from the address that it was sent to, many by one call. Bound to another interface, or to none, it would serve a
+//! network.
 //!
 //! Without an argument it listens on a port of the system's choice, asks itself a thousand times and ends; with a port
 //! it serves others.
