@@ -1,9 +1,10 @@
 //! Regular files, which no loop can wait for: helper threads or io_uring read and write them while other fibers run.
 
+use crate::lent::{Reading, sealed};
 use crate::op::{op, unblock};
 use crate::park::{Place, in_callback, place};
-use crate::sleep;
 use crate::time::thread_deadline;
+use crate::{Ready, sleep};
 use becket_loop::op::{RawBuf, RawOp};
 use becket_sys::file::{IoFlags, read_vectored_at};
 use std::fs::{self, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
@@ -528,5 +529,33 @@ impl AsFd for File {
 impl AsRawFd for File {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
+    }
+}
+
+impl sealed::Readable for File {
+    fn lend(&self, f: &mut Reading<'_>) -> io::Result<usize> {
+        f(&mut { self }).map(|(n, _)| n)
+    }
+
+    fn wait_for(&self, _: Ready) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(self)
+    }
+}
+
+impl sealed::Writable for File {
+    fn write_some(&self, buf: &[u8]) -> io::Result<usize> {
+        self.write_to(buf, None)
+    }
+
+    fn wait_for(&self, _: Ready) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(self)
     }
 }

@@ -39,6 +39,8 @@
 //! - Named types over it stand in a module for each kind of descriptor, as in `becket_sys`: [`net`], [`pipe`], [`process`],
 //!   [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`], [`netlink`],
 //!   [`psi`], [`mounts`] and [`attribute`].
+//! - [`stdin`], [`stdout`] and [`stderr`] wait in the fiber, and stay as they are for whoever shares them.
+//! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
@@ -57,9 +59,13 @@
 //! - A std `Mutex` held across a wait blocks every fiber of the thread that wants it.
 
 mod cancel;
+mod copy;
 mod embed;
 mod error;
+mod lent;
 mod over;
+mod several;
+mod stdio;
 mod threads;
 mod time;
 
@@ -115,15 +121,18 @@ pub mod sync;
 
 pub use becket_loop::{Ctx, Embedded, Missed, Ready, Tick, backend};
 pub use cancel::{is_current_cancelled, shield};
+pub use copy::copy;
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
 pub use file::File;
 pub use future::{JoinFuture, RemoteJoinFuture, block_on};
 pub use io::Io;
+pub use lent::{BufReader, Readable, Writable};
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
 pub use op::unblock;
 pub use remote::{Remote, RemoteJoinHandle};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use stdio::{Input, Output, stderr, stdin, stdout};
 pub use task::{Builder, JoinHandle, spawn, spawn_named};
 pub use threads::{Shard, Threads, ThreadsBuilder};
 pub use time::{Interval, current_deadline, deadline, interval, sleep, sleep_until, timeout, yield_now};

@@ -5,6 +5,7 @@ use becket_loop::op::RawOp;
 use becket_loop::{Ctx, PlainDone};
 use std::cell::Cell;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -64,6 +65,24 @@ fn ended((): &mut (), _: &mut Ctx<()>, data: u64, result: io::Result<usize>) {
     end.result.set(Some(result));
     end.ended.set(true);
     wake_by_bits(end.token.get(), 0);
+}
+
+/// Moves bytes from or to a pipe, at the positions, as one operation.
+///
+/// # Errors
+/// Those of splice(2); [`Cancelled`](crate::Cancelled) and `TimedOut` where it had not begun; `Deadlock` in a callback.
+pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+    let raw = RawOp::Splice { from: (from.as_raw_fd(), None), to: (to.as_raw_fd(), None), len };
+    match place() {
+        Place::Callback => Err(in_callback()),
+        // SAFETY: both descriptors are open while they are borrowed.
+        Place::Thread => unsafe { raw.perform() },
+        Place::Fiber(here) => {
+            here.check()?;
+            // SAFETY: as above.
+            unsafe { op(here, "splice", raw) }
+        }
+    }
 }
 
 /// Runs `f`, which may block, on a helper thread, while other fibers run; on a thread that runs no fiber, right here.

@@ -186,6 +186,16 @@ macro_rules! reads {
     ($name:ident) => {
         crate::over::reads!(@impl $name);
         crate::over::reads!(@impl &$name);
+
+        impl crate::lent::sealed::Readable for $name {
+            fn lend(&self, f: &mut crate::lent::Reading<'_>) -> std::io::Result<usize> {
+                crate::lent::sealed::Readable::lend(&self.io, f)
+            }
+
+            fn wait_for(&self, want: crate::Ready) -> std::io::Result<()> {
+                self.io.wait(want, None).map(drop)
+            }
+        }
     };
     (@impl $name:ty) => {
         impl std::io::Read for $name {
@@ -206,6 +216,16 @@ macro_rules! writes {
     ($name:ident) => {
         crate::over::writes!(@impl $name);
         crate::over::writes!(@impl &$name);
+
+        impl crate::lent::sealed::Writable for $name {
+            fn write_some(&self, buf: &[u8]) -> std::io::Result<usize> {
+                std::io::Write::write(&mut &self.io, buf)
+            }
+
+            fn wait_for(&self, want: crate::Ready) -> std::io::Result<()> {
+                self.io.wait(want, None).map(drop)
+            }
+        }
     };
     (@impl $name:ty) => {
         impl std::io::Write for $name {

@@ -84,7 +84,7 @@ pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> T {
     }
 }
 
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     match place() {
         Place::Fiber(here) => here.now(),
         _ => Instant::now(),

@@ -4,6 +4,7 @@ mod registry;
 
 pub(crate) use registry::{Registry, wait_once};
 
+use crate::lent::{Reading, sealed};
 use crate::park::{Here, Place, Reason, Woken, earliest, in_callback, place};
 use crate::time::thread_deadline;
 use becket_loop::Ready;
@@ -346,6 +347,32 @@ where
             let n = retry(|| source.read_vectored(bufs))?;
             Ok((n, n > 0 && n < room))
         })
+    }
+}
+
+impl<T: AsFd> sealed::Readable for Io<T>
+where
+    for<'a> &'a T: Read,
+{
+    fn lend(&self, f: &mut Reading<'_>) -> io::Result<usize> {
+        self.attempt_hinted(Ready::READ, |mut source| retry(|| f(&mut source)))
+    }
+
+    fn wait_for(&self, want: Ready) -> io::Result<()> {
+        self.wait(want, None).map(drop)
+    }
+}
+
+impl<T: AsFd> sealed::Writable for Io<T>
+where
+    for<'a> &'a T: Write,
+{
+    fn write_some(&self, buf: &[u8]) -> io::Result<usize> {
+        { self }.write(buf)
+    }
+
+    fn wait_for(&self, want: Ready) -> io::Result<()> {
+        self.wait(want, None).map(drop)
     }
 }
 

@@ -1,8 +1,9 @@
-use super::{no_address, resolve};
+use super::connect::{interleave, to_any, to_one};
+use super::resolve;
 use crate::over::{accept, over_io, reads, timeouts, until, writes};
 use crate::{Io, Ready};
 use becket_sys::SetupError;
-use becket_sys::tcp::{Listener, Progress, Stream};
+use becket_sys::tcp::{Listener, Stream};
 use std::io;
 use std::net::SocketAddr;
 
@@ -90,21 +91,34 @@ reads!(TcpStream);
 writes!(TcpStream);
 
 impl TcpStream {
-    /// Connects to `name`, which is `HOST:PORT`. A name is [resolved](resolve) on a helper thread; its addresses are
-    /// tried in turn.
+    /// Connects to `name`, which is `HOST:PORT`: [resolves](resolve) it, has the families of its addresses take turns, and
+    /// [tries them all](Self::connect_any).
     ///
     /// # Errors
-    /// Those of [`resolve`]; those of [`connect_addr`](Self::connect_addr) for the last address.
+    /// Those of [`resolve`]; those of [`connect_any`](Self::connect_any).
+    #[doc(alias = "happy eyeballs")]
     pub fn connect(name: &str) -> Result<TcpStream, SetupError> {
-        let mut addresses = resolve(name)?.into_iter().peekable();
-        while let Some(addr) = addresses.next() {
-            match TcpStream::connect_addr(addr) {
-                // What ends the fiber's own calls has no code of the system's.
-                Err(e) if e.raw_os_error().is_some() && addresses.peek().is_some() => {}
-                other => return other,
-            }
-        }
-        Err(no_address(name))
+        TcpStream::connect_any(&interleave(resolve(name)?))
+    }
+
+    /// Connects to the first of several addresses that answers (RFC 8305): they are tried in order, each 250 ms after the
+    /// one before, or as soon as that has failed. Attempts that come too late are given up.
+    ///
+    /// ```
+    /// use becket_fiber::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind(([127, 0, 0, 1], 0))?;
+    /// let addr = listener.local_addr()?;
+    /// let nobody = TcpListener::bind(([127, 0, 0, 1], 0))?.local_addr()?;
+    /// assert_eq!(TcpStream::connect_any(&[nobody, addr])?.peer_addr()?, addr);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect_addr`](Self::connect_addr), for the one that failed last; `InvalidInput` for no address at all;
+    /// `EMFILE`.
+    pub fn connect_any(addresses: &[SocketAddr]) -> Result<TcpStream, SetupError> {
+        TcpStream::made(to_any(addresses)?)
     }
 
     /// Connects to `addr`.
@@ -114,17 +128,11 @@ impl TcpStream {
     /// [`Cancelled`](crate::Cancelled), and `TimedOut` at a deadline of the fiber: the attempt is then given up.
     #[doc(alias = "EINPROGRESS")]
     pub fn connect_addr(addr: impl Into<SocketAddr>) -> Result<TcpStream, SetupError> {
-        let addr = addr.into();
-        let failed = |e: io::Error| SetupError::new("connect", addr.to_string(), e);
-        let mut connecting = Stream::connect(addr)?;
-        loop {
-            let io = Io::new(connecting).map_err(failed)?;
-            io.wait(Ready::WRITE, None).map_err(failed)?;
-            match io.into_inner().try_finish()? {
-                Progress::Connected(stream) => return stream.try_into().map_err(failed),
-                Progress::Pending(still) => connecting = still,
-            }
-        }
+        TcpStream::made(to_one(addr.into())?)
+    }
+
+    fn made(stream: Stream) -> Result<TcpStream, SetupError> {
+        stream.try_into().map_err(|e| SetupError::new("fcntl", "a TCP connection", e))
     }
 
     /// Waits for data and copies what is there into `buf`, without taking it; 0 is the end of the stream.
