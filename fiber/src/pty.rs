@@ -8,7 +8,7 @@ use crate::tty::Tty;
 use crate::{Io, Ready};
 use becket_sys::{SetupError, pty};
 use std::io;
-use std::process::Command;
+use std::process;
 
 /// The end of a pseudoterminal that plays the keyboard and the screen; see [`Tty`] for the other.
 ///
@@ -22,7 +22,7 @@ use std::process::Command;
 /// let mut runtime = Runtime::new()?;
 /// runtime.run(|| {
 ///     let mut controller = Controller::open()?;
-///     let mut shell = std::process::Command::new("sh");
+///     let mut shell = Command::new("sh");
 ///     shell.args(["-c", "read word; echo the word is $word"]);
 ///     let child = controller.spawn(shell)?;
 ///     controller.write_all(b"becket\n")?;
@@ -76,8 +76,8 @@ impl Controller {
     ///
     /// # Errors
     /// As [`pty::Controller::spawn`].
-    pub fn spawn(&self, command: Command) -> Result<Child, SetupError> {
-        Child::over(self.io.get_ref().spawn(command)?)
+    pub fn spawn(&self, command: impl Into<process::Command>) -> Result<Child, SetupError> {
+        Child::over(self.io.get_ref().spawn(command.into())?)
     }
 }
 

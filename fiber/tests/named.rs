@@ -95,7 +95,7 @@ fn a_cancel_ends_every_kind_of_wait() {
             ("inotify", Box::new(|| Inotify::new()?.read().map(drop))),
         ];
         if !skips_valgrind(NO_PIDFD) {
-            let child = || Child::spawn(Command::new("sleep").arg("60"))?.kill_on_drop(true).wait().map(drop);
+            let child = || Command::new("sleep").arg("60").kill_on_drop(true).spawn()?.wait().map(drop);
             waits.push(("child", Box::new(child)));
         }
         for (what, wait) in waits {
@@ -202,11 +202,11 @@ fn children_are_waited_for_signalled_and_killed() {
         return;
     }
     in_fiber(|| {
-        let child = Child::spawn(Command::new("sh").args(["-c", "exit 7"]))?;
+        let child = Command::new("sh").args(["-c", "exit 7"]).spawn()?;
         assert_eq!(child.wait()?.code(), Some(7));
         assert_eq!(child.wait()?.code(), Some(7));
 
-        let mut cat = Child::spawn(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut input = cat.stdin.take().unwrap();
         let writer = spawn(move || input.write_all(&[b'x'; 300_000]))?;
         let mut text = String::new();
@@ -215,17 +215,17 @@ fn children_are_waited_for_signalled_and_killed() {
         writer.join()??;
         assert!(cat.wait()?.success());
 
-        let sleeper = Child::spawn(Command::new("sleep").arg("60"))?;
+        let sleeper = Command::new("sleep").arg("60").spawn()?;
         assert_eq!(kind(timeout(MS, || sleeper.wait())), Some(ErrorKind::TimedOut));
         sleeper.send_signal(Signal::TERM)?;
         assert!(!sleeper.wait()?.success());
 
-        let sleeper = Child::spawn(Command::new("sleep").arg("60"))?.kill_on_drop(true);
+        let sleeper = Command::new("sleep").arg("60").spawn()?.kill_on_drop(true);
         let ended = Io::new(PidFd::open(sleeper.id())?)?;
         drop(sleeper);
         ended.wait(Ready::READ, None)?;
 
-        let e = Child::spawn(&mut Command::new("/no/such/program")).unwrap_err();
+        let e = Command::new("/no/such/program").spawn().unwrap_err();
         assert_eq!(e.to_string(), "spawn /no/such/program: No such file or directory (os error 2)");
         Ok(())
     });
