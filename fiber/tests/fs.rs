@@ -4,10 +4,12 @@ mod common;
 
 use becket_fiber::{File, Runtime, fs, is_cancelled, scope, sleep, spawn, timeout, with_ctx, yield_now};
 use common::{HOUR, each_backend, kind, settle};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -140,15 +142,20 @@ fn a_cancelled_fiber_begins_nothing_and_ends_between_batches() {
         let path = dir.at("never");
         (0..500).try_for_each(|n| std::fs::write(dir.at(&n.to_string()), ""))?;
         let (p, d) = (path.clone(), dir.0.clone());
+        let sleeps = Rc::new(Cell::new(false));
+        let will_sleep = sleeps.clone();
         let fiber = spawn(move || {
             let mut entries = fs::read_dir(d)?;
             entries.next().unwrap()?;
+            will_sleep.set(true);
             assert!(is_cancelled(&sleep(HOUR).unwrap_err()));
             assert!(is_cancelled(&fs::write(p, "x").unwrap_err()));
             assert!(is_cancelled(&entries.find_map(Result::err).unwrap()));
             Ok::<_, io::Error>(())
         })?;
-        sleep(Duration::from_millis(20))?;
+        while !sleeps.get() {
+            sleep(Duration::from_millis(1))?;
+        }
         fiber.cancel();
         fiber.join()??;
         assert!(!std::fs::exists(path)?);
