@@ -220,7 +220,7 @@ impl Interval {
                 self.next = due.checked_add(self.period);
             }
         }
-        Ok(Tick { due, missed })
+        Ok(Tick { due, missed, clock_set: false })
     }
 }
 

@@ -4,7 +4,7 @@
 //! `cargo run -p becket-loop --example keep_a_schedule`
 
 use becket_loop::{Loop, Next, Schedule};
-use becket_sys::timer::{Clock, Timer, When};
+use becket_sys::timer::Clock;
 use std::error::Error;
 use std::time::Duration;
 
@@ -27,14 +27,12 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut event_loop: Loop<State> = Loop::new()?;
 
     // A lease of an address ends when its time is over, whether the machine was awake or not.
-    let lease = Timer::new(Clock::Boottime)?;
     let end = Clock::Boottime.now() + Duration::from_millis(30);
-    lease.set(When::At(end), None)?;
-    event_loop.on(lease, move |state: &mut State, _, event| {
+    event_loop.at_on(Clock::Boottime, end, move |state: &mut State, _| {
         assert!(Clock::Boottime.now() >= end);
-        println!("the lease is over: {event:?}");
+        println!("the lease is over");
         state.lease_over = true;
-        Ok(Next::Remove)
+        Ok(())
     })?;
 
     // A backup every day at three.

@@ -2,6 +2,7 @@
 
 use crate::backend::fork::Here;
 use crate::backend::{AsFd, Backend, Batch, Caps, Key};
+use crate::clocked::Clocked;
 use crate::embed::Outer;
 use crate::external::ExternalEntry;
 use crate::observe::{Watch, Whose};
@@ -80,6 +81,10 @@ impl<S> Entry<S> {
         self.rare().calls_over += 1;
     }
 
+    fn is_enabled_io(&self) -> bool {
+        matches!(&self.kind, Kind::Io(io) if io.is(State::ENABLED))
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -135,6 +140,8 @@ pub(crate) enum TimerCall<S> {
     Once(OnceCall<S>),
     /// The closure is out while it is called.
     Every(Box<(Every, Option<TickCall<S>>)>),
+    /// By another clock.
+    Clocked(Box<Clocked<S>>),
     Plain(Plain<S>),
     /// The timeout of an external; `None` until that has its own place.
     External(Option<Key>),
@@ -239,6 +246,9 @@ pub struct Ctx<S> {
     enabled: usize,
     pub(crate) ops: usize,
     externals: usize,
+    /// How many timers go by clocks that move against the loop's, and what tells of that while there are any.
+    pub(crate) clocked: usize,
+    pub(crate) clock_watch: Option<Key>,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -286,6 +296,8 @@ impl<S: 'static> Ctx<S> {
             enabled: 0,
             ops: 0,
             externals: 0,
+            clocked: 0,
+            clock_watch: None,
             backend,
         }
     }
@@ -463,7 +475,12 @@ impl<S: 'static> Ctx<S> {
                 }
                 self.enabled -= usize::from(io.is(State::ENABLED));
             }
-            Kind::Timer(_) => self.wheel.remove(key),
+            Kind::Timer(call) => {
+                self.wheel.remove(key);
+                if matches!(call, TimerCall::Clocked(timer) if timer.is_watched()) {
+                    self.note_clocked_gone();
+                }
+            }
             Kind::Hook(hook) => self.hooks[hook.point as usize].retain(|h| *h != key),
             Kind::External(external) => {
                 self.externals -= 1;
@@ -529,7 +546,7 @@ impl<S: 'static> Ctx<S> {
                 };
                 if !on {
                     self.disarm_key(key);
-                } else if !self.wheel.is_pending(key) {
+                } else if !self.wheel.is_pending(key) && !self.arm_clocked_in_phase(key) {
                     self.arm_key(key, next);
                 }
                 true
@@ -872,6 +889,13 @@ impl<S: 'static> Ctx<S> {
         self.backend.now()
     }
 
+    /// What a clock of the system reads, since its epoch: the time by which the timers of [`at_on`](Self::at_on) and
+    /// [`every_on`](Self::every_on) go. It is [`Clock::now`](becket_sys::timer::Clock::now), unless the backend has clocks
+    /// of its own.
+    pub fn clock_now(&self, clock: becket_sys::timer::Clock) -> Duration {
+        self.backend.clock_now(clock)
+    }
+
     /// Calls `f` once, `delay` from now, never early. A delay beyond what an [`Instant`] holds counts as 136 years.
     pub fn after(&mut self, delay: Duration, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) -> Id<Timer> {
         let key = self.insert_timer(TimerCall::Once(Box::new(f)));
@@ -886,9 +910,8 @@ impl<S: 'static> Ctx<S> {
         Id::new(key)
     }
 
-    /// Calls `f` periodically. For other clocks than the monotonic one, [`on`](Self::on) takes a
-    /// [`becket_sys::timer::Timer`], which counts while the system sleeps, or goes by the time of day and tells when
-    /// that is set; and a [`Schedule`](crate::Schedule) of times of the day, planned anew when that is set.
+    /// Calls `f` periodically, by the loop's clock, which stands still while the system sleeps and which nobody can set.
+    /// For clocks that count sleep, or the time of day, there is [`every_on`](Self::every_on).
     pub fn every(
         &mut self,
         every: impl Into<Every>,
@@ -911,10 +934,12 @@ impl<S: 'static> Ctx<S> {
     /// Sets when a timer is due, whether it is armed or not: a periodic one the next time, with its phase from then on.
     /// Returns whether it was there.
     pub fn arm(&mut self, id: Id<Timer>, when: Instant) -> bool {
-        if self.wheel.is_periodic(id.key)
-            && let Some(TimerCall::Every(periodic)) = self.timer_mut(id.key)
-        {
-            periodic.0.first = Some(when);
+        if self.wheel.is_periodic(id.key) {
+            match self.timer_mut(id.key) {
+                Some(TimerCall::Every(periodic)) => periodic.0.first = Some(when),
+                Some(TimerCall::Clocked(_)) => return self.arm_clocked_at(id.key, when),
+                _ => {}
+            }
         }
         self.arm_key(id.key, when)
     }
@@ -967,7 +992,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn insert_timer(&mut self, call: TimerCall<S>) -> Key {
-        let periodic = matches!(call, TimerCall::Every(..));
+        let periodic = matches!(call, TimerCall::Every(_) | TimerCall::Clocked(_));
         let key = self.insert(Kind::Timer(call));
         self.wheel.insert(key, periodic);
         key
@@ -1110,7 +1135,10 @@ impl<S: 'static> Ctx<S> {
 
     /// Whether there is something that could ever call anything.
     pub(crate) fn is_alive(&self) -> bool {
-        self.enabled + self.ops + self.externals + self.wheel.len() > 0 || self.has_work() || self.mailbox.has_remotes()
+        let lasting = self.enabled + self.ops + self.externals + self.wheel.len();
+        // What tells of the clocks is there for the timers' sake.
+        let own = self.clock_watch.is_some_and(|key| self.slots.get(key).is_some_and(|entry| entry.is_enabled_io()));
+        lasting > usize::from(own) || self.has_work() || self.mailbox.has_remotes()
     }
 
     /// Whether there is something to do without waiting.
@@ -1189,7 +1217,7 @@ impl<S: 'static> Ctx<S> {
                 // Not where a period that is to be made up for comes first, which it would replace.
                 Some(Kind::Timer(_)) => {
                     let now = self.now();
-                    if self.wheel.deadline(key).is_none_or(|due| due > now) {
+                    if self.wheel.deadline(key).is_none_or(|due| due > now) && !self.arm_clocked_now(key) {
                         self.arm_key(key, now);
                     }
                 }
@@ -1248,7 +1276,7 @@ pub(crate) fn missed(due: Instant, period: Duration, now: Instant) -> u64 {
     u64::try_from(passed).unwrap_or(u64::MAX - 1)
 }
 
-fn periods(period: Duration, n: u64) -> Duration {
+pub(crate) fn periods(period: Duration, n: u64) -> Duration {
     let nanos = period.as_nanos().saturating_mul(n.into());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

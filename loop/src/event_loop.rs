@@ -272,6 +272,7 @@ impl<S: 'static> Loop<S> {
         }
         ctx.backend.abandon();
         ctx.backend.reopen()?;
+        ctx.renew_clock_watch()?;
         trace::forked();
         ctx.outer = None;
         ctx.watch.iter_mut().for_each(|watch| watch.pulse = None); // its thread is the parent's
@@ -414,6 +415,7 @@ impl<S: 'static> Ctx<S> {
                     self.report(s, Fault { id: Some(AnyId { key }), name, error });
                 }
             }
+            TimerCall::Clocked(_) => self.run_clocked(s, key),
             TimerCall::Every(periodic) => {
                 let every = periodic.0;
                 let Some(call) = periodic.1.take() else { return };
@@ -425,7 +427,7 @@ impl<S: 'static> Ctx<S> {
 
     fn run_periodic(&mut self, s: &mut S, key: Key, due: Instant, every: Every, mut call: TickCall<S>) {
         let now = self.now();
-        let tick = Tick { due, missed: missed(due, every.period, now) };
+        let tick = Tick { due, missed: missed(due, every.period, now), clock_set: false };
         // Armed before the call, so that the callback may arm or disarm it otherwise.
         let next = match every.missed {
             Missed::Skip => next_in_phase(&every, now),

@@ -34,7 +34,7 @@
 //!
 //! - [`Loop`] owns everything and turns; it dereferences to [`Ctx`], which callbacks get, too, and which adds, changes
 //!   and removes: descriptors ([`Ctx::add`]), typed sources ([`Ctx::on`]), timers ([`Ctx::after`], [`Ctx::at`],
-//!   [`Ctx::every`]), deferred work and hooks, and operations that end later ([`Ctx::submit`]).
+//!   [`Ctx::every`], on other clocks [`Ctx::at_on`], [`Ctx::every_on`]), deferred work and hooks, and operations that end later ([`Ctx::submit`]).
 //! - An [`Id`] names each of them. It is a number: dropping it does nothing, and a stale one is noticed. A [`Guard`]
 //!   is an id that cancels when it is dropped.
 //! - [`Next`] is what a callback says happens next, or it fails with any error, which disables its source alone.
@@ -80,6 +80,7 @@
 //!   [`Loop::after_fork`] makes it the child's own. Starting programs is fine, for all descriptors are close-on-exec.
 //! - *Signals and children* are descriptors: see [`becket_sys::signal`] and [`becket_sys::process`].
 
+mod clocked;
 mod ctx;
 mod embed;
 mod event_loop;
@@ -120,6 +121,7 @@ mod pool;
 mod submit;
 
 pub use becket_sys::Ready;
+pub use clocked::EveryOn;
 pub use ctx::Ctx;
 pub use embed::Embedded;
 pub use event_loop::Loop;

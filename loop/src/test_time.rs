@@ -2,9 +2,12 @@
 
 use crate::Mode;
 use crate::Ready;
+use crate::backend::{AsFd, OwnedFd};
 use crate::backend::{Backend, Batch, Caps, Fd, Key, Waker};
 use crate::op::RawOp;
-use std::cell::Cell;
+use becket_sys::event::Event;
+use becket_sys::timer::Clock;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -16,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// moved.
 ///
 /// Code that goes by [`Ctx::now`](crate::Ctx::now), [`after`](crate::Ctx::after), [`at`](crate::Ctx::at) and
-/// [`every`](crate::Ctx::every) runs on it unchanged. It moves in two ways. By hand: [`TestClock::pass`]. And by
+/// [`every`](crate::Ctx::every) runs on it unchanged, and so does what goes by other [clocks](crate::Ctx::every_on), which
+/// go with it. It moves in two ways. By hand: [`TestClock::pass`]. And by
 /// itself: where a turn would wait for a timer, and no descriptor is ready, it jumps to that timer; so a
 /// [`run`](crate::Loop::run) is over as fast as its callbacks are, in an order that does not depend on the machine. A
 /// turn with a `max` of zero never moves it.
@@ -90,6 +94,38 @@ pub struct TestTime<B> {
 pub struct TestClock {
     now: Rc<Cell<Instant>>,
     grace: Rc<Cell<Duration>>,
+    system: Rc<System>,
+}
+
+/// The system's clocks, as they are played.
+#[derive(Debug)]
+struct System {
+    /// What they read when the test's clock read `start`: the monotonic one, boot time, the time of day.
+    start: Instant,
+    at_start: [Cell<Duration>; 3],
+    /// What is told of changes.
+    told: RefCell<Vec<Event>>,
+}
+
+impl System {
+    fn new(start: Instant) -> Self {
+        let at_start = [Clock::Monotonic, Clock::Boottime, Clock::Realtime].map(|clock| Cell::new(clock.now()));
+        System { start, at_start, told: RefCell::default() }
+    }
+
+    fn at_start(&self, clock: Clock) -> &Cell<Duration> {
+        match clock {
+            Clock::Monotonic => &self.at_start[0],
+            clock if clock.is_realtime() => &self.at_start[2],
+            _ => &self.at_start[1],
+        }
+    }
+
+    fn tell(&self) {
+        for event in &*self.told.borrow() {
+            let _ = event.add(1); // full, it is readable anyway
+        }
+    }
 }
 
 impl TestClock {
@@ -103,6 +139,44 @@ impl TestClock {
         self.now.set(self.now.get() + time);
     }
 
+    /// What a clock of the system reads: at first what it really does.
+    pub fn read(&self, clock: Clock) -> Duration {
+        self.system.at_start(clock).get() + self.now().saturating_duration_since(self.system.start)
+    }
+
+    /// Sets the time of day, since 1970: as an administrator does, forward or back. What reads earlier than how long the
+    /// test's clock has run counts as that.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, TestTime, backend::Poll};
+    /// use becket_sys::timer::Clock;
+    /// use std::time::Duration;
+    ///
+    /// let (backend, clock) = TestTime::over(Poll::new()?);
+    /// let mut event_loop: Loop<bool> = Loop::with_backend(backend);
+    /// let noon = Duration::from_secs(2_000_000_000);
+    /// event_loop.at_on(Clock::Realtime, noon, |rang, _| Ok(*rang = true))?;
+    /// clock.set_realtime(noon);
+    /// let mut rang = false;
+    /// event_loop.run(&mut rang)?;
+    /// assert!(rang && clock.read(Clock::Realtime) == noon);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_realtime(&self, to: Duration) {
+        let run = self.now().saturating_duration_since(self.system.start);
+        self.system.at_start(Clock::Realtime).set(to.saturating_sub(run));
+        self.system.tell();
+    }
+
+    /// Lets the system sleep for so long: boot time and the time of day go on, and nothing else does.
+    pub fn sleep(&self, time: Duration) {
+        for clock in [Clock::Boottime, Clock::Realtime] {
+            let at_start = self.system.at_start(clock);
+            at_start.set(at_start.get() + time);
+        }
+        self.system.tell();
+    }
+
     /// How long, in real time, descriptors and other threads are waited for before the clock jumps: zero at first.
     pub fn set_grace(&self, grace: Duration) {
         self.grace.set(grace);
@@ -112,7 +186,9 @@ impl TestClock {
 impl<B: Backend> TestTime<B> {
     /// Puts a clock in front of a backend.
     pub fn over(inner: B) -> (TestTime<B>, TestClock) {
-        let clock = TestClock { now: Rc::new(Cell::new(Instant::now())), grace: Rc::default() };
+        let now = Instant::now();
+        let system = Rc::new(System::new(now));
+        let clock = TestClock { now: Rc::new(Cell::new(now)), grace: Rc::default(), system };
         (TestTime { inner, clock: clock.clone() }, clock)
     }
 
@@ -174,6 +250,17 @@ unsafe impl<B: Backend> Backend for TestTime<B> {
 
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    fn clock_now(&self, clock: Clock) -> Duration {
+        self.clock.read(clock)
+    }
+
+    fn clock_changes(&self) -> io::Result<OwnedFd> {
+        let event = Event::new()?;
+        let told = event.as_fd().try_clone_to_owned()?;
+        self.clock.system.told.borrow_mut().push(event);
+        Ok(told)
     }
 
     unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {

@@ -132,9 +132,13 @@ pub struct Tick {
     pub due: Instant,
     /// How many further periods had passed by the time of the call. With [`Missed::Burst`] they are still to come.
     pub missed: u64,
+    /// Whether the timer goes by the time of day, and that was set since the last call, or since it was made; that the
+    /// system has slept counts as well. See [`Ctx::every_on`].
+    pub clock_set: bool,
 }
 
-/// A periodic timer's settings: a period, when it starts, and what happens to missed periods.
+/// A periodic timer's settings: a period, when it starts, and what happens to missed periods. It goes by the loop's clock;
+/// by another one there is [`EveryOn`](crate::EveryOn).
 ///
 /// ```
 /// use becket_loop::{Every, Loop, Missed, Next};

@@ -6,8 +6,9 @@ mod common;
 
 use becket_loop::backend::{Backend, Batch, Caps, Completions, Epoll, Fd, Key, Poll, Scripted, Waker};
 use becket_loop::op::{Call, Read};
-use becket_loop::{HookPoint, Loop, Mode, Next, Ready, RunError, TestTime};
+use becket_loop::{EveryOn, HookPoint, Loop, Mode, Next, Ready, RunError, TestTime};
 use becket_sys::event::Event;
+use becket_sys::timer::Clock;
 use common::{each_backend, run};
 use std::io::{self, Write, pipe};
 use std::os::fd::AsFd;
@@ -30,6 +31,7 @@ const TESTS: &[(&str, fn())] = &[
     ("trap_23_a_detach_of_the_parents_deletes_nothing", a_detach_of_the_parents_deletes_nothing),
     ("trap_23_grandchildren_are_told_apart_too", grandchildren_are_told_apart_too),
     ("trap_23_a_fork_behind_the_c_librarys_back_is_seen", a_fork_behind_the_c_librarys_back_is_seen),
+    ("trap_23_that_the_clock_was_set_is_told_to_both", that_the_clock_was_set_is_told_to_both),
     ("trap_23_no_descriptor_leaks", no_descriptor_leaks),
     ("trap_23_a_backend_that_cannot_begin_anew_says_so", a_backend_that_cannot_begin_anew_says_so),
 ];
@@ -427,6 +429,35 @@ fn a_fork_behind_the_c_librarys_back_is_seen() {
             event_loop.turn(&mut 0, Some(Duration::ZERO)).unwrap();
         })
         .ends_well();
+    });
+}
+
+fn that_the_clock_was_set_is_told_to_both() {
+    use rustix::time::{ClockId, clock_gettime, clock_settime};
+
+    let name = "that_the_clock_was_set_is_told_to_both";
+    // To what it is, which is a change like any other.
+    let touch = || clock_settime(ClockId::Realtime, clock_gettime(ClockId::Realtime));
+    if let Err(e) = touch() {
+        return println!("SKIP: {name}: the clock cannot be set ({e})");
+    }
+    each_backend(|mut event_loop: Loop<()>| {
+        event_loop
+            .every_on(EveryOn::new(Clock::Realtime, Duration::from_millis(20)), |_, ctx, tick| {
+                if tick.clock_set {
+                    ctx.exit(0);
+                }
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        event_loop.after(LONG, |_, ctx| Ok(ctx.exit(1)));
+        let child = fork(|| {
+            event_loop.after_fork().unwrap();
+            touch().unwrap();
+            assert_eq!(event_loop.run(&mut ()).unwrap(), 0);
+        });
+        child.ends_well(); // having read what there was to read
+        assert_eq!(event_loop.run(&mut ()).unwrap(), 0, "the child took it");
     });
 }
 

@@ -108,7 +108,7 @@ fn map() -> Option<&'static AtomicU32> {
 
 /// Makes the descriptor that `old` owns one of what `new` is of: under the same number, in all that know it, and at
 /// once. What it was of before stays open in other processes.
-pub(super) fn exchange(old: &impl AsFd, new: impl Into<OwnedFd>) -> io::Result<()> {
+pub(crate) fn exchange(old: &impl AsFd, new: impl Into<OwnedFd>) -> io::Result<()> {
     let new: OwnedFd = new.into();
     // SAFETY: `old` keeps the number open until after this call, and this value, which is not dropped, does not close
     // it. dup3(2) leaves it open, as what `new` is: of the same kind, which is all that `old`'s methods rely on.

@@ -42,11 +42,12 @@ pub use scripted::{Script, Scripted};
 pub use uring::Uring;
 
 use crate::{Mode, Ready, op::RawOp};
+use becket_sys::timer::{Clock, Timer};
 use std::fmt;
 use std::io;
 pub(crate) use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A descriptor, lent: what the loop registers. The one place that says what that is on this system.
 pub use std::os::fd::BorrowedFd as Fd;
@@ -459,6 +460,23 @@ pub unsafe trait Backend {
     /// The system's own.
     fn expose(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// What a clock of the system reads, by which timers on other clocks are meant. Those that have a time of their own
+    /// answer by that.
+    fn clock_now(&self, clock: Clock) -> Duration {
+        clock.now()
+    }
+
+    /// A descriptor that is readable, until it was read, once a clock of [`clock_now`](Self::clock_now) has moved against
+    /// [`now`](Self::now): the time of day was set, or the system has slept.
+    ///
+    /// # Errors
+    /// The system's own.
+    fn clock_changes(&self) -> io::Result<OwnedFd> {
+        let timer = Timer::new(Clock::Realtime)?;
+        let _ = timer.set_cancel_on_set(Duration::MAX, None)?; // nobody has looked at the clock yet
+        Ok(timer.into())
     }
 
     /// The descriptor of the whole set: readable when a wait would find something.

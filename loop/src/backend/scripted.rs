@@ -1,5 +1,6 @@
 use super::{Backend, Batch, Caps, Completions, Event, Fd, Key, Waker};
 use crate::{Mode, Ready};
+use becket_sys::timer::Clock;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -64,6 +65,9 @@ pub struct Script {
 #[derive(Debug)]
 struct State {
     now: Instant,
+    start: Instant,
+    /// What the system's clocks read at `start`.
+    at_start: [(Clock, Duration); 3],
     /// What each descriptor that the script spoke of is ready for, and what of it is news.
     levels: Vec<(RawFd, Ready, Ready)>,
     registered: Vec<Registered>,
@@ -88,7 +92,9 @@ struct Wake {
 impl Scripted {
     /// A backend on which nothing is ready, and its script.
     pub fn new() -> (Scripted, Script) {
-        let state = State { now: Instant::now(), levels: Vec::new(), registered: Vec::new() };
+        let at_start = [Clock::Monotonic, Clock::Boottime, Clock::Realtime].map(|clock| (clock, clock.now()));
+        let now = Instant::now();
+        let state = State { now, start: now, at_start, levels: Vec::new(), registered: Vec::new() };
         let state = Rc::new(RefCell::new(state));
         (Scripted { state: Rc::clone(&state), woken: Arc::default() }, Script { state })
     }
@@ -215,5 +221,11 @@ unsafe impl Backend for Scripted {
 
     fn now(&self) -> Instant {
         self.state.borrow().now
+    }
+
+    fn clock_now(&self, clock: Clock) -> Duration {
+        let state = self.state.borrow();
+        let at_start = state.at_start.iter().find(|at_start| at_start.0 == clock);
+        at_start.map_or_else(|| clock.now(), |(_, at_start)| *at_start + (state.now - state.start))
     }
 }

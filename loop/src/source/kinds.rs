@@ -38,7 +38,7 @@ impl Source for event::Event {
 
 /// The event says how often the timer expired, or that its clock was set: then compute the time anew, and set it by
 /// [`Ctx::get`](crate::Ctx::get), or have a [`Schedule`](crate::Schedule) do that. For the clocks and modes that the
-/// loop's own timers do not have. It stays a source after it has expired.
+/// loop's own timers, those of [`Ctx::every_on`](crate::Ctx::every_on) among them, do not have. It stays a source after it has expired.
 ///
 /// ```
 /// use becket_loop::{Loop, Next};

@@ -22,9 +22,9 @@ use std::time::Duration;
 /// again what has been. [`Clock::Boottime`] counts while the system sleeps, [`Clock::RealtimeAlarm`] also wakes it up.
 /// Dropped, it is closed. See timerfd_create(2).
 ///
-/// For a timer by one of these clocks without a plan there is [`Timer`], for delays and periods
-/// [`Ctx::after`](crate::Ctx::after) and [`Ctx::every`](crate::Ctx::every), which cost no descriptor. It goes by the
-/// system's clocks, also where the loop has another one, for [tests](crate::TestTime).
+/// For one time and for periods by one of these clocks there are [`Ctx::at_on`](crate::Ctx::at_on) and
+/// [`Ctx::every_on`](crate::Ctx::every_on), which share one descriptor, and do not wake the system up. A schedule goes by
+/// the system's clocks, also where the loop has others, for [tests](crate::TestTime).
 ///
 /// ```
 /// use becket_loop::{Loop, Next, Schedule};
