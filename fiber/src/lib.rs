@@ -43,6 +43,7 @@
 //! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
+//! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, time.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
 //! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one.
@@ -113,6 +114,8 @@ mod runtime;
 mod sched;
 #[allow(unsafe_code, reason = "children borrow from the scope that waits for them")]
 mod scope;
+#[allow(unsafe_code, reason = "arms stay where they are while their select waits")]
+pub mod select;
 #[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
 mod task;
 

@@ -169,7 +169,7 @@ pub(crate) fn place() -> Place {
 }
 
 /// The running fiber, and its scheduler. Not to be kept beyond the call that asked for it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Here {
     core: NonNull<Core>,
     fiber: NonNull<Fiber>,

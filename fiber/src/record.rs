@@ -2,8 +2,9 @@
 
 use crate::context::{Context, Switch};
 use crate::outcome::Outcome;
-use crate::park::{Reason, Token, Woken};
+use crate::park::{Reason, Woken};
 use crate::scope::ScopeData;
+use crate::sync::list::List;
 use becket_loop::{Id, Timer};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ptr::{self, NonNull};
@@ -22,12 +23,6 @@ pub(crate) enum State {
     Parked,
     /// Its closure has returned or unwound; the outcome may still wait for its taker.
     Finished,
-}
-
-/// Who waits for a fiber to finish.
-pub(crate) enum Joiner {
-    Fiber(Token),
-    Future(Waker),
 }
 
 /// Everything the runtime knows of a fiber. All in cells: a fiber, its scheduler and its handles reach it by shared
@@ -74,7 +69,9 @@ pub(crate) struct Fiber {
     /// Whether a handle refers to this record.
     pub(crate) held: Cell<bool>,
     /// Who waits for it to finish.
-    pub(crate) joiner: Cell<Option<Joiner>>,
+    pub(crate) joiners: List<()>,
+    /// A future that does, too.
+    pub(crate) polled: Cell<Option<Waker>>,
     pub(crate) outcome: Outcome,
 
     /// Its stack and the size class of that; there until it finishes.
@@ -107,7 +104,8 @@ impl Fiber {
             parent: Cell::new(ptr::null()),
             parent_index: Cell::new(0),
             held: Cell::new(false),
-            joiner: Cell::new(None),
+            joiners: List::default(),
+            polled: Cell::new(None),
             outcome: Outcome::new(),
             context: UnsafeCell::new(None),
             class: Cell::new(0),
@@ -128,7 +126,6 @@ impl Fiber {
         self.scopes.set(ptr::null());
         self.parent.set(ptr::null());
         self.held.set(false);
-        self.joiner.set(None);
     }
 
     /// Whether blocking calls of this fiber have to end now. A shield keeps a cancel off, not an abort.

@@ -4,7 +4,7 @@ use crate::context::Pool;
 use crate::io::Registry;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
-use crate::record::{Fiber, Joiner, State, Table};
+use crate::record::{Fiber, State, Table};
 use becket_loop::{Ctx, Loop, Remote, RunError};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
@@ -264,10 +264,9 @@ impl Core {
         fiber.state.set(State::Finished);
         fiber.wait.set(fiber.wait.get().wrapping_add(1));
         self.live.set(self.live.get() - 1);
-        match fiber.joiner.take() {
-            None => {}
-            Some(Joiner::Fiber(token)) => drop(self.wake(token.slot, token.wait, Woken::Event(0))),
-            Some(Joiner::Future(waker)) => quietly(|| waker.wake()),
+        fiber.joiners.wake_all();
+        if let Some(waker) = fiber.polled.take() {
+            quietly(|| waker.wake());
         }
         // SAFETY: a scope's frame stays until all of its children have finished.
         if let Some(scope) = unsafe { fiber.parent.get().as_ref() } {

@@ -407,7 +407,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    fn fiber(&self) -> &Fiber {
+    pub(crate) fn fiber(&self) -> &Fiber {
         // SAFETY: see the field.
         unsafe { self.fiber.as_ref() }
     }

@@ -3,8 +3,8 @@
 use crate::context::Pool;
 use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::Ended;
-use crate::park::{Aborted, Place, Reason, in_callback, place};
-use crate::record::{Fiber, Joiner, State};
+use crate::park::{Aborted, Place, in_callback, place};
+use crate::record::{Fiber, State};
 use crate::sched::{Core, current_rc};
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
@@ -189,10 +189,7 @@ impl Core {
                 if fiber.state.get() == State::Finished {
                     return Ok(());
                 }
-                let wait = here.wait(Reason::new("join"));
-                fiber.joiner.set(Some(Joiner::Fiber(wait.token())));
-                let woken = wait.park(None);
-                fiber.joiner.set(None);
+                let (woken, ()) = fiber.joiners.wait(here, "join", ());
                 here.event(woken).map(drop)
             }
             Place::Fiber(_) | Place::Thread => {
@@ -235,7 +232,7 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    fn fiber(&self) -> &Fiber {
+    pub(crate) fn fiber(&self) -> &Fiber {
         // SAFETY: see the field.
         unsafe { self.fiber.as_ref() }
     }
@@ -293,12 +290,12 @@ impl<T> JoinHandle<T> {
 
     /// Has `waker` called when the fiber ends, which it has not yet; in place of who waited before.
     pub(crate) fn wake_at_end(&self, waker: &Waker) {
-        self.fiber().joiner.set(Some(Joiner::Future(waker.clone())));
+        self.fiber().polled.set(Some(waker.clone()));
     }
 
     /// Undoes [`wake_at_end`](Self::wake_at_end).
     pub(crate) fn wake_nobody(&self) {
-        self.fiber().joiner.set(None);
+        self.fiber().polled.set(None);
     }
 
     /// The name it was spawned with.

@@ -1,11 +1,13 @@
 //! Any descriptor, waited for by fibers.
 
+mod arm;
 mod registry;
 
 pub(crate) use registry::{Registry, wait_once};
 
 use crate::lent::{Reading, sealed};
 use crate::park::{Here, Place, Reason, Woken, earliest, in_callback, place};
+use crate::select::Arm;
 use crate::time::thread_deadline;
 use becket_loop::Ready;
 use registry::Home;
@@ -241,13 +243,43 @@ impl<T: AsFd> Io<T> {
         }
     }
 
+    /// An arm of [`select!`](crate::select!) that is chosen when the descriptor is ready for any of `want`, or has failed
+    /// or hung up; out comes for what. Nothing is read or written by it, and the timeouts of this object do not count.
+    ///
+    /// ```
+    /// use becket_fiber::{Io, Ready, Runtime, select, sync::Event};
+    /// use std::os::unix::net::UnixStream;
+    /// use std::io::Write;
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// runtime.run(|| {
+    ///     let (near, mut far) = UnixStream::pair()?;
+    ///     let (near, stop) = (Io::new(near)?, Event::new());
+    ///     far.write_all(b"!")?;
+    ///     select! {
+    ///         ready = near.on_ready(Ready::READ) => assert!(ready.contains(Ready::READ)),
+    ///         () = stop.on_set() => unreachable!("nobody sets it"),
+    ///     }
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_ready(&self, want: Ready) -> impl Arm<Output = Ready> + '_ {
+        arm::OnReady::new(self, want)
+    }
+
     /// Waits for the next edge, or once; registers at the first time.
     fn park(&self, here: Here, home: Option<Home>, want: Ready, until: Option<Instant>) -> io::Result<Woken> {
         let fd = self.source.as_fd();
         let what = verb(want);
-        if let Some(home) = home {
-            return Ok(home.wait(here, want, Reason::on(what, fd), until));
+        match home.map_or_else(|| self.settle(here, want), |home| Ok(Some(home)))? {
+            Some(home) => Ok(home.wait(here, want, Reason::on(what, fd), until)),
+            None => wait_once(here, fd, want, what, until),
         }
+    }
+
+    /// The home, if it is at the loop of the running fiber; made if there is none yet.
+    fn settle(&self, here: Here, want: Ready) -> io::Result<Option<Home>> {
+        let fd = self.source.as_fd();
         if self.home.get().is_none() {
             // SAFETY: the source is dropped, or given back, after `deregister` only.
             let home = unsafe { Home::register(here, fd, want)? };
@@ -261,11 +293,8 @@ impl<T: AsFd> Io<T> {
                 }
             }
             // The registration reports a state that holds already, so that nothing is missed.
-            if let Some(home) = self.home.get().copied().flatten().filter(|h| h.is_at(here.core())) {
-                return Ok(home.wait(here, want, Reason::on(what, fd), until));
-            }
         }
-        wait_once(here, fd, want, what, until)
+        Ok(self.home.get().copied().flatten().filter(|h| h.is_at(here.core())))
     }
 
     fn deregister(&self) {

@@ -12,7 +12,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -206,9 +206,19 @@ impl Home {
 
     /// Waits for the next edge in direction `want`.
     pub(super) fn wait(self, here: Here, want: Ready, reason: Reason, until: Option<Instant>) -> Woken {
-        let registry = &here.core().registry;
         let wait = here.wait(reason);
         let token = wait.token();
+        self.enter(here, want, token);
+        let woken = wait.park(until);
+        if !matches!(woken, Woken::Event(_)) {
+            self.leave(here, token);
+        }
+        woken
+    }
+
+    /// Has `token` used by the next edge in direction `want`.
+    fn enter(self, here: Here, want: Ready, token: Token) {
+        let registry = &here.core().registry;
         let more = registry.with_entry(self, |e| {
             e.waiters.push(Waiter { token, want });
             let before = e.interest;
@@ -219,11 +229,10 @@ impl Home {
             // Reports what holds already, so that no edge is missed.
             here.core().with_ctx(|ctx| ctx.set(id, interest, Mode::Edge));
         }
-        let woken = wait.park(until);
-        if !matches!(woken, Woken::Event(_)) {
-            registry.with_entry(self, |e| e.waiters.retain(|w| w.token != token));
-        }
-        woken
+    }
+
+    fn leave(self, here: Here, token: Token) {
+        here.core().registry.with_entry(self, |e| e.waiters.retain(|w| w.token != token));
     }
 }
 
@@ -276,11 +285,51 @@ pub(crate) fn wait_once(
     what: &'static str,
     until: Option<Instant>,
 ) -> io::Result<Woken> {
-    let core = here.core();
     let wait = here.wait(Reason::on(what, fd));
-    let handler = Plain { call: once, data: wait.token().bits() };
+    // SAFETY: borrowed until this function returns, before which it leaves; nothing in between unwinds.
+    let entered = unsafe { enter_once(here, fd, want, wait.token()) }?;
+    let woken = wait.park(until);
+    entered.leave(here);
+    Ok(woken)
+}
+
+/// What a wait has asked of the loop, to be taken back by [`leave`](Self::leave).
+#[derive(Debug)]
+pub(super) enum Entered {
+    Home(Home, Token),
+    /// With a duplicate, where the descriptor itself is watched by somebody else.
+    Once(Id<Borrowed>, Option<OwnedFd>),
+}
+
+impl Entered {
+    pub(super) fn home(home: Home, here: Here, want: Ready, token: Token) -> Entered {
+        home.enter(here, want, token);
+        Entered::Home(home, token)
+    }
+
+    pub(super) fn leave(self, here: Here) {
+        match self {
+            Entered::Home(home, token) => home.leave(here, token),
+            Entered::Once(id, double) => {
+                here.core().with_ctx(|ctx| ctx.cancel(id));
+                drop(double);
+            }
+        }
+    }
+}
+
+/// Registers `fd` for one wait, which `token` names.
+///
+/// # Errors
+/// As [`wait_once`].
+///
+/// # Safety
+/// `fd` must stay open until [`Entered::leave`].
+pub(super) unsafe fn enter_once(here: Here, fd: BorrowedFd<'_>, want: Ready, token: Token) -> io::Result<Entered> {
+    let core = here.core();
+    let handler = Plain { call: once, data: token.bits() };
     let add = |fd: BorrowedFd<'_>| {
-        // SAFETY: borrowed until this function returns, before which it is cancelled; nothing in between unwinds.
+        // SAFETY: the caller's promise; the duplicate below is kept as long.
         core.with_ctx(|ctx| unsafe { ctx.add_borrowed(fd, want, Mode::OneShot, handler) })
             .unwrap_or_else(|| Err(gone()))
     };
@@ -293,10 +342,7 @@ pub(crate) fn wait_once(
         }
         other => other,
     }?;
-    let woken = wait.park(until);
-    core.with_ctx(|ctx| ctx.cancel(id));
-    drop(double);
-    Ok(woken)
+    Ok(Entered::Once(id, double))
 }
 
 fn once((): &mut (), _: &mut Ctx<()>, bits: u64, ready: Ready) -> Next {

@@ -1,5 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Told};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ use std::{fmt, io, mem};
 pub fn broadcast<T: Clone>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
     let shared = Rc::new(Shared {
         kept: RefCell::default(),
-        next: Cell::new(0),
+        end: Cell::new(0),
         capacity: capacity.max(1),
         senders: Cell::new(1),
         receivers: Cell::new(0),
@@ -41,21 +42,21 @@ struct Kept<T> {
     left: usize,
 }
 
-pub(super) struct Shared<T> {
+struct Shared<T> {
     /// The newest ones; nobody is left for none of them. Borrowed for moments only.
     kept: RefCell<VecDeque<Kept<T>>>,
-    /// The number of the next value.
-    next: Cell<u64>,
+    /// The number of the next value to be sent.
+    end: Cell<u64>,
     capacity: usize,
     senders: Cell<usize>,
     receivers: Cell<usize>,
-    pub(super) waiting: List<()>,
+    waiting: List<()>,
 }
 
 impl<T> Shared<T> {
     /// The number of the oldest that is kept.
     fn first(&self) -> u64 {
-        self.next.get() - self.kept.borrow().len() as u64
+        self.end.get() - self.kept.borrow().len() as u64
     }
 
     /// Takes value number `n`, which is kept, for one receiver.
@@ -70,6 +71,22 @@ impl<T> Shared<T> {
             return last.value;
         }
         Rc::clone(&kept[index].value)
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    /// What the receiver that is to get value number `next` gets, where it need not wait.
+    fn next(&self, next: &mut u64) -> Option<Received<T>> {
+        let first = self.first();
+        if *next < first {
+            return Some(Received::Lagged(first - mem::replace(next, first)));
+        }
+        if *next == self.end.get() {
+            return (self.senders.get() == 0).then_some(Received::Closed);
+        }
+        let value = self.take(*next);
+        *next += 1;
+        Some(Received::Value(Rc::try_unwrap(value).unwrap_or_else(|shared| T::clone(&shared))))
     }
 }
 
@@ -93,7 +110,7 @@ impl<T: Clone> BroadcastSender<T> {
         let oldest = if kept.len() == self.shared.capacity { kept.pop_front() } else { None };
         kept.push_back(Kept { value: Rc::new(value), left: receivers });
         drop(kept);
-        self.shared.next.set(self.shared.next.get() + 1);
+        self.shared.end.set(self.shared.end.get() + 1);
         self.shared.waiting.wake_all();
         drop(oldest); // the user's destructor
         Ok(receivers)
@@ -102,7 +119,7 @@ impl<T: Clone> BroadcastSender<T> {
     /// A receiver that gets what is sent from now on.
     pub fn subscribe(&self) -> BroadcastReceiver<T> {
         self.shared.receivers.set(self.shared.receivers.get() + 1);
-        BroadcastReceiver { next: self.shared.next.get(), shared: Rc::clone(&self.shared) }
+        BroadcastReceiver { next: self.shared.end.get(), shared: Rc::clone(&self.shared) }
     }
 
     /// How many receivers there are.
@@ -143,7 +160,7 @@ pub enum Received<T> {
 pub struct BroadcastReceiver<T> {
     /// The number of the value that it is to get next.
     next: u64,
-    pub(super) shared: Rc<Shared<T>>,
+    shared: Rc<Shared<T>>,
 }
 
 impl<T: Clone> BroadcastReceiver<T> {
@@ -165,24 +182,21 @@ impl<T: Clone> BroadcastReceiver<T> {
         }
     }
 
+    /// An arm of [`select!`](crate::select!) that takes the next value; out comes what [`recv`](Self::recv) returns.
+    pub fn on_recv(&mut self) -> impl Arm<Output = Received<T>> + '_ {
+        let BroadcastReceiver { next, shared } = self;
+        let shared: &Shared<T> = shared;
+        Told::new(&shared.waiting, || shared.next(next))
+    }
+
     /// What [`recv`](Self::recv) returns, where it need not wait.
     pub fn try_recv(&mut self) -> Option<Received<T>> {
-        let (first, end) = (self.shared.first(), self.shared.next.get());
-        if self.next < first {
-            let lost = first - mem::replace(&mut self.next, first);
-            return Some(Received::Lagged(lost));
-        }
-        if self.next == end {
-            return (self.shared.senders.get() == 0).then_some(Received::Closed);
-        }
-        let value = self.shared.take(self.next);
-        self.next += 1;
-        Some(Received::Value(Rc::try_unwrap(value).unwrap_or_else(|shared| T::clone(&shared))))
+        self.shared.next(&mut self.next)
     }
 
     /// How many values it has still to get, those among them that are lost.
     pub fn len(&self) -> usize {
-        usize::try_from(self.shared.next.get() - self.next).unwrap_or(usize::MAX)
+        usize::try_from(self.shared.end.get() - self.next).unwrap_or(usize::MAX)
     }
 
     /// Whether there is nothing to get now.

@@ -1,9 +1,13 @@
-use super::list::List;
+use super::list::{List, Node};
 use super::{check, fiber};
+use crate::select::Arm;
+use crate::select::arm::{Turn, Wait};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::{error, fmt, io, iter};
+use std::time::Instant;
+use std::{error, fmt, iter};
 
 /// A value on its way: there until it is taken, or from when it is given.
 pub(super) type Slot<T> = Cell<Option<T>>;
@@ -162,6 +166,28 @@ impl<T> Sender<T> {
         self.shared.put(value)
     }
 
+    /// An arm of [`select!`](crate::select!) that sends the value in `value`, which is `None` afterwards. It is still there
+    /// where the arm was not chosen, or comes out with an error of kind `BrokenPipe`: no receiver is left. Never chosen
+    /// where there is none.
+    ///
+    /// ```
+    /// use becket_fiber::{select, sync::channel};
+    ///
+    /// let (sender, receiver) = channel(1);
+    /// let mut next = Some(1);
+    /// select! { sent = sender.on_send(&mut next) => sent? }?;
+    /// assert_eq!((next, receiver.try_recv()), (None, Some(1)));
+    /// drop(receiver);
+    /// next = Some(2);
+    /// let sent = select! { sent = sender.on_send(&mut next) => sent }?;
+    /// assert_eq!((sent.unwrap_err().kind(), next), (std::io::ErrorKind::BrokenPipe, Some(2)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_send<'a>(&'a self, value: &'a mut Option<T>) -> impl Arm<Output = io::Result<()>> + 'a {
+        let (shared, value) = (&*self.shared, Cell::from_mut(value));
+        OnSend { shared, value, node: Node::new(Cell::new(None)), result: Cell::new(None) }
+    }
+
     /// How many values are in the queue.
     pub fn len(&self) -> usize {
         self.shared.queue.borrow().len()
@@ -180,6 +206,69 @@ impl<T> Sender<T> {
     /// Whether no receiver is left.
     pub fn is_closed(&self) -> bool {
         self.shared.receivers.get() == 0
+    }
+}
+
+/// The arm of [`Sender::on_send`].
+struct OnSend<'a, T> {
+    shared: &'a Shared<T>,
+    /// Where the value is when it is not in the node.
+    value: &'a Slot<T>,
+    node: Node<Slot<T>>,
+    result: Cell<Option<io::Result<()>>>,
+}
+
+impl<T> OnSend<'_, T> {
+    fn end(&self, result: io::Result<()>) -> bool {
+        self.result.set(Some(result));
+        true
+    }
+}
+
+impl<T> Wait for OnSend<'_, T> {
+    fn is_enabled(&self) -> bool {
+        let value = self.value.take();
+        let there = value.is_some();
+        self.value.set(value);
+        there
+    }
+
+    fn look(&self, _: Turn) -> bool {
+        let Some(value) = self.value.take() else { return false };
+        let (value, closed) = match self.shared.put(value) {
+            Ok(()) => return self.end(Ok(())),
+            Err(TrySendError::Full(value)) => (value, false),
+            Err(TrySendError::Closed(value)) => (value, true),
+        };
+        self.value.set(Some(value));
+        closed && self.end(Err(ErrorKind::BrokenPipe.into()))
+    }
+
+    unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
+        if let Some(value) = self.value.take() {
+            self.node.data.set(Some(value));
+            // SAFETY: the caller's promise, for the node; the list is borrowed.
+            unsafe { self.shared.sending.push(&self.node, turn.token) };
+        }
+        Ok(None)
+    }
+
+    fn leave(&self, _: Turn) -> bool {
+        self.shared.sending.remove(&self.node);
+        let left = self.node.data.take();
+        let taken = left.is_none();
+        if !taken {
+            self.value.set(left);
+        }
+        self.node.fired() && self.end(if taken { Ok(()) } else { Err(ErrorKind::BrokenPipe.into()) })
+    }
+}
+
+impl<T> Arm for OnSend<'_, T> {
+    type Output = io::Result<()>;
+
+    fn finish(self) -> Option<io::Result<()>> {
+        self.result.into_inner()
     }
 }
 
@@ -246,6 +335,11 @@ impl<T> Receiver<T> {
         self.shared.take()
     }
 
+    /// An arm of [`select!`](crate::select!) that takes the next value; out comes what [`recv`](Self::recv) returns.
+    pub fn on_recv(&self) -> impl Arm<Output = Option<T>> + '_ {
+        OnRecv { shared: &self.shared, node: Node::new(Cell::new(None)), got: Cell::new(None) }
+    }
+
     /// The values, until no sender is left or the wait fails; [`recv`](Self::recv) tells which.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         iter::from_fn(|| self.recv().ok().flatten())
@@ -264,6 +358,46 @@ impl<T> Receiver<T> {
     /// Whether no sender is left.
     pub fn is_closed(&self) -> bool {
         self.shared.senders.get() == 0
+    }
+}
+
+/// The arm of [`Receiver::on_recv`].
+struct OnRecv<'a, T> {
+    shared: &'a Shared<T>,
+    node: Node<Slot<T>>,
+    got: Cell<Option<Option<T>>>,
+}
+
+impl<T> Wait for OnRecv<'_, T> {
+    fn look(&self, _: Turn) -> bool {
+        let value = self.shared.take();
+        let done = value.is_some() || self.shared.senders.get() == 0;
+        if done {
+            self.got.set(Some(value));
+        }
+        done
+    }
+
+    unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
+        // SAFETY: the caller's promise, for the node; the list is borrowed.
+        unsafe { self.shared.receiving.push(&self.node, turn.token) };
+        Ok(None)
+    }
+
+    fn leave(&self, _: Turn) -> bool {
+        self.shared.receiving.remove(&self.node);
+        if self.node.fired() {
+            self.got.set(Some(self.node.data.take()));
+        }
+        self.node.fired()
+    }
+}
+
+impl<T> Arm for OnRecv<'_, T> {
+    type Output = Option<T>;
+
+    fn finish(self) -> Option<Option<T>> {
+        self.got.into_inner()
     }
 }
 

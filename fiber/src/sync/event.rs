@@ -1,5 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Listed, Lists};
 use std::cell::Cell;
 use std::io;
 
@@ -27,7 +28,7 @@ use std::io;
 #[doc(alias = "manual-reset")]
 pub struct Event {
     set: Cell<bool>,
-    pub(super) waiting: List<()>,
+    waiting: List<()>,
 }
 
 impl Event {
@@ -65,6 +66,31 @@ impl Event {
         let (woken, ()) = self.waiting.wait(here, "an event", ());
         here.event(woken).map(drop)
     }
+
+    /// An arm of [`select!`](crate::select!) that is chosen when it is set.
+    pub fn on_set(&self) -> impl Arm<Output = ()> + '_ {
+        Listed::new(self)
+    }
+}
+
+impl Lists for Event {
+    fn list(&self) -> &List<()> {
+        &self.waiting
+    }
+
+    fn holds(&self) -> bool {
+        self.is_set()
+    }
+}
+
+impl Lists for Notify {
+    fn list(&self) -> &List<()> {
+        &self.waiting
+    }
+
+    fn holds(&self) -> bool {
+        self.try_wait()
+    }
 }
 
 /// A signal from one fiber to another that is not lost where nobody waits yet: the next who comes takes it.
@@ -89,7 +115,7 @@ impl Event {
 #[doc(alias = "auto-reset")]
 pub struct Notify {
     signalled: Cell<bool>,
-    pub(super) waiting: List<()>,
+    waiting: List<()>,
 }
 
 impl Notify {
@@ -123,6 +149,11 @@ impl Notify {
         let here = fiber()?;
         let (woken, ()) = self.waiting.wait(here, "a signal", ());
         here.event(woken).map(drop)
+    }
+
+    /// An arm of [`select!`](crate::select!) that takes the signal.
+    pub fn on_signal(&self) -> impl Arm<Output = ()> + '_ {
+        Listed::new(self)
     }
 
     /// Takes the signal if there is one.

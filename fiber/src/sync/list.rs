@@ -37,6 +37,11 @@ impl<D> Node<D> {
             data,
         }
     }
+
+    /// Whether its list has woken it.
+    pub(crate) fn fired(&self) -> bool {
+        self.state.get() == State::Fired
+    }
 }
 
 /// First in, first out. Whoever is in it can be woken, unless something else has ended its wait meanwhile.

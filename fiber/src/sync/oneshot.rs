@@ -1,6 +1,7 @@
 use super::channel::SendError;
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Told};
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -34,17 +35,17 @@ pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     (OneshotSender { shared: Rc::clone(&shared) }, OneshotReceiver { shared })
 }
 
-pub(super) struct Shared<T> {
+struct Shared<T> {
     value: Cell<Option<T>>,
     /// Whether they live.
     sender: Cell<bool>,
     receiver: Cell<bool>,
-    pub(super) waiting: List<()>,
+    waiting: List<()>,
 }
 
 impl<T> Shared<T> {
     /// The value, or the error where none will come; `None` where it may still come.
-    pub(super) fn take(&self) -> Option<io::Result<T>> {
+    fn take(&self) -> Option<io::Result<T>> {
         match self.value.take() {
             None if !self.sender.get() => Some(Err(ErrorKind::BrokenPipe.into())),
             value => value.map(Ok),
@@ -85,7 +86,7 @@ impl<T> Drop for OneshotSender<T> {
 
 /// Receives one value; see [`oneshot`].
 pub struct OneshotReceiver<T> {
-    pub(super) shared: Rc<Shared<T>>,
+    shared: Rc<Shared<T>>,
 }
 
 impl<T> OneshotReceiver<T> {
@@ -105,6 +106,11 @@ impl<T> OneshotReceiver<T> {
             Some(ended) => ended,
             None => Err(here.event(woken).err().unwrap_or_else(|| ErrorKind::BrokenPipe.into())),
         }
+    }
+
+    /// An arm of [`select!`](crate::select!) that takes the value; out comes what [`recv`](Self::recv) returns.
+    pub fn on_recv(&self) -> impl Arm<Output = io::Result<T>> + '_ {
+        Told::new(&self.shared.waiting, || self.shared.take())
     }
 
     /// Takes the value if it is there.

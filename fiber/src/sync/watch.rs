@@ -1,8 +1,9 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Told};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 /// A value that one side changes and the others look at: settings, a state. Receivers see the newest value, not each.
 ///
@@ -35,18 +36,25 @@ pub fn watch<T>(initial: T) -> (WatchSender<T>, WatchReceiver<T>) {
     (WatchSender { shared: Rc::clone(&shared) }, WatchReceiver { shared, seen: 0 })
 }
 
-pub(super) struct Shared<T> {
+struct Shared<T> {
     /// Borrowed for moments only.
     value: RefCell<Rc<T>>,
     version: Cell<u64>,
     senders: Cell<usize>,
     receivers: Cell<usize>,
-    pub(super) waiting: List<()>,
+    waiting: List<()>,
 }
 
 impl<T> Shared<T> {
     fn get(&self) -> Rc<T> {
         Rc::clone(&self.value.borrow())
+    }
+
+    /// Whether there is a value newer than `seen`, which is brought up to date; `None` where there may still be one.
+    fn look(&self, seen: &mut u64) -> Option<bool> {
+        let newest = self.version.get();
+        let changed = mem::replace(seen, newest) != newest;
+        (changed || self.senders.get() == 0).then_some(changed)
     }
 }
 
@@ -100,7 +108,7 @@ impl<T> Drop for WatchSender<T> {
 
 /// Looks at the value; see [`watch`]. A clone has seen what its original has.
 pub struct WatchReceiver<T> {
-    pub(super) shared: Rc<Shared<T>>,
+    shared: Rc<Shared<T>>,
     seen: u64,
 }
 
@@ -144,11 +152,17 @@ impl<T> WatchReceiver<T> {
         }
     }
 
+    /// An arm of [`select!`](crate::select!) that is chosen when there is a value that was not seen, which counts as seen
+    /// then; out comes what [`changed`](Self::changed) returns.
+    pub fn on_change(&mut self) -> impl Arm<Output = bool> + '_ {
+        let WatchReceiver { shared, seen } = self;
+        let shared: &Shared<T> = shared;
+        Told::new(&shared.waiting, || shared.look(seen))
+    }
+
     /// What [`changed`](Self::changed) returns, where it need not wait.
-    pub(super) fn look(&mut self) -> Option<bool> {
-        let changed = self.has_changed();
-        self.seen = self.shared.version.get();
-        (changed || self.is_closed()).then_some(changed)
+    fn look(&mut self) -> Option<bool> {
+        self.shared.look(&mut self.seen)
     }
 }
 

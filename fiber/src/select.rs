@@ -1,0 +1,556 @@
+//! Waiting for the first of several things: [`select!`](crate::select!), and [`Select`] for a number that is known at run
+//! time only.
+//!
+//! What is waited for is an [`Arm`], made by a method of what it is about:
+//!
+//! | of | arm | comes out |
+//! |---|---|---|
+//! | [`Receiver`](crate::sync::Receiver) | [`on_recv`](crate::sync::Receiver::on_recv) | the value; `None` where no sender is left |
+//! | [`Sender`](crate::sync::Sender) | [`on_send`](crate::sync::Sender::on_send) | whether it was sent |
+//! | [`OneshotReceiver`](crate::sync::OneshotReceiver) | [`on_recv`](crate::sync::OneshotReceiver::on_recv) | the answer |
+//! | [`BroadcastReceiver`](crate::sync::BroadcastReceiver) | [`on_recv`](crate::sync::BroadcastReceiver::on_recv) | a value, or a loss |
+//! | [`WatchReceiver`](crate::sync::WatchReceiver) | [`on_change`](crate::sync::WatchReceiver::on_change) | as of `changed` |
+//! | [`Event`](crate::sync::Event), [`Notify`](crate::sync::Notify) | [`on_set`](crate::sync::Event::on_set), [`on_signal`](crate::sync::Notify::on_signal) | nothing |
+//! | [`Semaphore`](crate::sync::Semaphore) | [`on_permits`](crate::sync::Semaphore::on_permits) | the permit |
+//! | [`Io`](crate::Io) | [`on_ready`](crate::Io::on_ready) | what it is ready for |
+//! | [`JoinHandle`], [`ScopedJoinHandle`] | [`on_end`](JoinHandle::on_end) | nothing: join it |
+//! | time | [`after`], [`at`] | nothing |
+//!
+//! An arm that is not chosen takes nothing and gives nothing. So dropping the whole at any time loses nothing, and
+//! a loop around it may make its arms anew each time. `Option<A>` is an arm, too: `None` is never chosen.
+
+use crate::JoinHandle;
+use crate::park::{Here, Place, Reason, Token, Woken, earliest, in_callback, place};
+use crate::record::Fiber;
+use crate::scope::ScopedJoinHandle;
+use crate::sync::list::{List, Node};
+use arm::Wait;
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+pub(crate) mod arm {
+    use super::{Here, Instant, Token, io};
+
+    /// The way in which an arm's owner is told; only [`run`](super::run) has one.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Turn {
+        pub(crate) here: Option<Here>,
+        pub(crate) token: Token,
+    }
+
+    /// What an arm can do. Outside of the crate nobody can name this, nor make a [`Turn`].
+    pub trait Wait {
+        /// Whether it can ever be chosen.
+        fn is_enabled(&self) -> bool {
+            true
+        }
+
+        /// Does it now if that needs no waiting; returns whether it was done.
+        fn look(&self, turn: Turn) -> bool;
+
+        /// Asks to be told, by the token of `turn`; returns when to end the wait anyhow.
+        ///
+        /// # Safety
+        /// It must stay where it is until [`leave`](Self::leave) was called.
+        unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>>;
+
+        /// Takes that back; returns whether it was done meanwhile.
+        fn leave(&self, turn: Turn) -> bool;
+    }
+}
+
+/// Something that [`select!`](crate::select!) and [`Select`] can wait for; see the [module](self).
+pub trait Arm: Wait {
+    /// What comes out of it where it was chosen.
+    type Output;
+
+    /// What came out of it; `None` where it was not chosen.
+    fn finish(self) -> Option<Self::Output>;
+}
+
+impl<A: Wait> Wait for Option<A> {
+    fn is_enabled(&self) -> bool {
+        self.as_ref().is_some_and(Wait::is_enabled)
+    }
+
+    fn look(&self, turn: arm::Turn) -> bool {
+        self.as_ref().is_some_and(|arm| arm.look(turn))
+    }
+
+    unsafe fn enter(&self, turn: arm::Turn) -> io::Result<Option<Instant>> {
+        match self {
+            // SAFETY: the caller's promise.
+            Some(arm) => unsafe { arm.enter(turn) },
+            None => Ok(None),
+        }
+    }
+
+    fn leave(&self, turn: arm::Turn) -> bool {
+        self.as_ref().is_some_and(|arm| arm.leave(turn))
+    }
+}
+
+impl<A: Arm> Arm for Option<A> {
+    type Output = A::Output;
+
+    fn finish(self) -> Option<A::Output> {
+        self.and_then(Arm::finish)
+    }
+}
+
+/// Waits for the first of `arms`, does that, and returns which it was; where `waits` is false, `None` instead of waiting.
+#[doc(hidden)]
+pub fn run(arms: &[&dyn Wait], biased: bool, waits: bool) -> io::Result<Option<usize>> {
+    let here = match place() {
+        Place::Fiber(here) => {
+            here.check()?;
+            Some(here)
+        }
+        Place::Callback | Place::Thread => None,
+    };
+    if waits && !arms.iter().any(|arm| arm.is_enabled()) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "there is nothing to wait for"));
+    }
+    loop {
+        let turn = arm::Turn { here, token: Token::NONE };
+        if let Some(i) = Order::new(arms.len(), biased).find(|i| arms[*i].look(turn)) {
+            return Ok(Some(i));
+        }
+        if !waits {
+            return Ok(None);
+        }
+        let here = here.ok_or_else(|| match place() {
+            Place::Callback => in_callback(),
+            _ => io::Error::new(ErrorKind::Deadlock, "no fiber runs here that could be waited for"),
+        })?;
+        let wait = here.wait(Reason::new("the first of several"));
+        let turn = arm::Turn { here: Some(here), token: wait.token() };
+        let mut until = None;
+        let mut entered = 0;
+        let refused: io::Result<()> = arms.iter().try_for_each(|arm| {
+            entered += 1;
+            // SAFETY: the arms are borrowed until this returns, and all that were asked leave below. Nothing in between
+            // unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
+            until = earliest(until, unsafe { arm.enter(turn) }?);
+            Ok(())
+        });
+        let woken = match &refused {
+            Ok(()) => wait.park(until),
+            Err(_) => Woken::Event(0),
+        };
+        // All of them leave. One wake-up ends the wait, so that one at most was done.
+        let mut done = None;
+        for (i, arm) in arms.iter().enumerate().take(entered) {
+            if arm.leave(turn) {
+                done = Some(i);
+            }
+        }
+        if done.is_some() {
+            return Ok(done);
+        }
+        refused?;
+        let arms_time = |at| here.fiber().deadline.get().is_none_or(|limit| at <= limit);
+        if woken != Woken::Deadline || !until.is_some_and(arms_time) {
+            here.event(woken)?;
+        }
+    }
+}
+
+/// The numbers below `n`, each once: shuffled where there are few, else from one on that chance chooses.
+struct Order {
+    n: usize,
+    at: usize,
+    first: usize,
+    few: [u8; Order::FEW],
+}
+
+impl Order {
+    const FEW: usize = 16;
+
+    fn new(n: usize, biased: bool) -> Order {
+        let mut order = Order { n, at: 0, first: 0, few: std::array::from_fn(|i| i as u8) };
+        if biased || n < 2 {
+        } else if n <= Order::FEW {
+            (1..n).for_each(|i| order.few.swap(i, random(i + 1)));
+        } else {
+            order.first = random(n);
+        }
+        order
+    }
+}
+
+impl Iterator for Order {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let at = self.at;
+        self.at += 1;
+        let rotated = || (at + self.first) % self.n;
+        (at < self.n).then(|| if self.n <= Order::FEW { self.few[at].into() } else { rotated() })
+    }
+}
+
+/// A number below `n`, for fairness.
+fn random(n: usize) -> usize {
+    thread_local! {
+        static STATE: Cell<u64> = const { Cell::new(0x9E37_79B9_7F4A_7C15) };
+    }
+    let mut x = STATE.get();
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    STATE.set(x);
+    (x >> 33) as usize % n
+}
+
+/// Waits for the first of any number of arms of any kinds.
+///
+/// Where several are ready one of them is chosen by chance. The arms are lent to it until it has waited: then take out of
+/// the chosen one what came ([`Arm::finish`]).
+///
+/// ```
+/// use becket_fiber::select::{Arm, Select};
+/// use becket_fiber::{Runtime, spawn, sync::channel};
+///
+/// let mut runtime = Runtime::new()?;
+/// runtime.run(|| {
+///     let (senders, receivers): (Vec<_>, Vec<_>) = (0..10).map(|_| channel(0)).unzip();
+///     spawn(move || senders[7].send("seven").unwrap())?;
+///     let mut arms: Vec<_> = receivers.iter().map(|receiver| receiver.on_recv()).collect();
+///     let mut select = Select::new();
+///     arms.iter().for_each(|arm| drop(select.add(arm)));
+///     let chosen = select.wait()?;
+///     assert_eq!((chosen, arms.swap_remove(chosen).finish()), (7, Some(Some("seven"))));
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Select<'a> {
+    arms: Vec<&'a dyn Wait>,
+    biased: bool,
+}
+
+impl<'a> Select<'a> {
+    /// One without arms.
+    pub fn new() -> Select<'a> {
+        Select::default()
+    }
+
+    /// Where several arms are ready the one that was added first is chosen.
+    pub fn biased(mut self) -> Select<'a> {
+        self.biased = true;
+        self
+    }
+
+    /// Adds an arm; returns its number, counted from 0.
+    pub fn add(&mut self, arm: &'a impl Arm) -> usize {
+        self.arms.push(arm);
+        self.arms.len() - 1
+    }
+
+    /// Waits for the first; returns its number.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut` for a deadline around; `InvalidInput` where no arm can ever be chosen;
+    /// `Deadlock` where it would have to wait outside of a fiber; what waiting for a descriptor may fail with. None of the
+    /// arms is chosen then.
+    pub fn wait(self) -> io::Result<usize> {
+        run(&self.arms, self.biased, true).map(|chosen| chosen.unwrap_or(usize::MAX))
+    }
+
+    /// The number of one that is ready, if one is.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Cancelled); `TimedOut`.
+    pub fn try_wait(self) -> io::Result<Option<usize>> {
+        run(&self.arms, self.biased, false)
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select").field("arms", &self.arms.len()).field("biased", &self.biased).finish()
+    }
+}
+
+/// An arm that is chosen when a point in time is reached; see [`at`].
+#[derive(Debug)]
+pub struct At {
+    /// `None` is never.
+    at: Option<Instant>,
+    reached: Cell<bool>,
+}
+
+/// The arm of a point in time: never before that.
+pub fn at(at: Instant) -> At {
+    At { at: Some(at), reached: Cell::new(false) }
+}
+
+/// As [`at`], counted from now. A duration beyond what an [`Instant`] can hold is never.
+///
+/// ```
+/// use becket_fiber::{Runtime, select, sync::channel};
+/// use std::time::{Duration, Instant};
+///
+/// let mut runtime = Runtime::new()?;
+/// let start = Instant::now();
+/// let got = runtime.run(|| {
+///     let (_sender, receiver) = channel::<u8>(1);
+///     select! {
+///         value = receiver.on_recv() => value,
+///         _ = select::after(Duration::from_millis(5)) => None,
+///     }
+/// })??;
+/// assert!(got.is_none() && start.elapsed() >= Duration::from_millis(5));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn after(duration: Duration) -> At {
+    let now = match place() {
+        Place::Fiber(here) => here.now(),
+        _ => Instant::now(),
+    };
+    At { at: now.checked_add(duration), reached: Cell::new(false) }
+}
+
+impl Wait for At {
+    fn is_enabled(&self) -> bool {
+        self.at.is_some()
+    }
+
+    fn look(&self, turn: arm::Turn) -> bool {
+        let now = turn.here.map_or_else(Instant::now, Here::now);
+        self.reached.set(self.at.is_some_and(|at| now >= at));
+        self.reached.get()
+    }
+
+    unsafe fn enter(&self, _: arm::Turn) -> io::Result<Option<Instant>> {
+        Ok(self.at)
+    }
+
+    fn leave(&self, _: arm::Turn) -> bool {
+        false
+    }
+}
+
+impl Arm for At {
+    type Output = ();
+
+    fn finish(self) -> Option<()> {
+        self.reached.get().then_some(())
+    }
+}
+
+/// An arm for what a list of fibers is woken for, without anything that is handed over.
+pub(crate) struct Listed<'a, L> {
+    /// Where to look, and where the list is.
+    of: &'a L,
+    node: Node<()>,
+    done: Cell<bool>,
+}
+
+/// What [`Listed`] waits for.
+pub(crate) trait Lists {
+    fn list(&self) -> &List<()>;
+
+    /// Whether it holds now; takes what there is to take.
+    fn holds(&self) -> bool;
+}
+
+impl<'a, L: Lists> Listed<'a, L> {
+    pub(crate) fn new(of: &'a L) -> Self {
+        Listed { of, node: Node::new(()), done: Cell::new(false) }
+    }
+}
+
+impl<L: Lists> Wait for Listed<'_, L> {
+    fn look(&self, _: arm::Turn) -> bool {
+        self.done.set(self.of.holds());
+        self.done.get()
+    }
+
+    unsafe fn enter(&self, turn: arm::Turn) -> io::Result<Option<Instant>> {
+        // SAFETY: the caller's promise, for the node; the list is borrowed.
+        unsafe { self.of.list().push(&self.node, turn.token) };
+        Ok(None)
+    }
+
+    fn leave(&self, _: arm::Turn) -> bool {
+        self.of.list().remove(&self.node);
+        self.done.set(self.node.fired());
+        self.done.get()
+    }
+}
+
+impl<L: Lists> Arm for Listed<'_, L> {
+    type Output = ();
+
+    fn finish(self) -> Option<()> {
+        self.done.get().then_some(())
+    }
+}
+
+/// An arm for what a list of fibers is told of, and each of them looks at by `look` when it runs.
+pub(crate) struct Told<'a, F, T> {
+    list: &'a List<()>,
+    node: Node<()>,
+    look: Cell<Option<F>>,
+    got: Cell<Option<T>>,
+}
+
+impl<'a, F: FnMut() -> Option<T>, T> Told<'a, F, T> {
+    pub(crate) fn new(list: &'a List<()>, look: F) -> Self {
+        Told { list, node: Node::new(()), look: Cell::new(Some(look)), got: Cell::new(None) }
+    }
+}
+
+impl<F: FnMut() -> Option<T>, T> Wait for Told<'_, F, T> {
+    fn look(&self, _: arm::Turn) -> bool {
+        let Some(mut look) = self.look.take() else { return false };
+        let got = look();
+        self.look.set(Some(look));
+        let done = got.is_some();
+        self.got.set(got);
+        done
+    }
+
+    unsafe fn enter(&self, turn: arm::Turn) -> io::Result<Option<Instant>> {
+        // SAFETY: the caller's promise, for the node; the list is borrowed.
+        unsafe { self.list.push(&self.node, turn.token) };
+        Ok(None)
+    }
+
+    fn leave(&self, turn: arm::Turn) -> bool {
+        self.list.remove(&self.node);
+        self.node.fired() && self.look(turn)
+    }
+}
+
+impl<F: FnMut() -> Option<T>, T> Arm for Told<'_, F, T> {
+    type Output = T;
+
+    fn finish(self) -> Option<T> {
+        self.got.into_inner()
+    }
+}
+
+impl Lists for Fiber {
+    fn list(&self) -> &List<()> {
+        &self.joiners
+    }
+
+    fn holds(&self) -> bool {
+        self.state.get() == crate::record::State::Finished
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// An arm that is chosen when the fiber has ended; [`join`](Self::join) does not wait then.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, select, sleep, spawn};
+    /// use std::time::Duration;
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// runtime.run(|| {
+    ///     let (quick, slow) = (spawn(|| 1)?, spawn(|| sleep(Duration::from_secs(3600)))?);
+    ///     select! {
+    ///         () = quick.on_end() => assert_eq!(quick.join()?, 1),
+    ///         () = slow.on_end() => unreachable!("it sleeps for an hour"),
+    ///     }
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_end(&self) -> impl Arm<Output = ()> + '_ {
+        Listed::new(self.fiber())
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// An arm that is chosen when the child has ended; [`join`](Self::join) does not wait then.
+    pub fn on_end(&self) -> impl Arm<Output = ()> + '_ {
+        Listed::new(self.fiber())
+    }
+}
+
+/// Waits for the first of several things, takes that, and goes on with what belongs to it.
+///
+/// Each arm is `pattern = arm => expression`, where [arms](mod@crate::select) are made by methods such as
+/// [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an [`io::Result`](std::io::Result) of what the chosen
+/// expression is: an error says that the fiber was cancelled or its deadline is reached, and no arm was chosen.
+///
+/// - Where several are ready one of them is chosen by chance; after `biased;` at the beginning, the first of them.
+/// - `pattern = arm, if condition => expression`: not considered where the condition does not hold.
+/// - `default => expression` at the end is chosen where no arm is ready: then nothing is waited for.
+/// - An arm that is not chosen takes nothing: no value is lost. All of them are dropped before the expression runs.
+///
+/// # Errors
+/// As [`Select::wait`](crate::select::Select::wait).
+///
+/// ```
+/// use becket_fiber::{Runtime, select, spawn, sync::channel};
+/// use std::time::Duration;
+///
+/// let mut runtime = Runtime::new()?;
+/// let sum = runtime.run(|| {
+///     let (numbers, more) = channel(1);
+///     let (stop, stopped) = channel(0);
+///     spawn(move || {
+///         (1..=4).for_each(|n| numbers.send(n).unwrap());
+///         stop.send(()).unwrap();
+///         numbers.send(5)
+///     })?;
+///     let mut sum = 0;
+///     loop {
+///         select! {
+///             biased;
+///             number = more.on_recv() => sum += number.unwrap_or(0),
+///             _ = stopped.on_recv() => break,
+///             _ = select::after(Duration::from_secs(20)) => unreachable!("nobody is as slow"),
+///         }?;
+///     }
+///     Ok::<_, std::io::Error>(sum)
+/// })??;
+/// assert_eq!(sum, 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[macro_export]
+macro_rules! select {
+    (@arms $biased:tt [$($done:tt)*]) => {
+        $crate::select!(@build $biased true [$($done)*] { ::core::unreachable!("an arm was chosen") })
+    };
+    (@arms $biased:tt [$($done:tt)*] default => $body:expr $(,)?) => {
+        $crate::select!(@build $biased false [$($done)*] { $body })
+    };
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr, if $when:expr => $body:expr, $($rest:tt)*) => {
+        $crate::select!(@arms $biased [$($done)* { arm out ($pattern) (if $when { Some($arm) } else { None }) ($body) }] $($rest)*)
+    };
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr, if $when:expr => $body:expr) => {
+        $crate::select!(@arms $biased [$($done)*] $pattern = $arm, if $when => $body,)
+    };
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr => $body:expr, $($rest:tt)*) => {
+        $crate::select!(@arms $biased [$($done)* { arm out ($pattern) ($arm) ($body) }] $($rest)*)
+    };
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr => $body:expr) => {
+        $crate::select!(@arms $biased [$($done)*] $pattern = $arm => $body,)
+    };
+    (@build $biased:tt $waits:tt [$({ $arm:ident $out:ident ($pattern:pat) ($make:expr) ($body:expr) })*] $default:block) => {{
+        $(let $out;)*
+        let chosen = {
+            $(let $arm = $make;)*
+            let chosen = $crate::select::run(&[$(&$arm),*], $biased, $waits);
+            $($out = $crate::select::Arm::finish($arm);)*
+            chosen
+        };
+        #[allow(unreachable_code)]
+        let result: ::std::io::Result<_> = match chosen {
+            Err(error) => Err(error),
+            Ok(_) => Ok($(if let Some(out) = $out { match out { $pattern => $body } } else)* $default),
+        };
+        result
+    }};
+    (biased; $($arms:tt)+) => { $crate::select!(@arms true [] $($arms)+) };
+    ($($arms:tt)+) => { $crate::select!(@arms false [] $($arms)+) };
+}
