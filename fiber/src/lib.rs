@@ -46,6 +46,8 @@
 //! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, time.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
+//! - [`fibers`] lists what they do, and a [`Report`] has their backtraces, too; [`Runtime::on_stall`] tells who keeps the
+//!   thread.
 //! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one.
 //!
 //! # Rules
@@ -57,7 +59,8 @@
 //! - Nothing waits while it unwinds: a blocking call in a destructor then returns an error at once.
 //! - A panic stays in its fiber and comes out of `join`. A stack overflow names the fiber and aborts the process.
 //! - A stack is never freed while its fiber is suspended; what has to be left behind is leaked.
-//! - A std `Mutex` held across a wait blocks every fiber of the thread that wants it.
+//! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it. [`Runtime::on_stall`]
+//!   shows it; [`sync::Mutex`] does not do it.
 
 mod cancel;
 mod copy;
@@ -66,6 +69,7 @@ mod error;
 mod lent;
 mod over;
 mod several;
+mod stall;
 mod stdio;
 mod threads;
 mod time;
@@ -108,6 +112,8 @@ mod park;
 mod record;
 #[allow(unsafe_code, reason = "reaches the scheduler from its loop's callbacks")]
 mod remote;
+#[allow(unsafe_code, reason = "switches to fibers for their backtraces")]
+mod report;
 #[allow(unsafe_code, reason = "see `sched`")]
 mod runtime;
 #[allow(unsafe_code, reason = "the scheduler, its loop and its records by pointer, from one thread")]
@@ -133,8 +139,10 @@ pub use lent::{BufReader, Readable, Writable};
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
 pub use op::unblock;
 pub use remote::{Remote, RemoteJoinHandle};
+pub use report::{FiberReport, Report, report};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use stall::Stall;
 pub use stdio::{Input, Output, stderr, stdin, stdout};
 pub use task::{Builder, JoinHandle, spawn, spawn_named};
 pub use threads::{Shard, Threads, ThreadsBuilder};

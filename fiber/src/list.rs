@@ -1,6 +1,6 @@
 //! What the fibers are doing.
 
-use crate::park::{Place, Reason, place};
+use crate::park::{Object, Place, place};
 use crate::record::State;
 use crate::sched::{Core, current_core};
 use std::fmt;
@@ -33,6 +33,19 @@ pub struct FiberInfo {
     pub cancelled: bool,
     /// The deadline that holds for it now.
     pub deadline: Option<Instant>,
+    /// When its wait ends at the latest: of a sleep, its end.
+    pub until: Option<Instant>,
+    /// The number of the fiber that it joins.
+    pub joins: Option<u64>,
+    /// The address of what it waits for: of the queue of waiters of a channel, a mutex or the like. Those who wait for
+    /// the same have the same.
+    pub object: Option<usize>,
+    /// When it began to wait, while the runtime is [observed](crate::Runtime::observe).
+    pub since: Option<Instant>,
+    /// The size of its stack in bytes.
+    pub stack_size: usize,
+    /// How much of that it used when it last suspended, while the runtime is [observed](crate::Runtime::observe).
+    pub stack_used: Option<usize>,
 }
 
 impl fmt::Display for FiberInfo {
@@ -47,11 +60,20 @@ impl fmt::Display for FiberInfo {
             FiberState::Waiting(what, None) => write!(f, ": waits: {what}")?,
             FiberState::Waiting(what, Some(fd)) => write!(f, ": waits: {what}, descriptor {fd}")?,
         }
+        if let Some(id) = self.joins {
+            write!(f, " of fiber {id}")?;
+        }
+        if let Some(since) = self.since {
+            write!(f, ", for {:?}", Instant::now().saturating_duration_since(since))?;
+        }
         if self.cancelled {
             f.write_str(", cancelled")?;
         }
         if let Some(at) = self.deadline {
             write!(f, ", {:?} left", at.saturating_duration_since(Instant::now()))?;
+        }
+        if let Some(bytes) = self.stack_used {
+            write!(f, ", {bytes} of {} bytes of stack", self.stack_size)?;
         }
         Ok(())
     }
@@ -88,21 +110,32 @@ pub fn fibers() -> Vec<FiberInfo> {
 pub(crate) fn list(core: &Core) -> Vec<FiberInfo> {
     let mut all = Vec::new();
     core.table.for_each(|fiber| {
+        let mut object = Object::None;
         let state = match fiber.state.get() {
             State::Free | State::Finished => return,
             State::Queued => FiberState::Runnable,
             State::Running => FiberState::Running,
             State::Parked => {
-                let Reason { what, fd } = fiber.reason.get();
-                FiberState::Waiting(what, fd)
+                let reason = fiber.reason.get();
+                object = reason.object;
+                FiberState::Waiting(reason.what, if let Object::Descriptor(fd) = object { Some(fd) } else { None })
             }
         };
+        let waits = matches!(state, FiberState::Waiting(..));
+        // SAFETY: only `spawn` and `finish` change it, neither of which happens meanwhile.
+        let context = unsafe { &*fiber.context.get() };
         all.push(FiberInfo {
             id: fiber.id.get(),
             name: fiber.name.borrow().as_deref().map(str::to_owned),
             state,
             cancelled: fiber.cancelled.get(),
             deadline: fiber.deadline.get(),
+            until: fiber.wake_at.get().filter(|_| waits),
+            joins: if let Object::Fiber(id) = object { Some(id) } else { None },
+            object: if let Object::Address(at) = object { Some(at) } else { None },
+            since: fiber.since.get().filter(|_| waits),
+            stack_size: context.as_ref().map_or(0, |c| c.bounds().len()),
+            stack_used: fiber.stack_used.get(),
         });
     });
     all

@@ -127,22 +127,40 @@ impl RemoteToken {
     }
 }
 
-/// Why a fiber waits, for people: a verb, and a descriptor where there is one.
+/// Why a fiber waits, for people: a verb, and its object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reason {
     pub(crate) what: &'static str,
-    pub(crate) fd: Option<RawFd>,
+    pub(crate) object: Object,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Object {
+    None,
+    Descriptor(RawFd),
+    /// By its number.
+    Fiber(u64),
+    /// Whatever several fibers may wait for, by its address.
+    Address(usize),
 }
 
 impl Reason {
     pub(crate) const NONE: Reason = Reason::new("");
 
     pub(crate) const fn new(what: &'static str) -> Reason {
-        Reason { what, fd: None }
+        Reason { what, object: Object::None }
     }
 
     pub(crate) fn on(what: &'static str, fd: BorrowedFd<'_>) -> Reason {
-        Reason { what, fd: Some(fd.as_raw_fd()) }
+        Reason { what, object: Object::Descriptor(fd.as_raw_fd()) }
+    }
+
+    pub(crate) fn fiber(what: &'static str, id: u64) -> Reason {
+        Reason { what, object: Object::Fiber(id) }
+    }
+
+    pub(crate) fn address<T>(what: &'static str, at: &T) -> Reason {
+        Reason { what, object: Object::Address(std::ptr::from_ref(at).addr()) }
     }
 }
 
@@ -275,8 +293,18 @@ impl Here {
     #[inline(always)]
     fn suspend(self) {
         let Some(switch) = self.fiber().switch.get() else { return };
-        // SAFETY: the fiber runs, on the stack of its switch, and the callers have asked `can_suspend`.
-        unsafe { switch.suspend() };
+        let core = self.core();
+        if core.observed.get() {
+            core.note_suspended(self.fiber());
+        }
+        loop {
+            // SAFETY: the fiber runs, on the stack of its switch, and the callers have asked `can_suspend`.
+            unsafe { switch.suspend() };
+            if !core.tracing.is_asked() {
+                return;
+            }
+            core.tracing.answer(switch.room() >= crate::report::ROOM);
+        }
     }
 
     /// Begins a wait. Its token is good until the wait is over.

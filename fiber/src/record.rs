@@ -40,6 +40,9 @@ pub(crate) struct Fiber {
     /// Whether a cancel may end the current wait.
     pub(crate) interruptible: Cell<bool>,
     pub(crate) reason: Cell<Reason>,
+    /// When it suspended, and how many bytes of its stack it used then, while the runtime is observed.
+    pub(crate) since: Cell<Option<Instant>>,
+    pub(crate) stack_used: Cell<Option<usize>>,
     /// Made at the first wait with a deadline, kept for the next fiber in this record.
     pub(crate) timer: Cell<Option<Id<Timer>>>,
     /// What the timer is armed for.
@@ -91,6 +94,8 @@ impl Fiber {
             woken: Cell::new(None),
             interruptible: Cell::new(true),
             reason: Cell::new(Reason::NONE),
+            since: Cell::new(None),
+            stack_used: Cell::new(None),
             timer: Cell::new(None),
             wake_at: Cell::new(None),
             next: Cell::new(ptr::null()),
@@ -118,6 +123,8 @@ impl Fiber {
         self.name.take();
         self.woken.set(None);
         self.reason.set(Reason::NONE);
+        self.since.set(None);
+        self.stack_used.set(None);
         self.cancelled.set(false);
         self.aborted.set(false);
         self.failed_scopes.set(0);

@@ -86,6 +86,14 @@ impl Remote {
 }
 
 impl Remote {
+    /// Has `f` called in the loop; returns whether that is there.
+    pub(crate) fn post(&self, f: impl FnOnce() + Send + 'static) -> bool {
+        self.events.post(move |(), _| {
+            f();
+            Ok(())
+        })
+    }
+
     /// Cancels the fiber of this slot and number, soon, if it still is that one.
     pub(crate) fn cancel_fiber(&self, slot: u32, id: u64) {
         self.events.post(move |(), _| {

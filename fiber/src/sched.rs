@@ -5,6 +5,7 @@ use crate::io::Registry;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
 use crate::record::{Fiber, State, Table};
+use crate::report::Tracing;
 use becket_loop::{Ctx, Loop, Remote, RunError};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
@@ -67,6 +68,11 @@ pub(crate) struct Core {
     pub(crate) closed: Cell<bool>,
     /// Whether another loop turns this one, and has to be told when a fiber can run.
     pub(crate) embedded: Cell<bool>,
+    /// Whether to note when fibers suspend, and how deep in their stacks.
+    pub(crate) observed: Cell<bool>,
+    /// Whether a watchdog wants to know which fiber runs.
+    pub(crate) watched: Cell<bool>,
+    pub(crate) tracing: Tracing,
     /// Shared, for a loop is woken when a handle of its own goes.
     pub(crate) remote: Arc<Remote<()>>,
 }
@@ -92,6 +98,9 @@ impl Core {
             stack_size,
             closed: Cell::new(false),
             embedded: Cell::new(false),
+            observed: Cell::new(false),
+            watched: Cell::new(false),
+            tracing: Tracing::default(),
             remote,
         });
         CORES.with_borrow_mut(|all| all.push((id, Rc::downgrade(&core))));
@@ -237,9 +246,15 @@ impl Core {
         fiber.state.set(State::Running);
         fiber.budget.set(BUDGET);
         self.current.set(fiber);
+        if self.watched.get() {
+            self.note_work(Some(fiber));
+        }
         // SAFETY: `spawn` loaded a task, which has not ended; the scheduler runs on the thread's own stack.
         let ended = unsafe { context.resume() };
         self.current.set(ptr::null());
+        if self.watched.get() {
+            self.note_work(None);
+        }
         if ended {
             self.finish(fiber);
         } else {

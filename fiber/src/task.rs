@@ -3,7 +3,7 @@
 use crate::context::Pool;
 use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::Ended;
-use crate::park::{Aborted, Place, in_callback, place};
+use crate::park::{Aborted, Place, Reason, in_callback, place};
 use crate::record::{Fiber, State};
 use crate::sched::{Core, current_rc};
 use std::marker::PhantomData;
@@ -189,7 +189,8 @@ impl Core {
                 if fiber.state.get() == State::Finished {
                     return Ok(());
                 }
-                let (woken, ()) = fiber.joiners.wait(here, "join", ());
+                let reason = Reason::fiber("join", fiber.id.get());
+                let (woken, ()) = fiber.joiners.wait_for(here, reason, ());
                 here.event(woken).map(drop)
             }
             Place::Fiber(_) | Place::Thread => {

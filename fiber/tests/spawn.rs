@@ -195,7 +195,10 @@ fn fibers_are_listed_with_what_they_wait_for() {
             let joiner = spawn(move || sleeper.join().unwrap()).unwrap();
             settle();
             let lines: Vec<String> = fibers().iter().map(ToString::to_string).collect();
-            assert_eq!(lines, ["fiber 1 main: running", "fiber 2 sleeper: waits: sleep", "fiber 3: waits: join"]);
+            assert_eq!(
+                lines,
+                ["fiber 1 main: running", "fiber 2 sleeper: waits: sleep", "fiber 3: waits: join of fiber 2"]
+            );
             assert_eq!(current_id(), Some(1));
             joiner.cancel();
         })

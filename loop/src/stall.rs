@@ -189,6 +189,36 @@ impl<S: 'static> Ctx<S> {
     }
 }
 
+impl<S: 'static> Ctx<S> {
+    /// Tells the [watchdogs](Self::on_stall) of work that the loop's thread does on the loop's behalf between two turns,
+    /// as a scheduler above it does: that it begins, under a name, or with `None` that it has ended. Each such piece of
+    /// work is to take no longer than a callback. Does nothing where there is no watchdog.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (sender, stalls) = mpsc::channel();
+    /// let mut event_loop: Loop<()> = Loop::new()?;
+    /// let _watchdog = event_loop.on_stall(Duration::from_millis(20), move |stall| sender.send(stall).unwrap())?;
+    /// event_loop.note_work(Some("job 7"));
+    /// assert_eq!(stalls.recv().unwrap().name.as_deref(), Some("job 7")); // it takes long
+    /// event_loop.note_work(None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn note_work(&mut self, name: Option<&str>) {
+        let Some(pulse) = self.watch.as_ref().and_then(|watch| watch.pulse.as_ref()) else { return };
+        if name.is_none() {
+            pulse.rests();
+        }
+        pulse.calls(None, name);
+        if name.is_some() {
+            pulse.works();
+        }
+    }
+}
+
 fn watch(pulse: &Pulse, stop: &Stop, limit: Duration, mut f: impl FnMut(Stall)) {
     let now = || pulse.step.load(Ordering::Acquire);
     let (mut seen, mut since) = (now(), Instant::now());

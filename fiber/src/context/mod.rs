@@ -122,6 +122,11 @@ impl Context {
         root.idle.get() && root.task.get().is_none()
     }
 
+    /// Whether a frame of the task is on the stack: it has begun, and not ended.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.root().idle.get()
+    }
+
     /// The addresses of the stack, without the guard page.
     pub(crate) fn bounds(&self) -> Range<usize> {
         self.root().bounds.clone()
@@ -223,6 +228,22 @@ impl Switch {
         // SAFETY: a `Switch` is used by the task that runs on the stack, so the root function has not returned.
         let root = unsafe { self.root.as_ref() };
         root.bounds.contains(&(&raw const here as usize)) || local_data_is_ours(root)
+    }
+
+    /// How much of the stack is left to the caller; nothing where it runs on another.
+    pub(crate) fn room(self) -> usize {
+        let here = 0u8;
+        let here = &raw const here as usize;
+        // SAFETY: as in `can_suspend`.
+        let bounds = unsafe { &self.root.as_ref().bounds };
+        if bounds.contains(&here) { here - bounds.start } else { 0 }
+    }
+
+    /// How much of the stack is in use; `None` where the caller runs on another.
+    pub(crate) fn used(self) -> Option<usize> {
+        let room = self.room();
+        // SAFETY: as in `can_suspend`.
+        (room > 0).then(|| unsafe { self.root.as_ref() }.bounds.len() - room)
     }
 
     /// Leaves the stack; returns when it is resumed.

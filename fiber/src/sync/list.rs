@@ -61,8 +61,14 @@ impl<D> List<D> {
     /// [`Here::check`]. What `data` is then tells what was exchanged; ask that first, and `woken` after it.
     #[inline]
     pub(crate) fn wait(&self, here: Here, what: &'static str, data: D) -> (Woken, D) {
+        self.wait_for(here, Reason::address(what, self), data)
+    }
+
+    /// As [`wait`](Self::wait), where people are to be told of something else than this list.
+    #[inline]
+    pub(crate) fn wait_for(&self, here: Here, reason: Reason, data: D) -> (Woken, D) {
         let node = Node::new(data);
-        let wait = here.wait(Reason::new(what));
+        let wait = here.wait(reason);
         // SAFETY: the node stays in this frame until it is removed below: parking does not unwind, and the stack of a
         // fiber that is never resumed is never freed. The caller lends the list for as long.
         unsafe { self.push(&node, wait.token()) };
