@@ -43,6 +43,7 @@
 //! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
+//! - [`race`], [`first_ok`] and [`all`] run several tasks at once; a [`CancelToken`] cancels a part of what fibers do.
 //! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, time.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
@@ -62,12 +63,12 @@
 //! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it. [`Runtime::on_stall`]
 //!   shows it; [`sync::Mutex`] does not do it.
 
-mod cancel;
 mod copy;
 mod embed;
 mod error;
 mod lent;
 mod over;
+mod race;
 mod several;
 mod stall;
 mod stdio;
@@ -92,6 +93,8 @@ pub mod signal;
 pub mod timer;
 pub mod tty;
 
+#[allow(unsafe_code, reason = "cancel scopes are linked through their frames")]
+mod cancel;
 #[allow(unsafe_code, reason = "switches stacks, and maps and guards them")]
 mod context;
 #[allow(unsafe_code, reason = "lends the caller's buffers to operations")]
@@ -129,7 +132,7 @@ mod task;
 pub mod sync;
 
 pub use becket_loop::{Ctx, Embedded, Missed, Ready, Tick, backend};
-pub use cancel::{is_current_cancelled, shield};
+pub use cancel::{CancelToken, cancel_scope, is_current_cancelled, shield};
 pub use copy::copy;
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};
 pub use file::File;
@@ -138,6 +141,7 @@ pub use io::Io;
 pub use lent::{BufReader, Readable, Writable};
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
 pub use op::unblock;
+pub use race::{all, first_ok, race};
 pub use remote::{Remote, RemoteJoinHandle};
 pub use report::{FiberReport, Report, report};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};

@@ -1,5 +1,6 @@
 //! One record per fiber, at an address that stays.
 
+use crate::cancel::Region;
 use crate::context::{Context, Switch};
 use crate::outcome::Outcome;
 use crate::park::{Reason, Woken};
@@ -54,10 +55,12 @@ pub(crate) struct Fiber {
     pub(crate) cancelled: Cell<bool>,
     /// Set by `abort`, for good.
     pub(crate) aborted: Cell<bool>,
-    /// How many of the scopes it is inside of were cancelled or have failed.
-    pub(crate) failed_scopes: Cell<u32>,
-    /// How many shields it is inside of.
-    pub(crate) shields: Cell<u32>,
+    /// Whether blocking calls have to end now: what the fields around and the lists below come to.
+    stop: Cell<bool>,
+    /// How many shields, scopes and cancel scopes it is inside of.
+    pub(crate) depth: Cell<u32>,
+    /// The depth of the innermost shield; 0 is none. What is cancelled farther out is kept off.
+    pub(crate) shield: Cell<u32>,
     /// The earliest of the deadlines it is inside of.
     pub(crate) deadline: Cell<Option<Instant>>,
     /// Operations left until it must let others run.
@@ -65,6 +68,8 @@ pub(crate) struct Fiber {
 
     /// The innermost scope that it has open; the scope is in its own frame.
     pub(crate) scopes: Cell<*const ScopeData>,
+    /// The innermost cancel scope that it is inside of, likewise.
+    pub(crate) regions: Cell<*const Region>,
     /// The scope that it is a child of, and where in the list of children it stands.
     pub(crate) parent: Cell<*const ScopeData>,
     pub(crate) parent_index: Cell<usize>,
@@ -101,11 +106,13 @@ impl Fiber {
             next: Cell::new(ptr::null()),
             cancelled: Cell::new(false),
             aborted: Cell::new(false),
-            failed_scopes: Cell::new(0),
-            shields: Cell::new(0),
+            stop: Cell::new(false),
+            depth: Cell::new(0),
+            shield: Cell::new(0),
             deadline: Cell::new(None),
             budget: Cell::new(0),
             scopes: Cell::new(ptr::null()),
+            regions: Cell::new(ptr::null()),
             parent: Cell::new(ptr::null()),
             parent_index: Cell::new(0),
             held: Cell::new(false),
@@ -127,10 +134,12 @@ impl Fiber {
         self.stack_used.set(None);
         self.cancelled.set(false);
         self.aborted.set(false);
-        self.failed_scopes.set(0);
-        self.shields.set(0);
+        self.stop.set(false);
+        self.depth.set(0);
+        self.shield.set(0);
         self.deadline.set(None);
         self.scopes.set(ptr::null());
+        self.regions.set(ptr::null());
         self.parent.set(ptr::null());
         self.held.set(false);
     }
@@ -138,8 +147,41 @@ impl Fiber {
     /// Whether blocking calls of this fiber have to end now. A shield keeps a cancel off, not an abort.
     #[inline(always)]
     pub(crate) fn must_stop(&self) -> bool {
-        (self.cancelled.get() || self.failed_scopes.get() > 0 || self.aborted.get())
-            && (self.shields.get() == 0 || self.aborted.get())
+        self.stop.get()
+    }
+
+    /// Brings [`must_stop`](Self::must_stop) up to date; to be called after every change of what it depends on.
+    pub(crate) fn update_stop(&self) {
+        let shield = self.shield.get();
+        let cancelled = self.cancelled.get() && shield == 0;
+        self.stop.set(self.aborted.get() || cancelled || self.is_inside_cancelled(shield));
+    }
+
+    /// Whether it is inside of a scope or a cancel scope that is cancelled, farther in than `shield`.
+    fn is_inside_cancelled(&self, shield: u32) -> bool {
+        let (mut scope, mut region) = (self.scopes.get(), self.regions.get());
+        // SAFETY: whoever is in a list has its frame: it is taken out before that goes.
+        while let Some(s) = unsafe { scope.as_ref() } {
+            if s.ends_its_owner() && s.depth() > shield {
+                return true;
+            }
+            scope = s.outer();
+        }
+        // SAFETY: as above.
+        while let Some(r) = unsafe { region.as_ref() } {
+            if r.is_cancelled() && r.depth() > shield {
+                return true;
+            }
+            region = r.outer();
+        }
+        false
+    }
+
+    /// One more shield, scope or cancel scope; returns its depth.
+    pub(crate) fn enter_depth(&self) -> u32 {
+        let depth = self.depth.get() + 1;
+        self.depth.set(depth);
+        depth
     }
 }
 

@@ -323,14 +323,20 @@ impl Core {
             return;
         }
         fiber.cancelled.set(true);
+        self.cancel_inside(fiber, 0);
+    }
+
+    /// Something that `fiber` is inside of, at `depth`, is cancelled: so is what is farther in, but for what is shielded.
+    pub(crate) fn cancel_inside(&self, fiber: &Fiber, depth: u32) {
         let mut scope = fiber.scopes.get();
         // SAFETY: the scopes are in the frames of this fiber, which has not finished.
         while let Some(s) = unsafe { scope.as_ref() } {
-            if !s.is_shielded() {
+            if s.depth() > depth && s.shield() <= depth {
                 s.cancel_children(self);
             }
             scope = s.outer();
         }
+        fiber.update_stop();
         self.interrupt(fiber);
     }
 
@@ -347,6 +353,7 @@ impl Core {
             s.abort_children(self);
             scope = s.outer();
         }
+        fiber.update_stop();
         self.interrupt(fiber);
     }
 

@@ -21,6 +21,7 @@ use std::{fmt, io};
 /// - The children inherit the deadline that holds where the scope begins.
 /// - Cancelling or aborting the fiber that has the scope does the same to its children; a scope inside a
 ///   [`shield`](crate::shield) is shielded with all of its children.
+/// - Cancelled children stay so. A [cancel scope](crate::cancel_scope) around cancels them, one inside does not.
 /// - The first child that panics cancels the others and `f`: its blocking calls return
 ///   [`Cancelled`](crate::Cancelled) until the scope ends. So does a panic of `f` itself, and [`Scope::cancel`].
 /// - Waiting for the children at the end cannot be interrupted.
@@ -145,8 +146,11 @@ pub(crate) struct ScopeData {
     owner: Option<Owner>,
     /// The next scope outwards of the same fiber.
     outer: Cell<*const ScopeData>,
-    /// Whether the owner was inside a shield: then its cancel does not reach the children.
-    shielded: bool,
+    /// How far in it is in the owner.
+    depth: u32,
+    /// The depth of the innermost shield that the owner was inside of: what is cancelled farther out than that does not
+    /// reach the children.
+    shield: u32,
     /// What the children inherit.
     deadline: Option<Instant>,
     /// The children that are not finished, or whose outcome waits for its handle. Never borrowed while user code runs.
@@ -156,8 +160,8 @@ pub(crate) struct ScopeData {
     /// Children are born cancelled, or aborted.
     cancelled: Cell<bool>,
     aborted: Cell<bool>,
-    /// Whether the owner's count of failed scopes has this one in it.
-    counted: Cell<bool>,
+    /// Whether the owner's blocking calls end as long as it is inside.
+    failed: Cell<bool>,
     /// The owner, when it waits for the last child.
     waiter: Cell<Option<Token>>,
     /// The first panic of a child that no handle took.
@@ -168,15 +172,22 @@ pub(crate) struct ScopeData {
 ///
 /// The scope is in its frames, unless it is in those of a generator that the fiber has handed on: then the fiber may
 /// have ended, its record may be another's, and its runtime may be gone.
-struct Owner {
-    core: Rc<Core>,
+pub(crate) struct Owner {
+    pub(crate) core: Rc<Core>,
     fiber: NonNull<Fiber>,
     id: u64,
 }
 
 impl Owner {
+    /// The fiber that runs.
+    pub(crate) fn current() -> Option<Owner> {
+        let Place::Fiber(here) = place() else { return None };
+        let fiber = here.fiber();
+        current_rc().map(|core| Owner { core, fiber: NonNull::from(fiber), id: fiber.id.get() })
+    }
+
     /// The fiber's record, while the fiber lives.
-    fn fiber(&self) -> Option<&Fiber> {
+    pub(crate) fn fiber(&self) -> Option<&Fiber> {
         // SAFETY: records live as long as the table, which is in `core`.
         let fiber = unsafe { self.fiber.as_ref() };
         let lives = !matches!(fiber.state.get(), State::Free | State::Finished);
@@ -189,13 +200,14 @@ impl ScopeData {
         let mut data = ScopeData {
             owner: None,
             outer: Cell::new(ptr::null()),
-            shielded: false,
+            depth: 0,
+            shield: 0,
             deadline: None,
             children: RefCell::default(),
             running: Cell::new(0),
             cancelled: Cell::new(false),
             aborted: Cell::new(false),
-            counted: Cell::new(false),
+            failed: Cell::new(false),
             waiter: Cell::new(None),
             panic: Cell::new(None),
         };
@@ -209,7 +221,8 @@ impl ScopeData {
             let fiber = here.fiber();
             data.owner = Some(Owner { core, fiber: NonNull::from(fiber), id: fiber.id.get() });
             data.outer.set(fiber.scopes.get());
-            data.shielded = fiber.shields.get() > 0;
+            data.shield = fiber.shield.get();
+            data.depth = fiber.enter_depth();
             data.deadline = fiber.deadline.get();
             data.cancelled.set(fiber.must_stop());
             data.aborted.set(fiber.aborted.get());
@@ -235,8 +248,16 @@ impl ScopeData {
         place.set(self.outer.get());
     }
 
-    pub(crate) fn is_shielded(&self) -> bool {
-        self.shielded
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    pub(crate) fn shield(&self) -> u32 {
+        self.shield
+    }
+
+    pub(crate) fn ends_its_owner(&self) -> bool {
+        self.failed.get()
     }
 
     pub(crate) fn outer(&self) -> *const ScopeData {
@@ -249,6 +270,7 @@ impl ScopeData {
         child.parent_index.set(children.len());
         child.deadline.set(self.deadline);
         child.cancelled.set(self.cancelled.get());
+        child.update_stop();
         children.push(NonNull::from(child));
         self.running.set(self.running.get() + 1);
         drop(children);
@@ -279,10 +301,9 @@ impl ScopeData {
     fn fail(&self, core: &Core) {
         self.cancel_children(core);
         if let Some(owner) = self.owner.as_ref().and_then(Owner::fiber)
-            && !self.counted.replace(true)
+            && !self.failed.replace(true)
         {
-            owner.failed_scopes.set(owner.failed_scopes.get() + 1);
-            core.interrupt(owner);
+            core.cancel_inside(owner, self.depth);
         }
     }
 
@@ -374,9 +395,8 @@ impl ScopeData {
         }
         if let Some(fiber) = owner.fiber() {
             self.unlink(fiber);
-            if self.counted.get() {
-                fiber.failed_scopes.set(fiber.failed_scopes.get() - 1);
-            }
+            fiber.depth.set(self.depth - 1);
+            fiber.update_stop();
         }
         self.panic.take()
     }
