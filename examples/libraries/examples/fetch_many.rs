@@ -1,0 +1,51 @@
+//! HTTP: a server around `httparse`, asked by many fibers that share one agent of `ureq`.
+
+use becket_fiber::net::TcpListener;
+use becket_fiber::{Runtime, is_cancelled, scope, spawn};
+use becket_libraries::http_client::agent;
+use becket_libraries::http_server::{Limits, Response, serve};
+use std::io;
+
+fn main() -> io::Result<()> {
+    Runtime::new()?.run(run)?
+}
+
+fn run() -> io::Result<()> {
+    let listener = TcpListener::bind(([127, 0, 0, 1], 0))?;
+    let url = format!("http://localhost:{}", listener.local_addr()?.port());
+    let agent = agent();
+    let server = spawn(move || {
+        scope(|s| {
+            loop {
+                let stream = match listener.accept() {
+                    Ok((stream, _)) => stream,
+                    Err(e) => return e,
+                };
+                let serving = s.spawn(move || {
+                    serve(&stream, &Limits::default(), |request| Response::ok(format!("this is {}", request.path)))
+                });
+                if let Err(e) = serving {
+                    return e.into();
+                }
+            }
+        })
+    })?;
+    scope(|s| {
+        let answers: Vec<_> = (0..20)
+            .map(|n| {
+                let (agent, url) = (&agent, format!("{url}/page/{n}"));
+                s.spawn(move || {
+                    let mut answer = agent.get(url).call()?;
+                    answer.body_mut().read_to_string()
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        for answer in answers {
+            println!("{}", answer.join()?.map_err(ureq::Error::into_io)?);
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    server.cancel();
+    let ended = server.join()?;
+    if is_cancelled(&ended) { Ok(()) } else { Err(ended) }
+}
