@@ -81,6 +81,7 @@ fn who_will_not_end_is_named() {
 fn a_loop_that_fails_stops_the_others() {
     let threads = Runtime::builder().threads(3).start().unwrap();
     let others = threads.spawn_on(0, || is_cancelled(&sleep(HOUR).unwrap_err())).unwrap();
+    threads.spawn_on(0, || ()).unwrap().join().unwrap(); // they have begun
     let fails = || with_ctx(|ctx| ctx.defer(|(), _| quiet_panic())).unwrap();
     threads.spawn_on(2, fails).unwrap().join().unwrap();
     assert!(others.join().unwrap());
