@@ -1,5 +1,5 @@
-//! What an operation costs: random reads of 4 KiB from a cached file, 1, 4 and 32 under way at a time, by the loop over
-//! io_uring, by io_uring alone, and by the loop over helper threads. In each round all of them have their turn; prints
+//! What an operation costs: random reads of 4 KiB from a cached file, 1, 4 and 32 under way at a time, by the loop that
+//! has its choice, by the loop over io_uring, by io_uring alone, and by the loop over helper threads. In each round all of them have their turn; prints
 //! the best of the rounds in nanoseconds a read, and the median of the rounds' ratios to io_uring alone.
 //!
 //! `cargo run --release -p becket-loop --example random_reads [ROUNDS [READS]]`
@@ -50,8 +50,14 @@ fn read(plan: &mut Plan, ctx: &mut Ctx<Plan>, file: Rc<File>, buf: Vec<u8>) {
     });
 }
 
-fn by_loop(file: &Rc<File>, depth: usize, reads: usize, completions: Completions) -> Result<(), Box<dyn Error>> {
-    let mut event_loop = Loop::with_backend(Epoll::with_completions(completions)?);
+fn by_loop(
+    file: &Rc<File>,
+    depth: usize,
+    reads: usize,
+    completions: Option<Completions>,
+) -> Result<(), Box<dyn Error>> {
+    let epoll = completions.map_or_else(Epoll::new, Epoll::with_completions)?;
+    let mut event_loop = Loop::with_backend(epoll);
     let mut plan = Plan::new(reads);
     for _ in 0..depth {
         read(&mut plan, &mut event_loop, Rc::clone(file), vec![0; BLOCK]);
@@ -116,13 +122,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("depth  by what            time  processor    time and processor, times those of io_uring alone");
     for depth in DEPTHS {
-        let mut rows = vec![Vec::new(); 3];
+        let mut rows = vec![Vec::new(); 4];
         for _ in 0..rounds.max(1) {
             rows[0].push(measured(reads, || alone(&file, depth, reads))?);
-            rows[1].push(measured(reads, || by_loop(&file, depth, reads, Completions::Backend))?);
-            rows[2].push(measured(reads, || by_loop(&file, depth, reads, Completions::HelperThreads))?);
+            let forced = [None, Some(Completions::Backend), Some(Completions::HelperThreads)];
+            for (row, completions) in rows[1..].iter_mut().zip(forced) {
+                row.push(measured(reads, || by_loop(&file, depth, reads, completions))?);
+            }
         }
-        for (what, row) in ["io_uring alone", "loop, io_uring", "loop, threads"].iter().zip(&rows) {
+        for (what, row) in ["io_uring alone", "loop", "loop, io_uring", "loop, threads"].iter().zip(&rows) {
             let best = row.iter().fold((f64::MAX, f64::MAX), |best, run| (best.0.min(run.0), best.1.min(run.1)));
             let ratios = row.iter().zip(&rows[0]);
             let time = median(ratios.clone().map(|(run, alone)| run.0 / alone.0).collect());

@@ -30,6 +30,9 @@
 //! | [`MakeDir`] | mkdirat(2) | io_uring | 5.15 |
 //! | [`Link`] | linkat(2), symlinkat(2) | io_uring | 5.15 |
 //! | [`Call`], [`read_dir`] | | helper threads | code of the program's |
+//!
+//! A [`Read`] at an offset, of what is in memory, needs neither where few are submitted in a turn: it is made on the spot.
+//! See [`Caps::reads_on_the_spot`](crate::backend::Caps::reads_on_the_spot).
 
 mod file;
 mod metadata;

@@ -100,7 +100,7 @@ const SPARE: usize = 64;
 
 impl<S: 'static> Ctx<S> {
     /// Starts an operation; `f` is called with its output when it ended, in a later turn, exactly once. The operation
-    /// owns its file and its buffer, and hands them back in the output. See [`op`](crate::op) for those that there are.
+    /// owns its file and its buffer, and hands them back in the output. Several that are under way together have no order. See [`op`](crate::op) for those that there are.
     ///
     /// Nothing is refused here: what goes wrong is in the output. Dropping the loop cancels operations that have not
     /// begun (and in the kernel, by io_uring, those that can be), waits for the others, and drops their outputs.

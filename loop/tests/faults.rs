@@ -8,7 +8,7 @@
 mod common;
 
 use becket_loop::backend::{Completions, Epoll};
-use becket_loop::op::Read;
+use becket_loop::op::{Read, ReadVectored};
 use becket_loop::{AddError, Loop, Mode, Next, Ready};
 use becket_sys::event::Event;
 use std::error::Error;
@@ -111,7 +111,14 @@ fn probe(name: &str) -> String {
         }
         "first read" => {
             let mut event_loop = Loop::new().unwrap();
-            let line = twice(|| read(&mut event_loop));
+            // Vectored, for a plain one would be made on the spot, and need no ring.
+            let line = twice(|| {
+                let file = File::open("/proc/self/exe").unwrap();
+                let read = ReadVectored::new(file, vec![vec![0; 3]], Some(1));
+                event_loop.submit(read, |log, _, end| Ok(*log = told(end.result, |n| n.to_string())));
+                let mut log = String::new();
+                told(event_loop.run(&mut log), |_| log)
+            });
             format!("{line}, by {:?}", event_loop.caps().completions)
         }
         // It has ended when the wait beside it fails.

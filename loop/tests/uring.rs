@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "system calls are forbidden to a thread by hand")]
 
 use becket_loop::backend::{Completions, Epoll};
-use becket_loop::op::{Open, Read, Sync, Write};
+use becket_loop::op::{Open, Read, ReadVectored, Sync, Write};
 use becket_loop::{Loop, Mode, Next, Ready};
 use std::cell::Cell;
 use std::fs::File;
@@ -91,7 +91,11 @@ fn who_serves_is_told() {
 fn says_who_serves() {
     let _alone = alone();
     match Loop::<()>::new() {
-        Ok(event_loop) => println!("served by {:?}", event_loop.caps().completions),
+        Ok(event_loop) => {
+            let caps = event_loop.caps();
+            let spot = if caps.reads_on_the_spot { ", and on the spot" } else { "" };
+            println!("served by {:?}{spot}", caps.completions);
+        }
         Err(e) => println!("served by none: {e}"),
     }
 }
@@ -123,12 +127,159 @@ fn the_environment_forces_either() {
     let says = |value| says(value).unwrap();
     if by_ring::<()>("the_environment_forces_either").is_some() {
         assert_eq!(says(Some("uring")), "Backend");
-        assert_eq!(says(None), "Backend");
-        assert_eq!(says(Some("anything")), "Backend");
+        assert_eq!(says(None), "Backend, and on the spot");
+        assert_eq!(says(Some("anything")), "Backend, and on the spot");
     } else {
         assert!(says(Some("uring")).starts_with("none"));
-        assert_eq!(says(None), "HelperThreads");
+        assert_eq!(says(None), "HelperThreads, and on the spot");
     }
+}
+
+/// A loop that is left its choice, with a ring that has been in use; or says why the test is skipped.
+fn by_choice(test: &str) -> Option<Loop<Log>> {
+    by_ring::<()>(test)?;
+    let mut event_loop = Loop::with_backend(Epoll::new().unwrap());
+    event_loop.submit(Sync::data(file_of(b"")), |_, _, end| Ok(end.0?));
+    event_loop.run(&mut Log::new()).unwrap();
+    Some(event_loop)
+}
+
+type Log = Vec<String>;
+
+fn note(log: &mut Log, end: io::Result<Vec<u8>>) {
+    log.push(match end {
+        Ok(bytes) => String::from_utf8(bytes).unwrap(),
+        Err(e) => format!("{:?}", e.raw_os_error()),
+    });
+}
+
+fn read_into(event_loop: &mut becket_loop::Ctx<Log>, file: &Rc<File>, buf: Vec<u8>, at: u64) {
+    event_loop.submit(Read::new(Rc::clone(file), buf, Some(at)), |log, _, end| {
+        note(log, end.filled());
+        Ok(())
+    });
+}
+
+/// Whether a read of what was just written can be made without waiting, by this kernel and on this file system.
+fn is_read_at_once(file: &File) -> bool {
+    matches!(becket_sys::file::try_read_at(file, &mut [0; 2], 0), Ok(Some(2)))
+}
+
+/// Where the ring takes nothing, what is answered was read on the spot.
+#[test]
+fn few_reads_of_what_is_in_memory_are_made_on_the_spot_and_others_are_not() {
+    let _alone = alone();
+    std::thread::spawn(|| {
+        let test = "few_reads_of_what_is_in_memory_are_made_on_the_spot_and_others_are_not";
+        let file = Rc::new(file_of(b"abcdef"));
+        let Some(mut event_loop) = by_choice(test) else { return };
+        if !is_read_at_once(&file) {
+            return println!("SKIP: {test}: reads that do not wait are not offered here");
+        }
+        if !forbid(test, libc::SYS_io_uring_enter) {
+            return;
+        }
+        let mut log = Log::new();
+        // One that is answered in the turn after, by itself and from within a callback.
+        read_into(&mut event_loop, &file, vec![0; 2], 1);
+        assert!(log.is_empty());
+        event_loop.turn(&mut log, None).unwrap();
+        assert_eq!(log, ["bc"]);
+        let shared = Rc::clone(&file);
+        event_loop.after(Duration::ZERO, move |log, ctx| {
+            read_into(ctx, &shared, vec![0; 2], 3);
+            log.push("submitted".into());
+            Ok(())
+        });
+        event_loop.run(&mut log).unwrap();
+        assert_eq!(log[1..], ["submitted", "de"]);
+        // Up to the end of the file, at the end, and nothing at all.
+        for (len, at, what) in [(4096, 4, "ef"), (8, 6, ""), (0, 0, ""), (4096, 0, "abcdef")] {
+            log.clear();
+            read_into(&mut event_loop, &file, vec![0; len], at);
+            event_loop.run(&mut log).unwrap();
+            assert_eq!(log, [what]);
+        }
+        // Four of a turn at most.
+        log.clear();
+        (0..6).for_each(|at| read_into(&mut event_loop, &file, vec![0; 1], at));
+        event_loop.turn(&mut log, None).unwrap();
+        assert_eq!(log, ["a", "b", "c", "d", "Some(1)", "Some(1)"]);
+    })
+    .join()
+    .unwrap();
+}
+
+/// Each of them goes to the ring, which takes nothing any more; in a loop of its own, as that is given up.
+#[test]
+fn what_may_wait_is_not_tried_on_the_spot() {
+    let _alone = alone();
+    type Submit = fn(&mut Loop<Log>, &Rc<File>);
+    let after_another: Submit = |event_loop, file| {
+        event_loop.submit(Write::new(Rc::clone(file), b"xy".to_vec(), Some(0)), |_, _, _| Ok(()));
+        read_into(event_loop, file, vec![0; 2], 0);
+    };
+    let long: Submit = |event_loop, file| read_into(event_loop, file, vec![0; 64 * 1024 + 1], 0);
+    let after_many: Submit = |event_loop, file| read_into(event_loop, file, vec![0; 1], 0);
+    let direct: Submit = |event_loop, file| read_into(event_loop, file, vec![0; 4096], 0);
+    for (what, submit) in
+        [("after another", after_another), ("long", long), ("after many", after_many), ("direct", direct)]
+    {
+        std::thread::spawn(move || {
+            let test = &format!("what_may_wait_is_not_tried_on_the_spot: {what}");
+            let file = Rc::new(file_of(&[b'a'; 4096]));
+            let Some(mut event_loop) = by_choice(test) else { return };
+            let mut log = Log::new();
+            if what == "after many" {
+                (0..5).for_each(|at| read_into(&mut event_loop, &file, vec![0; 1], at));
+                event_loop.run(&mut log).unwrap();
+                log.clear();
+            }
+            if what == "direct"
+                && let Err(e) = rustix::fs::fcntl_setfl(&*file, rustix::fs::OFlags::DIRECT)
+            {
+                return println!("SKIP: {test}: not on this file system: {e}");
+            }
+            if !forbid(test, libc::SYS_io_uring_enter) {
+                return;
+            }
+            submit(&mut event_loop, &file);
+            event_loop.run(&mut log).unwrap();
+            assert_eq!(log, ["Some(1)"], "{what}");
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+/// What was read on the spot and never told is let go of with the loop.
+#[test]
+fn what_was_read_on_the_spot_goes_with_the_loop() {
+    let _alone = alone();
+    let file = Rc::new(file_of(b"abc"));
+    let mut event_loop: Loop<Log> = Loop::with_backend(Epoll::new().unwrap());
+    read_into(&mut event_loop, &file, vec![0; 2], 0);
+    assert_eq!(Rc::strong_count(&file), 2);
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&file), 1);
+}
+
+/// A foreign loop, which waits for the set alone, is told of what was read on the spot.
+#[test]
+fn an_outer_loop_is_told_of_what_was_read_on_the_spot() {
+    let _alone = alone();
+    let file = Rc::new(file_of(b"abc"));
+    let mut event_loop: Loop<Log> = Loop::with_backend(Epoll::new().unwrap());
+    let embedded = event_loop.embed().unwrap();
+    let mut log = Log::new();
+    event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+    read_into(&mut event_loop, &file, vec![0; 2], 0);
+    let soon = Some(std::time::Instant::now() + LONG);
+    while log.is_empty() {
+        assert!(becket_sys::wait(&embedded, Ready::READ, soon).unwrap().is_some(), "nobody told");
+        event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(log, ["ab"]);
 }
 
 #[test]
@@ -142,7 +293,9 @@ fn where_it_is_forbidden_helper_threads_serve() {
         let refused = Epoll::with_completions(Completions::Backend).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
         let mut event_loop: Loop<Vec<u8>> = Loop::with_backend(Epoll::new().unwrap());
-        event_loop.submit(Read::new(file_of(b"abc"), vec![0; 8], Some(1)), |seen, _, end| Ok(*seen = end.filled()?));
+        // Vectored, for a plain one would be made on the spot.
+        let read = ReadVectored::new(file_of(b"abc"), vec![vec![0; 8]], Some(1));
+        event_loop.submit(read, |seen, _, end| Ok(*seen = end.filled()?.concat()));
         assert_eq!(event_loop.caps().completions, Completions::HelperThreads);
         let mut seen = Vec::new();
         event_loop.run(&mut seen).unwrap();

@@ -1,5 +1,6 @@
 use super::fork::{self, Origin};
 use super::ring::{self, Ring};
+use super::spot::Spot;
 use super::{Backend, Batch, Caps, Completions, Detach, Event, Fd, Key, Waker};
 use crate::op::RawOp;
 use crate::{Mode, Ready};
@@ -23,7 +24,12 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// submitted in a turn begins together, by one system call before the wait. Where io_uring is forbidden (by
 /// `/proc/sys/kernel/io_uring_disabled`, a sandbox, a kernel before 5.6) or fails, helper threads serve:
 /// [`Caps::completions`] says which. The environment variable `BECKET_OPS`, set to `threads` or `uring` before the
-/// backend is made, forces either, for tests; so does [`with_completions`](Self::with_completions).
+/// backend is made, forces either for all operations, for tests; so does [`with_completions`](Self::with_completions).
+///
+/// [`Read`](crate::op::Read)s at an offset, of at most 64 KiB, are made on the spot (preadv2(2) with `RWF_NOWAIT`) where
+/// all that is asked for is in memory and few operations are submitted: the first four of a turn, where the last one
+/// brought no more than that. Their ends are told as those of others, by the next turn. It is so unless somebody forces
+/// another way: see [`Caps::reads_on_the_spot`].
 ///
 /// # Honest trouble
 ///
@@ -52,6 +58,7 @@ pub struct Epoll {
     events: Events,
     waker: Arc<event::Event>,
     operations: Operations,
+    spot: Spot,
     /// How many descriptors of the loop's stand in the set, at most: those that another thread took out are counted.
     descriptors: usize,
     /// Whether the waker was called to tell of ends, and no wait has seen it since.
@@ -80,7 +87,7 @@ impl Epoll {
         match std::env::var_os("BECKET_OPS") {
             Some(forced) if forced == "threads" => Self::with_completions(Completions::HelperThreads),
             Some(forced) if forced == "uring" => Self::with_completions(Completions::Backend),
-            _ => Self::with_operations(Operations::Untried),
+            _ => Self::with_operations(Operations::Untried, Spot::default()),
         }
     }
 
@@ -104,23 +111,23 @@ impl Epoll {
     /// ```
     pub fn with_completions(completions: Completions) -> io::Result<Epoll> {
         match completions {
-            Completions::HelperThreads => Self::with_operations(Operations::Threads),
+            Completions::HelperThreads => Self::with_operations(Operations::Threads, Spot::off()),
             Completions::Backend => {
-                let mut epoll = Self::with_operations(Operations::Threads)?;
+                let mut epoll = Self::with_operations(Operations::Threads, Spot::off())?;
                 epoll.make_ring()?;
                 Ok(epoll)
             }
         }
     }
 
-    fn with_operations(operations: Operations) -> io::Result<Epoll> {
+    fn with_operations(operations: Operations, spot: Spot) -> io::Result<Epoll> {
         let set = Arc::new(epoll::Epoll::new()?);
         let waker = Arc::new(event::Event::new()?);
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
         let origin = Arc::new(Origin::here());
         let (events, made) = (Events::with_capacity(1024), Instant::now());
-        Ok(Epoll { set, events, waker, operations, descriptors: 0, told: false, made, origin })
+        Ok(Epoll { set, events, waker, operations, spot, descriptors: 0, told: false, made, origin })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -138,7 +145,8 @@ impl Epoll {
     }
 
     /// Begins what was submitted, and takes what has ended.
-    fn serve_ring(&mut self, batch: &mut Batch) {
+    fn serve_operations(&mut self, batch: &mut Batch) {
+        self.spot.tell(batch);
         if let Some(ring) = self.ring() {
             ring.start();
             ring.reap(batch);
@@ -147,7 +155,7 @@ impl Epoll {
 
     /// Has a wait look for ends that no descriptor tells of.
     fn tell_ended(&mut self) {
-        if self.ring().is_some_and(|ring| ring.has_ended()) {
+        if self.spot.has_ended() || self.ring().is_some_and(|ring| ring.has_ended()) {
             wake(&self.waker);
             self.told = true;
         }
@@ -172,7 +180,8 @@ fn trigger(mode: Mode) -> Trigger {
 
 // SAFETY: operations are the ring's: it pushes the end of one when the kernel has completed it, or cannot come to begin
 // it, and takes it out of its table with that; it hands back what it does not take untouched; and its destructor waits
-// until the table is empty. The other events are `Ready`.
+// until the table is empty. Or they are reads that were over when they were taken, each of which is pushed once. The
+// other events are `Ready`.
 #[allow(unsafe_code, reason = "a promise about operations, which the ring keeps")]
 unsafe impl Backend for Epoll {
     fn caps(&self) -> Caps {
@@ -191,6 +200,7 @@ unsafe impl Backend for Epoll {
             embed: true,
             regular_files: false,
             completions,
+            reads_on_the_spot: self.spot.is_on(),
         }
     }
 
@@ -212,12 +222,12 @@ unsafe impl Backend for Epoll {
 
     fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()> {
         let before = batch.len();
-        self.serve_ring(batch);
+        self.serve_operations(batch);
         let nothing_else = !std::mem::take(&mut self.told) && self.descriptors == 0;
         let deadline = match self.ring() {
             // Some have ended already: what else there is has its turn beside them.
-            Some(_) if batch.len() > before && nothing_else => return Ok(()),
-            Some(_) if batch.len() > before => Some(self.made),
+            _ if batch.len() > before && nothing_else => return Ok(()),
+            _ if batch.len() > before => Some(self.made),
             Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
             _ => deadline,
         };
@@ -247,6 +257,10 @@ unsafe impl Backend for Epoll {
     }
 
     unsafe fn submit(&mut self, key: Key, op: RawOp) -> Result<(), RawOp> {
+        // SAFETY: handed on from the caller.
+        if unsafe { self.spot.takes(key, &op) } {
+            return Ok(());
+        }
         if matches!(op, RawOp::Call(_)) {
             return Err(op);
         }
@@ -274,6 +288,7 @@ unsafe impl Backend for Epoll {
     }
 
     fn close(&mut self, batch: &mut Batch) {
+        self.spot.tell(batch);
         self.ring().into_iter().for_each(|ring| ring.close(batch));
     }
 
@@ -287,6 +302,7 @@ unsafe impl Backend for Epoll {
     }
 
     fn abandon(&mut self) {
+        self.spot.tell(&mut Batch::default()); // which is as good as cancelled
         if self.ring().is_some()
             && let Operations::Ring(mut ring) = std::mem::replace(&mut self.operations, Operations::Untried)
         {

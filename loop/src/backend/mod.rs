@@ -30,6 +30,8 @@ mod polling;
 #[allow(unsafe_code, reason = "shares memory with the kernel, beyond a call")]
 mod ring;
 mod scripted;
+#[allow(unsafe_code, reason = "carries out reads in memory that only their owner vouches for")]
+mod spot;
 #[cfg(feature = "uring")]
 mod uring;
 
@@ -293,6 +295,9 @@ pub struct Caps {
     pub regular_files: bool,
     /// Who carries out submitted operations.
     pub completions: Completions,
+    /// Whether small reads of what is in memory are made on the spot, where few are submitted in a turn: see
+    /// [`Epoll`].
+    pub reads_on_the_spot: bool,
 }
 
 /// Ends a backend's wait, from any thread: now or, when none is under way, the next one.

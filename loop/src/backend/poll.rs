@@ -74,6 +74,7 @@ unsafe impl Backend for Poll {
             embed: false,
             regular_files: true,
             completions: Completions::HelperThreads,
+            reads_on_the_spot: false,
         }
     }
 

@@ -120,6 +120,7 @@ unsafe impl Backend for Polling {
             embed: edge,
             regular_files: false,
             completions: Completions::HelperThreads,
+            reads_on_the_spot: false,
         }
     }
 

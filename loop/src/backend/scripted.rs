@@ -154,6 +154,7 @@ unsafe impl Backend for Scripted {
             embed: false,
             regular_files: true,
             completions: Completions::HelperThreads,
+            reads_on_the_spot: false,
         }
     }
 

@@ -417,6 +417,7 @@ unsafe impl Backend for Uring {
             embed: true,
             regular_files: true,
             completions,
+            reads_on_the_spot: false,
         }
     }
 

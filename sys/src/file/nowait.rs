@@ -47,7 +47,8 @@ bitflags! {
 /// disk would have to be waited for; `Some(0)` at the end. Then read it on a helper thread.
 ///
 /// The end of what was just written can be such a case too, where the file system's blocks are smaller than pages: the
-/// kernel then fetches the rest of the page.
+/// kernel then fetches the rest of the page. A file that was opened with `O_DIRECT` is read from the device, which this
+/// waits for all the same.
 ///
 /// # Errors
 /// `EOPNOTSUPP` where the file system cannot tell (tmpfs before Linux 6.6, FUSE, NFS); `EISDIR`, `EINVAL`, `EIO` and
