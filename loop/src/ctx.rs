@@ -236,7 +236,8 @@ pub struct Ctx<S> {
     pub(crate) exit: Option<i32>,
     /// Whether the exit hooks were called for the end that `run` is to tell of.
     pub(crate) ended: bool,
-    on_error: Option<ErrorCall<S>>,
+    /// The error hook; out of its place while it is called.
+    on_error: Option<Option<ErrorCall<S>>>,
     /// What somebody asked to watch.
     pub(crate) watch: Option<Box<Watch<S>>>,
     /// Failures that no error hook took.
@@ -1057,7 +1058,28 @@ impl<S: 'static> Ctx<S> {
     /// Calls `f` with every failure of a callback, after what failed was disabled. Without one,
     /// [`turn`](crate::Loop::turn) and [`run`](crate::Loop::run) return them.
     pub fn on_error(&mut self, f: impl FnMut(&mut S, &mut Ctx<S>, Fault) + 'static) {
-        self.on_error = Some(Box::new(f));
+        self.on_error = Some(Some(Box::new(f)));
+    }
+
+    /// Takes back the error hook, if there is one: failures are returned again.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    ///
+    /// let mut event_loop: Loop<u32> = Loop::new()?;
+    /// event_loop.on_error(|faults, ctx, _| {
+    ///     *faults += 1;
+    ///     ctx.clear_on_error(); // the first one alone
+    /// });
+    /// event_loop.defer(|_, _| Err("once".into()));
+    /// event_loop.defer(|_, _| Err("again".into()));
+    /// let mut faults = 0;
+    /// let error = event_loop.run(&mut faults).unwrap_err();
+    /// assert_eq!((faults, error.to_string().as_str()), (1, "deferred work: again"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn clear_on_error(&mut self) {
+        self.on_error = None;
     }
 
     pub(crate) fn fault(&mut self, s: &mut S, key: Option<Key>, error: CallbackError) {
@@ -1071,11 +1093,13 @@ impl<S: 'static> Ctx<S> {
     pub(crate) fn report(&mut self, s: &mut S, fault: Fault) {
         self.stats.faults += 1;
         self.note_fault(&fault);
-        match self.on_error.take() {
+        match self.on_error.as_mut().and_then(Option::take) {
             Some(mut call) => {
                 call(s, self, fault);
                 self.reap();
-                let _ = self.on_error.get_or_insert(call); // unless it has set another
+                if let Some(place @ None) = &mut self.on_error {
+                    *place = Some(call); // unless it has set another, or taken itself back
+                }
             }
             None => self.faults.push_back(fault),
         }

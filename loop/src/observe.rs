@@ -200,6 +200,36 @@ impl<S: 'static> Ctx<S> {
         self.watch().slow = Some((limit, Some(Box::new(f))));
     }
 
+    /// Takes back what [`on_slow`](Self::on_slow) asked for: nothing is measured for it any more, and what was slow and not
+    /// yet told is not told.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, backend::Scripted};
+    /// use std::time::Duration;
+    ///
+    /// let (backend, script) = Scripted::new();
+    /// let mut event_loop: Loop<u32> = Loop::with_backend(backend);
+    /// event_loop.on_slow(Duration::from_millis(10), |n, ctx, _| {
+    ///     *n += 1;
+    ///     ctx.clear_on_slow(); // the first one alone
+    /// });
+    /// for _ in 0..2 {
+    ///     let script = script.clone();
+    ///     event_loop.defer(move |_, _| Ok(script.pass(Duration::from_millis(25))));
+    /// }
+    /// let mut n = 0;
+    /// event_loop.run(&mut n)?;
+    /// assert_eq!(n, 1);
+    /// # Ok::<(), becket_loop::RunError>(())
+    /// ```
+    pub fn clear_on_slow(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.slow = None;
+            watch.slow_ones.clear();
+        }
+        self.tidy_watch();
+    }
+
     /// The state of the loop and of all that it holds, also inside callbacks. How long everything took it says where that
     /// is [observed](Self::observe).
     pub fn snapshot(&self) -> Snapshot {

@@ -19,6 +19,7 @@
 //! | [`Sync`] | fsync(2), fdatasync(2) | io_uring | 5.6 |
 //! | [`SetLen`] | ftruncate(2) | io_uring | 6.9 |
 //! | [`Allocate`] | fallocate(2) | io_uring | 5.6 |
+//! | [`Advise`] | posix_fadvise(2) | io_uring | 5.6; helper threads for 4 GiB and more, unless to the end |
 //! | [`Carry::splice`] | splice(2) | io_uring | 5.7 |
 //! | [`Carry::copy_range`] | copy_file_range(2) | helper threads | the ring has none |
 //! | [`Open`] | openat(2) | io_uring | 5.6 |
@@ -39,7 +40,7 @@ mod metadata;
 mod name;
 mod raw;
 
-pub use file::{Allocate, Carried, Carry, Close, ReadVectored, SetLen, TransferVectored, WriteVectored};
+pub use file::{Advise, Allocate, Carried, Carry, Close, ReadVectored, SetLen, TransferVectored, WriteVectored};
 pub use metadata::{Metadata, Stat, StatFile};
 pub use name::{Link, MakeDir, Open, OpenOptions, Rename, Resolve, Unlink};
 pub(crate) use raw::MOST_BUFS;

@@ -286,6 +286,30 @@ fn room_and_length() {
 }
 
 #[test]
+fn advice_is_taken() {
+    use becket_sys::file::{Advice, try_read_at};
+    for (by, mut event_loop) in loops("advice_is_taken") {
+        let file = file_of(&[7; 1 << 16]);
+        file.sync_all().unwrap();
+        let cached = |file: &File| matches!(try_read_at(file, &mut [0; 4096], 4096), Ok(Some(4096)));
+        let can_tell = cached(&file);
+        let (result, file) = end(&mut event_loop, Advise::new(file, Advice::DontNeed, 0..u64::MAX));
+        assert_eq!(code(result), 0, "{by}");
+        if can_tell && cached(&file) {
+            println!("SKIP: advice_is_taken: whether it has an effect: this file system keeps everything in memory");
+        }
+        for (range, answer) in [(0..4096, 0), (0..5 << 30, 0), (1 << 40..u64::MAX, 0), (8..8, libc::EINVAL)] {
+            let (result, _) = once(by, Advise::new(file.try_clone().unwrap(), Advice::Sequential, range.clone()));
+            assert_eq!(code(result), answer, "{range:?} by {by}");
+        }
+        let (reader, _writer) = pipe().unwrap();
+        assert_eq!(code(once(by, Advise::new(reader, Advice::WillNeed, 0..1)).0), libc::ESPIPE);
+        let (result, file) = once(by, Advise::new(Rc::new(file), Advice::Random, 1..2));
+        assert_eq!((code(result), Rc::strong_count(&file)), (0, 1));
+    }
+}
+
+#[test]
 fn bytes_are_carried_within_the_kernel() {
     for (by, _) in loops::<()>("bytes_are_carried_within_the_kernel") {
         let (reader, writer) = pipe().unwrap();

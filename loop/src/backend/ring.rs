@@ -296,6 +296,11 @@ impl Ring {
             RawOp::Allocate { fd, mode, offset, len } => {
                 opcode::Fallocate::new(types::Fd(fd), len).offset(offset).mode(mode as i32).build()
             }
+            // Of the length it takes 32 bits; zero is to the end, and nothing here.
+            RawOp::Advise { fd, advice, offset, len } if (len > 0 && len <= u32::MAX.into()) || !is_offset(len) => {
+                let len = if is_offset(len) { len as i64 } else { 0 };
+                opcode::Fadvise::new(types::Fd(fd), len, advice.code() as i32).offset(offset).build()
+            }
             RawOp::Splice { from: (from, at), to: (to, to_at), len }
                 if at.is_none_or(is_offset) && to_at.is_none_or(is_offset) =>
             {
@@ -687,6 +692,7 @@ mod tests {
             ("[`Sync`]", RawOp::Sync { fd, data_only: true }),
             ("[`SetLen`]", RawOp::SetLen { fd, len: 0 }),
             ("[`Allocate`]", RawOp::Allocate { fd, mode: 0, offset: 0, len: 1 }),
+            ("[`Advise`]", RawOp::Advise { fd, advice: becket_sys::file::Advice::WillNeed, offset: 0, len: 1 }),
             ("[`Carry::splice`]", RawOp::Splice { from: (0, None), to: (1, at), len: 1 }),
             ("[`Carry::copy_range`]", RawOp::CopyRange { from: (0, None), to: (1, at), len: 1 }),
             ("[`Open`] |", open(0)),

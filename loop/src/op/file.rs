@@ -1,6 +1,7 @@
 use super::raw::MOST_BUFS;
 use super::{Operation, RawBuf, RawOp};
 use crate::backend::{AsFd, OwnedFd, number};
+use becket_sys::file::Advice;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -239,6 +240,55 @@ unsafe impl<F: AsFd + 'static> Operation for Allocate<F> {
         // An empty range is the kernel's to refuse.
         let len = self.range.end.saturating_sub(self.range.start);
         RawOp::Allocate { fd: number(&self.file), mode: self.what.mode(), offset: self.range.start, len }
+    }
+
+    unsafe fn finish(self, result: io::Result<usize>) -> Self::Output {
+        (result.map(drop), self.file)
+    }
+}
+
+/// Tells the kernel how a range of a file will be used: posix_fadvise(2), which may wait for the disk.
+///
+/// ```
+/// use becket_loop::{Loop, op::Advise};
+/// use becket_sys::file::Advice;
+/// use std::fs::File;
+///
+/// let mut event_loop: Loop<bool> = Loop::new()?;
+/// let exe = File::open("/proc/self/exe")?;
+/// event_loop.submit(Advise::new(exe, Advice::WillNeed, 0..4096), |told, _, (result, _file)| {
+///     result?;
+///     Ok(*told = true)
+/// });
+/// let mut told = false;
+/// event_loop.run(&mut told)?;
+/// assert!(told);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "posix_fadvise")]
+#[doc(alias = "readahead")]
+pub struct Advise<F> {
+    file: F,
+    advice: Advice,
+    range: Range<u64>,
+}
+
+impl<F: AsFd + 'static> Advise<F> {
+    /// Says that of the bytes of `range`. An end beyond that of the file means its end.
+    pub fn new(file: F, advice: Advice, range: Range<u64>) -> Self {
+        Advise { file, advice, range }
+    }
+}
+
+// SAFETY: as for `SetLen`.
+unsafe impl<F: AsFd + 'static> Operation for Advise<F> {
+    /// The errors are those of [`becket_sys::file::advise`].
+    type Output = (io::Result<()>, F);
+
+    fn raw(&mut self) -> RawOp {
+        let len = self.range.end.saturating_sub(self.range.start);
+        RawOp::Advise { fd: number(&self.file), advice: self.advice, offset: self.range.start, len }
     }
 
     unsafe fn finish(self, result: io::Result<usize>) -> Self::Output {

@@ -1,4 +1,5 @@
 use crate::backend::{Fd, FdNumber, OwnedFd, number};
+use becket_sys::file::Advice;
 use rustix::fs::{self, AtFlags, StatxFlags};
 use rustix::io::{self as rio, retry_on_intr};
 use std::ffi::{CStr, c_char};
@@ -159,6 +160,17 @@ pub enum RawOp {
         /// How many bytes it has.
         len: u64,
     },
+    /// posix_fadvise(2).
+    Advise {
+        /// On what.
+        fd: FdNumber,
+        /// The advice.
+        advice: Advice,
+        /// Where the range begins.
+        offset: u64,
+        /// How many bytes it has.
+        len: u64,
+    },
     /// splice(2).
     Splice {
         /// From where, and from which offset; `None`: the file's own position, or a pipe.
@@ -262,6 +274,9 @@ impl fmt::Debug for RawOp {
             RawOp::Allocate { fd, mode, offset, len } => {
                 write!(f, "Allocate {{ fd: {fd}, mode: {mode:#x}, offset: {offset}, len: {len} }}")
             }
+            RawOp::Advise { fd, advice, offset, len } => {
+                write!(f, "Advise {{ fd: {fd}, advice: {advice:?}, offset: {offset}, len: {len} }}")
+            }
             RawOp::Splice { from, to, len } => write!(f, "Splice {{ from: {from:?}, to: {to:?}, len: {len} }}"),
             RawOp::CopyRange { from, to, len } => write!(f, "CopyRange {{ from: {from:?}, to: {to:?}, len: {len} }}"),
             RawOp::Open { name, flags, mode, resolve } => {
@@ -346,6 +361,10 @@ impl RawOp {
             RawOp::Allocate { fd, mode, offset, len } => {
                 let mode = fs::FallocateFlags::from_bits_retain(mode);
                 retry_on_intr(|| fs::fallocate(lend(fd), mode, offset, len))?;
+                0
+            }
+            RawOp::Advise { fd, advice, offset, len } => {
+                becket_sys::file::advise(lend(fd), advice, offset..offset.saturating_add(len))?;
                 0
             }
             RawOp::Splice { from: (from, mut at), to: (to, mut to_at), len } => {

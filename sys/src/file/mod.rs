@@ -9,6 +9,7 @@
 //! | files without a name, and giving them one | [`unnamed`], [`link`], [`link_over`] |
 //! | handles that outlive descriptors | [`handle`], [`open_by_handle`] |
 //! | reading what is in memory already | [`try_read_at`] |
+//! | saying what will be read, and what not again | [`advise`] |
 //! | flags for a single call | [`read_vectored_at`], [`write_vectored_at`] |
 //! | room, holes, copies within the file system | [`allocate`], [`data_ranges`], [`copy_range`], [`reflink`] |
 //! | mount, attributes, alignment | [`stat`] |
@@ -30,6 +31,7 @@
 //!   program as long as it does.
 //! - **Network file systems** may do each of these differently, or not at all.
 
+mod advise;
 mod allocate;
 mod lock;
 mod nowait;
@@ -37,6 +39,7 @@ mod stat;
 mod unnamed;
 
 pub use crate::fanotify::FileHandle;
+pub use advise::{Advice, advise};
 pub use allocate::{Allocate, allocate, copy_range, data_ranges, next_data, next_hole, reflink};
 pub use lock::{Conflict, LockKind, LockWait, conflict, lock, lock_whole, start_lock, try_lock, unlock};
 pub use nowait::{IoFlags, read_vectored_at, try_read_at, write_vectored_at};
