@@ -221,8 +221,7 @@ over_io!(Child, process::Child);
 impl Child {
     /// Starts a command of std's; see also [`Command::spawn`].
     ///
-    /// The child inherits the mask of blocked signals: see
-    /// [`reset_sigmask`](crate::signal::CommandSignalExt::reset_sigmask).
+    /// No signal is blocked in it, also where this thread blocks some.
     ///
     /// # Errors
     /// As [`process::Child::spawn`]: step `spawn` on the program (`ENOENT`, `EACCES`, `EAGAIN`), or `pidfd_open` on the

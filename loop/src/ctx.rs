@@ -143,6 +143,8 @@ pub(crate) enum TimerCall<S> {
     /// By another clock.
     Clocked(Box<Clocked<S>>),
     Plain(Plain<S>),
+    /// Stays, and is armed by whoever has its id. The closure is out while it is called.
+    Rearmed(Option<HookCall<S>>),
     /// The timeout of an external; `None` until that has its own place.
     External(Option<Key>),
 }
@@ -926,6 +928,33 @@ impl<S: 'static> Ctx<S> {
         Id::new(key)
     }
 
+    /// A timer that is not armed, and stays: [`arm`](Self::arm) or [`arm_after`](Self::arm_after) says when `f` is called
+    /// the next time, or, as long as it was not, when instead. Arming it, again and again, allocates nothing.
+    ///
+    /// For what is put off: a time without news, a debounced switch, a retry.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, Next};
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop: Loop<u32> = Loop::new()?;
+    /// let quiet = event_loop.timer(|saves, _| {
+    ///     *saves += 1; // some time after the last change
+    ///     Ok(Next::Keep)
+    /// });
+    /// for _change in 0..3 {
+    ///     event_loop.arm_after(quiet, Duration::from_millis(5));
+    /// }
+    /// let mut saves = 0;
+    /// event_loop.run(&mut saves)?; // a timer that is not armed does not keep it alive
+    /// assert_eq!(saves, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "debounce")]
+    pub fn timer(&mut self, f: impl FnMut(&mut S, &mut Ctx<S>) -> Result + 'static) -> Id<Timer> {
+        Id::new(self.insert_timer(TimerCall::Rearmed(Some(Box::new(f)))))
+    }
+
     /// A timer with a plain function and a word, not armed. It stays until it is cancelled: arming it, again and again,
     /// allocates nothing.
     pub fn timer_plain(&mut self, handler: Plain<S>) -> Id<Timer> {
@@ -943,6 +972,11 @@ impl<S: 'static> Ctx<S> {
             }
         }
         self.arm_key(id.key, when)
+    }
+
+    /// As [`arm`](Self::arm), `delay` from now: puts it off.
+    pub fn arm_after(&mut self, id: Id<Timer>, delay: Duration) -> bool {
+        self.arm(id, later(self.now(), delay))
     }
 
     /// Sets how late a timer may be: zero at first. Returns whether it is there.

@@ -416,6 +416,14 @@ impl<S: 'static> Ctx<S> {
                 }
             }
             TimerCall::Clocked(_) => self.run_clocked(s, key),
+            TimerCall::Rearmed(call) => {
+                let Some(mut call) = call.take() else { return };
+                let result = self.protected(s, key, |s, ctx| call(s, ctx));
+                if let Some(TimerCall::Rearmed(place)) = self.timer_mut(key) {
+                    *place = Some(call);
+                }
+                self.apply(s, key, result, Ready::empty());
+            }
             TimerCall::Every(periodic) => {
                 let every = periodic.0;
                 let Some(call) = periodic.1.take() else { return };

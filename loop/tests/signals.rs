@@ -22,6 +22,10 @@ const TESTS: &[(&str, fn())] = &[
     ),
     ("queued_signals_come_one_by_one_and_in_order", queued_signals_come_one_by_one_and_in_order),
     ("trap_19_helper_threads_take_no_signal", trap_19_helper_threads_take_no_signal),
+    (
+        "trap_19_a_child_can_be_ended_by_a_signal_that_is_blocked_here",
+        trap_19_a_child_can_be_ended_by_a_signal_that_is_blocked_here,
+    ),
     ("trap_20_a_child_and_its_signal_are_told_of_both", trap_20_a_child_and_its_signal_are_told_of_both),
     ("the_mask_is_restored_with_the_source", the_mask_is_restored_with_the_source),
 ];
@@ -141,6 +145,28 @@ fn trap_19_helper_threads_take_no_signal() {
         kill_self(Signal::USR2);
         event_loop.run(&mut n).unwrap();
         assert_eq!(n, 1);
+    });
+}
+
+fn trap_19_a_child_can_be_ended_by_a_signal_that_is_blocked_here() {
+    if skips_valgrind("trap_19_a_child_can_be_ended_by_a_signal_that_is_blocked_here", "it knows no pidfd_open") {
+        return;
+    }
+    each_backend(|mut event_loop: Loop<Option<i32>>| {
+        event_loop.on(Signals::new(Signal::TERM).unwrap(), |_, _, _| Ok(Next::Keep)).unwrap();
+        let child = Child::spawn(Command::new("sleep").arg("1000")).unwrap().kill_on_drop(true);
+        let id = event_loop
+            .on(child, |signal: &mut Option<i32>, ctx, status| {
+                *signal = std::os::unix::process::ExitStatusExt::signal(&status);
+                ctx.exit(0);
+                Ok(Next::Keep)
+            })
+            .unwrap();
+        event_loop.get(id).unwrap().send_signal(Signal::TERM).unwrap();
+        event_loop.after(Duration::from_secs(20), |_, ctx| Ok(ctx.exit(1)));
+        let mut signal = None;
+        assert_eq!(event_loop.run(&mut signal).unwrap(), 0, "it blocks the signal, too");
+        assert_eq!(signal, Some(Signal::TERM.as_raw()));
     });
 }
 

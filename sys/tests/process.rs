@@ -24,6 +24,24 @@ fn soon() -> Option<Instant> {
 }
 
 #[test]
+fn a_child_is_started_with_nothing_blocked() {
+    let blocked = || {
+        let mut child = Child::spawn(shell("grep SigBlk /proc/self/status").stdout(Stdio::piped())).unwrap();
+        let mut out = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert!(child.wait(soon()).unwrap().unwrap().success());
+        out
+    };
+    let nothing = "SigBlk:\t0000000000000000\n";
+    assert_eq!(blocked(), nothing);
+    let guard = MaskGuard::block(SignalSet::all());
+    assert_eq!(blocked(), nothing);
+    // The parent's own stays as it was.
+    assert!(SignalSet::blocked().contains(Signal::TERM));
+    drop(guard);
+}
+
+#[test]
 fn the_status_is_the_code_or_the_signal() {
     for code in [0, 1, 255] {
         let child = Child::spawn(&mut shell(&format!("exit {code}"))).unwrap();

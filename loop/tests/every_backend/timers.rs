@@ -36,6 +36,45 @@ on_every_backend! {
         assert!(!event_loop.set_slack(stale, ms(1)));
     }
 
+    fn a_timer_that_stays_is_called_as_often_as_it_is_armed(world: World<u32>) {
+        let mut event_loop = world.event_loop;
+        let ms = Duration::from_millis;
+        let timer = event_loop.timer(|calls: &mut u32, ctx| {
+            *calls += 1;
+            match *calls {
+                1 | 4 => Ok(Next::Keep),
+                2 => Ok(Next::Again),
+                3 => {
+                    let own = ctx.current().unwrap();
+                    assert!(!ctx.sources().any(|source| source.id == own && source.enabled), "it is not armed");
+                    ctx.enable(own, true); // as an armed one, at once
+                    Ok(Next::Keep)
+                }
+                5 => Err("no more".into()),
+                _ => Ok(Next::Remove),
+            }
+        });
+        let mut calls = 0;
+        assert_eq!(event_loop.run(&mut calls).unwrap(), 0, "not armed, it keeps nothing alive");
+        assert_eq!(calls, 0);
+        // Put off, it is called once, and not before.
+        let due = event_loop.now() + ms(4);
+        for time in [1, 2, 4] {
+            assert!(event_loop.arm(timer, due - ms(4) + ms(time)));
+        }
+        event_loop.run(&mut calls).unwrap();
+        assert!(calls == 1 && event_loop.now() >= due);
+        event_loop.arm(timer, due);
+        event_loop.run(&mut calls).unwrap();
+        assert_eq!(calls, 4);
+        event_loop.arm(timer, due);
+        assert!(event_loop.run(&mut calls).is_err());
+        assert!(event_loop.arm(timer, due), "it failed, and stays");
+        event_loop.run(&mut calls).unwrap();
+        assert_eq!(calls, 6);
+        assert!(!event_loop.arm(timer, due) && !event_loop.cancel(timer), "it is removed");
+    }
+
     fn a_period_with_slack_keeps_its_phase(world: World<Vec<Duration>>) {
         let mut event_loop = world.event_loop;
         let start = event_loop.now();

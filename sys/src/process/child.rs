@@ -2,7 +2,7 @@ use super::PidFd;
 use crate::fd::owned_fd;
 use crate::pipe::Reader;
 use crate::poll::Poll;
-use crate::signal::Signal;
+use crate::signal::{CommandSignalExt, Signal, SignalSet};
 use crate::{Ready, SetupError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -54,8 +54,10 @@ impl Child {
     /// knows it yet. (One that waits for just any child, or that has SIGCHLD ignored, may still be quicker; this is
     /// then an error.)
     ///
-    /// The child inherits the mask of blocked signals: see
-    /// [`reset_sigmask`](crate::signal::CommandSignalExt::reset_sigmask).
+    /// Where this thread blocks signals, as one with [`Signals`](crate::signal::Signals) does, the command is told to start
+    /// the child with none blocked ([`reset_sigmask`](crate::signal::CommandSignalExt::reset_sigmask)): a child that
+    /// inherits a blocked SIGTERM cannot be ended by it. Who wants it to inherit the mask starts it by
+    /// [`Command::spawn`], for [`PidFd::of_child`].
     ///
     /// # Errors
     /// Step `spawn` on the program: `ENOENT`, `EACCES`, `EAGAIN` and the others of [`Command::spawn`]. Step
@@ -70,6 +72,10 @@ impl Child {
     /// assert_eq!(e.to_string(), "spawn /no/such/program: No such file or directory (os error 2)");
     /// ```
     pub fn spawn(command: &mut Command) -> Result<Child, SetupError> {
+        // Not where there is nothing to do: it costs the fast way of starting a process.
+        if !SignalSet::blocked().is_empty() {
+            command.reset_sigmask();
+        }
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(e) => return Err(SetupError::new("spawn", command.get_program().to_string_lossy(), e)),
