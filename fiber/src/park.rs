@@ -117,13 +117,22 @@ pub(crate) struct RemoteToken {
 }
 
 impl RemoteToken {
-    /// Ends the wait, soon, if it still is the current one.
-    pub(crate) fn wake(&self, word: u32) {
+    pub(crate) fn new(token: Token, here: Here) -> RemoteToken {
+        RemoteToken { token, remote: here.core().remote.clone() }
+    }
+
+    /// Ends the wait, if it still is the current one: at once where its scheduler runs on this thread, else soon. Returns
+    /// `false` where it is known that nobody waits any more.
+    pub(crate) fn wake(&self, word: u32) -> bool {
         let token = self.token;
+        // SAFETY: as in `Token::wake`.
+        if current_core().is_some_and(|core| unsafe { core.as_ref() }.id == token.core) {
+            return token.wake(word);
+        }
         self.remote.post(move |(), _| {
             token.wake(word);
             Ok(())
-        });
+        })
     }
 }
 
@@ -331,7 +340,7 @@ impl Wait {
 
     /// The token in a form for other threads.
     pub(crate) fn remote_token(&self) -> RemoteToken {
-        RemoteToken { token: self.token(), remote: self.here.core().remote.clone() }
+        RemoteToken::new(self.token(), self.here)
     }
 
     /// Suspends until the token is used, or until `until` or the fiber's deadline, or until the fiber is cancelled.

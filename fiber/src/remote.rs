@@ -275,7 +275,9 @@ impl<T> Packet<T> {
         self.done.notify_all();
         match waiter {
             None => {}
-            Some(Waiter::Fiber(token)) => token.wake(0),
+            Some(Waiter::Fiber(token)) => {
+                token.wake(0);
+            }
             Some(Waiter::Future(waker)) => quietly(|| waker.wake()),
         }
     }

@@ -407,7 +407,9 @@ impl Drop for Running<'_> {
         if state.running == 0 {
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
-            waiting.into_iter().for_each(|token| token.wake(0));
+            for token in waiting {
+                token.wake(0);
+            }
         }
     }
 }

@@ -450,6 +450,10 @@ pub struct SendError<T> {
 }
 
 impl<T> SendError<T> {
+    pub(super) fn new(value: T, error: io::Error) -> SendError<T> {
+        SendError { value, error }
+    }
+
     pub(super) fn closed(value: T) -> SendError<T> {
         SendError { value, error: io::ErrorKind::BrokenPipe.into() }
     }

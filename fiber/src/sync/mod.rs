@@ -1,6 +1,6 @@
 //! Waiting for other fibers of the same thread: channels, locks, events, and what else std has for threads.
 //!
-//! All of it belongs to one thread (nothing here is `Send`), and serves in the order of waiting: who comes while others
+//! All of it belongs to one thread (nothing here is `Send`, but for a [`thread_channel`]), and serves in the order of waiting: who comes while others
 //! wait stands behind them. What is waited for is handed over when the waiting fiber is woken, not when it next runs, so
 //! that a fiber which is cancelled before gets nothing, and one that is cancelled after has it: nothing is lost.
 //!
@@ -9,7 +9,7 @@
 //! callback of the loop, a call that would have to wait is an error of kind `Deadlock`: nobody there could end the wait.
 //! Giving something (`try_send`, `notify_one`, `set`, dropping a guard) works everywhere on the thread.
 //!
-//! Nothing here is poisoned by a panic. Waiting allocates nothing.
+//! Nothing here is poisoned by a panic. Waiting allocates nothing, again but for a [`thread_channel`].
 
 mod barrier;
 mod broadcast;
@@ -22,6 +22,7 @@ mod once;
 mod oneshot;
 mod rwlock;
 mod semaphore;
+mod thread_channel;
 mod watch;
 
 pub use barrier::{Barrier, Member, WaitGroup};
@@ -34,6 +35,7 @@ pub use once::{Once, OnceCell};
 pub use oneshot::{OneshotReceiver, OneshotSender, oneshot};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
+pub use thread_channel::{ThreadReceiver, ThreadSender, thread_channel, thread_unbounded};
 pub use watch::{WatchReceiver, WatchSender, watch};
 
 use crate::park::{Here, Place, in_callback, place};
