@@ -11,6 +11,7 @@ mod the_example;
 
 use async_io::{Async, Timer, block_on};
 use becket_sys::Ready;
+use becket_sys::event::Event;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use interop::{Case, Descriptor, Under, WithAdapters};
 use std::io;
@@ -19,8 +20,8 @@ use std::time::Duration;
 fn main() {
     // The reactor has a thread of its own, which inherits the mask.
     let _blocked = interop::block_signals();
-    // And it keeps its descriptors.
-    block_on(Timer::after(Duration::from_millis(1)));
+    // And it keeps its descriptors. (A timer that is over when it is first looked at would not start it.)
+    drop(Async::new_nonblocking(Event::new().unwrap()).unwrap());
     descriptors::count_from_here();
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&AsyncIo)),
