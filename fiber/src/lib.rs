@@ -128,6 +128,10 @@ pub mod select;
 #[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
 mod task;
 
+#[cfg(all(feature = "stall-backtrace", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[allow(unsafe_code, reason = "a signal handler, and the stack of a thread that it stops")]
+mod stopped;
+
 #[allow(unsafe_code, reason = "waits are linked through the frames of those who wait; guards of locks lend values")]
 pub mod sync;
 

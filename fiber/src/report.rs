@@ -298,13 +298,19 @@ fn frames(text: &str) -> Vec<String> {
             None => all.push(line.split_once(": ").map_or(line, |(_, name)| name).to_owned()),
         }
     }
-    let ours = |frame: &String, parts: &[&str]| parts.iter().any(|part| frame.contains(part));
-    let taken = all.iter().position(|frame| ours(frame, &["becket_fiber::report::Tracing"])).map_or(0, |at| at + 1);
-    let parks = |frame: &&String| ours(frame, &["becket_fiber::park::"]);
-    let first = taken + all[taken..].iter().take_while(parks).count();
-    let end = ["becket_fiber::context::root", "becket_fiber::context::run_inline", "becket_fiber::context::run_boxed"];
-    let last = all.iter().position(|frame| ours(frame, &end)).unwrap_or(all.len());
-    if first < last { all[first..last].to_vec() } else { all }
+    let took = all.iter().position(|frame| frame.contains("becket_fiber::report::Tracing"));
+    let taken = took.map_or(0, |at| at + 1);
+    let first = taken + all[taken..].iter().take_while(|frame| frame.contains("becket_fiber::park::")).count();
+    all.drain(..if first < all.len() { first } else { 0 });
+    above_the_root(all)
+}
+
+/// Leaves out the frames under a fiber's first.
+pub(crate) fn above_the_root(mut frames: Vec<String>) -> Vec<String> {
+    let under = ["root", "run_inline", "run_boxed"].map(|name| format!("becket_fiber::context::{name}"));
+    let end = frames.iter().position(|frame| under.iter().any(|name| frame.starts_with(name)));
+    frames.truncate(end.filter(|end| *end > 0).unwrap_or(frames.len()));
+    frames
 }
 
 /// Looking inside; see also [`fibers`](Runtime::fibers).

@@ -6,6 +6,7 @@ use crate::sched::Core;
 use becket_loop::Watchdog;
 use std::fmt;
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 /// A fiber, or a callback of the loop, has kept the thread for too long; or it is over. See [`Runtime::on_stall`].
@@ -30,6 +31,9 @@ pub struct Stall {
     /// The number of the system call in which the thread sleeps, see syscalls(2); `None` where it computes, where the
     /// kernel does not tell, and when it is over. `SYS_futex` is a lock of std's, most often.
     pub call: Option<i64>,
+    /// The functions that the thread is in, the innermost first, with the feature `stall-backtrace`. `None` without it,
+    /// when it is over, and where the thread does not stop for the signal, which may be blocked.
+    pub frames: Option<Vec<String>>,
 }
 
 impl fmt::Display for Stall {
@@ -40,10 +44,11 @@ impl fmt::Display for Stall {
         }
         write!(f, "{name} has kept the thread for {lasted:?}")?;
         match self.call {
-            Some(libc::SYS_futex) => f.write_str(", and waits in futex(2): for a lock?"),
-            Some(call) => write!(f, ", and waits in system call {call}"),
-            None => Ok(()),
+            Some(libc::SYS_futex) => f.write_str(", and waits in futex(2): for a lock?")?,
+            Some(call) => write!(f, ", and waits in system call {call}")?,
+            None => {}
         }
+        self.frames.iter().flatten().try_for_each(|frame| write!(f, "\n    {frame}"))
     }
 }
 
@@ -61,6 +66,10 @@ impl Runtime {
     /// [`becket_loop::Ctx::on_stall`], whose watchdog this is, for what `f` must not do, and what it costs; each switch to
     /// a fiber costs a lock that nobody else wants on top. To be called on the runtime's thread. Dropping the
     /// [`Watchdog`] ends the watch.
+    ///
+    /// With the feature `stall-backtrace`, on x86-64 and aarch64, it tells in which [functions](Stall::frames) the thread
+    /// is. For that it is stopped for about a millisecond, by SIGURG, for which a handler is installed then; one that was
+    /// there before gets the others of these signals.
     ///
     /// # Errors
     /// `EAGAIN` where no thread can be had.
@@ -84,10 +93,18 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_stall(&mut self, limit: Duration, mut f: impl FnMut(Stall) + Send + 'static) -> io::Result<Watchdog> {
-        let thread = rustix::thread::gettid().as_raw_nonzero();
+        let number = rustix::thread::gettid().as_raw_nonzero();
+        #[cfg(all(feature = "stall-backtrace", any(target_arch = "x86_64", target_arch = "aarch64")))]
+        crate::stopped::prepare();
         let watchdog = self.ctx().on_stall(limit, move |stall| {
-            let call = if stall.over { None } else { call_of(thread.get()) };
-            f(Stall { name: stall.name.map(String::from), lasted: stall.lasted, over: stall.over, call });
+            let again = || {
+                thread::sleep(Duration::from_millis(1));
+                call_of(number.get())
+            };
+            // It may be on its way into a call, or out of one that a signal has interrupted.
+            let call = if stall.over { None } else { call_of(number.get()).or_else(again) };
+            let frames = if stall.over { None } else { frames_of(number.get()) };
+            f(Stall { name: stall.name.map(String::from), lasted: stall.lasted, over: stall.over, call, frames });
         })?;
         self.core.watched.set(true);
         Ok(watchdog)
@@ -99,6 +116,16 @@ fn call_of(thread: i32) -> Option<i64> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
     // `running`, or -1 where it sleeps elsewhere.
     text.split(' ').next()?.trim().parse().ok().filter(|call| *call >= 0)
+}
+
+#[cfg(all(feature = "stall-backtrace", any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn frames_of(thread: i32) -> Option<Vec<String>> {
+    crate::stopped::frames(thread).map(crate::report::above_the_root)
+}
+
+#[cfg(not(all(feature = "stall-backtrace", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn frames_of(_: i32) -> Option<Vec<String>> {
+    None
 }
 
 impl Core {
