@@ -124,18 +124,19 @@ pub(crate) fn list(core: &Core) -> Vec<FiberInfo> {
         let waits = matches!(state, FiberState::Waiting(..));
         // SAFETY: only `spawn` and `finish` change it, neither of which happens meanwhile.
         let context = unsafe { &*fiber.context.get() };
+        let noted = context.as_ref().map(|c| c.noted(fiber.id.get())).unwrap_or_default();
         all.push(FiberInfo {
             id: fiber.id.get(),
-            name: fiber.name.borrow().as_deref().map(str::to_owned),
+            name: fiber.name.get().map(str::to_owned),
             state,
             cancelled: fiber.cancelled.get(),
             deadline: fiber.deadline.get(),
             until: fiber.wake_at.get().filter(|_| waits),
             joins: if let Object::Fiber(id) = object { Some(id) } else { None },
             object: if let Object::Address(at) = object { Some(at) } else { None },
-            since: fiber.since.get().filter(|_| waits),
+            since: noted.since.filter(|_| waits),
             stack_size: context.as_ref().map_or(0, |c| c.bounds().len()),
-            stack_used: fiber.stack_used.get(),
+            stack_used: noted.used,
         });
     });
     all
@@ -168,7 +169,7 @@ pub fn current_id() -> Option<u64> {
 /// ```
 pub fn current_name() -> Option<String> {
     match place() {
-        Place::Fiber(here) => here.fiber().name.borrow().as_deref().map(str::to_owned),
+        Place::Fiber(here) => here.fiber().name.get().map(str::to_owned),
         _ => None,
     }
 }

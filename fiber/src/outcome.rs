@@ -31,10 +31,10 @@ struct Bytes {
 /// A result whose type the record does not know.
 pub(crate) struct Outcome {
     kind: Cell<Kind>,
+    /// A value or the pointer to it, or the payload of a panic.
     bytes: UnsafeCell<Bytes>,
-    /// Drops the value in `bytes`; belongs to [`Kind::Value`].
+    /// Drops the value in `bytes`; belongs to [`Kind::Value`], `None` where nothing is to be done.
     drop_value: Cell<Option<unsafe fn(*mut u8)>>,
-    panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
 impl Outcome {
@@ -43,7 +43,6 @@ impl Outcome {
             kind: Cell::new(Kind::Empty),
             bytes: UnsafeCell::new(Bytes { _room: MaybeUninit::uninit() }),
             drop_value: Cell::new(None),
-            panic: Cell::new(None),
         }
     }
 
@@ -51,16 +50,21 @@ impl Outcome {
         size_of::<T>() <= BYTES && align_of::<T>() <= align_of::<Bytes>()
     }
 
+    fn place<T>(&self) -> *mut T {
+        self.bytes.get().cast()
+    }
+
+    #[inline]
     pub(crate) fn set_value<T>(&self, value: T) {
         debug_assert_eq!(self.kind.get(), Kind::Empty);
-        let at = self.bytes.get().cast::<u8>();
         // SAFETY: it fits and is aligned, or is boxed; the place is empty.
         unsafe {
             if Self::inline::<T>() {
-                at.cast::<T>().write(value);
-                self.drop_value.set(Some(|at| at.cast::<T>().drop_in_place()));
+                self.place::<T>().write(value);
+                let drops = std::mem::needs_drop::<T>();
+                self.drop_value.set(drops.then_some(|at| at.cast::<T>().drop_in_place()));
             } else {
-                at.cast::<*mut T>().write(Box::into_raw(Box::new(value)));
+                self.place::<*mut T>().write(Box::into_raw(Box::new(value)));
                 self.drop_value.set(Some(|at| drop(Box::from_raw(at.cast::<*mut T>().read()))));
             }
         }
@@ -70,7 +74,8 @@ impl Outcome {
     /// Replaces whatever is there: a panic while the result was stored or dropped comes after it.
     pub(crate) fn set_panic(&self, payload: Box<dyn Any + Send>) {
         self.clear();
-        self.panic.set(Some(payload));
+        // SAFETY: it fits and is aligned; the place is empty.
+        unsafe { self.place::<Box<dyn Any + Send>>().write(payload) };
         self.kind.set(Kind::Panicked);
     }
 
@@ -83,17 +88,25 @@ impl Outcome {
     ///
     /// # Safety
     /// `T` must be the type that the fiber's result has.
+    #[inline]
     pub(crate) unsafe fn take<T>(&self) -> Option<Ended<T>> {
-        match self.kind.replace(Kind::Empty) {
+        match self.kind.get() {
             Kind::Empty => None,
-            Kind::Aborted => Some(Ended::Aborted),
-            Kind::Panicked => self.panic.take().map(Ended::Panicked),
+            Kind::Aborted => {
+                self.kind.set(Kind::Empty);
+                Some(Ended::Aborted)
+            }
+            Kind::Panicked => self.take_panic().map(Ended::Panicked),
             Kind::Value => {
-                let at = self.bytes.get().cast::<u8>();
+                self.kind.set(Kind::Empty);
                 // SAFETY: `set_value` wrote a `T` in the form that depends on `T` alone; it is taken once, since
                 // the kind is `Empty` from now on.
                 Some(Ended::Value(unsafe {
-                    if Self::inline::<T>() { at.cast::<T>().read() } else { *Box::from_raw(at.cast::<*mut T>().read()) }
+                    if Self::inline::<T>() {
+                        self.place::<T>().read()
+                    } else {
+                        *Box::from_raw(self.place::<*mut T>().read())
+                    }
                 }))
             }
         }
@@ -110,21 +123,29 @@ impl Outcome {
             return None;
         }
         self.kind.set(Kind::Empty);
-        self.panic.take()
+        // SAFETY: `set_panic` wrote it; it is taken once, since the kind is `Empty` from now on.
+        Some(unsafe { self.place::<Box<dyn Any + Send>>().read() })
     }
 
     /// Drops what is there: user code. A panic out of it ends here; the hook has reported it.
+    #[inline]
     pub(crate) fn clear(&self) {
-        match self.kind.replace(Kind::Empty) {
+        if self.kind.get() != Kind::Empty {
+            self.clear_slowly();
+        }
+    }
+
+    fn clear_slowly(&self) {
+        match self.kind.get() {
             Kind::Value => {
-                let at = self.bytes.get().cast::<u8>();
+                self.kind.set(Kind::Empty);
                 if let Some(drop_value) = self.drop_value.take() {
                     // SAFETY: `set_value` wrote the value that this function drops; the kind is `Empty` now.
-                    quietly(|| unsafe { drop_value(at) });
+                    quietly(|| unsafe { drop_value(self.place()) });
                 }
             }
-            Kind::Panicked => quietly(|| drop(self.panic.take())),
-            Kind::Empty | Kind::Aborted => {}
+            Kind::Panicked => quietly(|| drop(self.take_panic())),
+            Kind::Empty | Kind::Aborted => self.kind.set(Kind::Empty),
         }
     }
 }

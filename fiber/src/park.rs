@@ -229,26 +229,29 @@ impl Here {
     ///
     /// # Panics
     /// Unwinds with a private payload where the fiber is aborted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(self) -> io::Result<()> {
+        let fiber = self.fiber();
+        let budget = fiber.budget.get();
+        if budget > 1 && !fiber.must_stop() && fiber.deadline.get().is_none() && self.is_here() && !thread::panicking()
+        {
+            fiber.budget.set(budget - 1);
+            return Ok(());
+        }
+        self.check_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_slowly(self) -> io::Result<()> {
         let fiber = self.fiber();
         if thread::panicking() {
             return Err(Refusal::Unwinding.into());
         }
-        let budget = fiber.budget.get();
-        if budget > 1 && !fiber.must_stop() && fiber.deadline.get().is_none() {
-            fiber.budget.set(budget - 1);
-            return if self.can_suspend() { Ok(()) } else { Err(Refusal::Foreign.into()) };
-        }
-        self.check_slowly(budget)
-    }
-
-    #[cold]
-    fn check_slowly(self, budget: u32) -> io::Result<()> {
-        let fiber = self.fiber();
         if !self.can_suspend() {
             return Err(Refusal::Foreign.into());
         }
+        let budget = fiber.budget.get();
         let late = || fiber.deadline.get().is_some_and(|d| self.now() >= d);
         // One that ignores its errors and calls again must not keep the thread for itself.
         if budget <= 1 || fiber.must_stop() || late() {
@@ -272,24 +275,36 @@ impl Here {
     ///
     /// # Panics
     /// Unwinds with a private payload where the fiber is aborted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn event(self, woken: Woken) -> io::Result<u32> {
         match woken {
             Woken::Event(word) => Ok(word),
-            Woken::Deadline => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            Woken::Cancelled => {
-                if self.fiber().aborted.get() && !thread::panicking() {
-                    resume_unwind(Box::new(Aborted));
-                }
-                Err(crate::Cancelled.into())
-            }
+            _ => Err(self.early_end(woken)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn early_end(self, woken: Woken) -> io::Error {
+        if woken == Woken::Deadline {
+            return io::ErrorKind::TimedOut.into();
+        }
+        if self.fiber().aborted.get() && !thread::panicking() {
+            resume_unwind(Box::new(Aborted));
+        }
+        crate::Cancelled.into()
     }
 
     /// Whether the code that asks can be suspended.
     #[inline(always)]
     pub(crate) fn can_suspend(self) -> bool {
-        self.fiber().switch.get().is_some_and(|s| s.can_suspend())
+        self.fiber().switch().is_some_and(|s| s.can_suspend())
+    }
+
+    /// Whether it runs on the fiber's own stack: then it can be suspended, cheaply.
+    #[inline(always)]
+    fn is_here(self) -> bool {
+        self.fiber().switch().is_some_and(|s| s.is_here())
     }
 
     /// Goes to the end of the run queue. The caller has asked [`can_suspend`](Self::can_suspend), and does not unwind.
@@ -299,25 +314,64 @@ impl Here {
         self.suspend();
     }
 
+    /// As [`reschedule`](Self::reschedule), where that can be: not while unwinding. Returns whether it was.
+    #[inline(always)]
+    pub(crate) fn give_way(self) -> bool {
+        match self.fiber().switch() {
+            Some(switch) if switch.is_here() && !thread::panicking() => {
+                self.core().enqueue(self.fiber());
+                // SAFETY: the fiber runs, on the stack of its switch, and that it is here was just asked.
+                self.suspend_by(|| unsafe { switch.suspend_here() });
+                true
+            }
+            _ => self.give_way_slowly(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_way_slowly(self) -> bool {
+        let may = !thread::panicking() && self.can_suspend();
+        if may {
+            self.reschedule();
+        }
+        may
+    }
+
     #[inline(always)]
     fn suspend(self) {
-        let Some(switch) = self.fiber().switch.get() else { return };
+        let Some(switch) = self.fiber().switch() else { return };
+        // SAFETY: the fiber runs, on the stack of its switch, and the callers have asked `can_suspend`.
+        self.suspend_by(|| unsafe { switch.suspend() });
+    }
+
+    /// Suspends by `leave`, and again after each time that somebody only wants to know where.
+    #[inline(always)]
+    fn suspend_by(self, leave: impl FnOnce()) {
         let core = self.core();
         if core.observed.get() {
             core.note_suspended(self.fiber());
         }
-        loop {
-            // SAFETY: the fiber runs, on the stack of its switch, and the callers have asked `can_suspend`.
-            unsafe { switch.suspend() };
-            if !core.tracing.is_asked() {
-                return;
-            }
+        leave();
+        if core.tracing.is_asked() {
+            self.answer();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn answer(self) {
+        let Some(switch) = self.fiber().switch() else { return };
+        let core = self.core();
+        while core.tracing.is_asked() {
             core.tracing.answer(switch.room() >= crate::report::ROOM);
+            // SAFETY: as in `suspend`; it has just been suspended here.
+            unsafe { switch.suspend() };
         }
     }
 
     /// Begins a wait. Its token is good until the wait is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(self, reason: Reason) -> Wait {
         let fiber = self.fiber();
         fiber.wait.set(fiber.wait.get().wrapping_add(1));
@@ -333,7 +387,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn token(&self) -> Token {
         self.here.core().token(self.here.fiber())
     }
@@ -345,23 +399,41 @@ impl Wait {
 
     /// Suspends until the token is used, or until `until` or the fiber's deadline, or until the fiber is cancelled.
     /// To be called after [`Here::check`] in the same call. While unwinding it returns [`Woken::Cancelled`] at once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(self, until: Option<Instant>) -> Woken {
         let fiber = self.here.fiber();
-        let until = earliest(until, fiber.deadline.get());
         if fiber.woken.get().is_none() {
-            if thread::panicking() || !self.here.can_suspend() {
-                fiber.woken.set(Some(Woken::Cancelled));
-            } else if fiber.must_stop() {
-                self.refuse(Woken::Cancelled);
-            } else if until.is_some_and(|at| at <= self.here.now()) {
-                self.refuse(Woken::Deadline);
-            } else {
-                fiber.interruptible.set(true);
-                self.suspend(until);
+            match fiber.switch() {
+                Some(switch)
+                    if until.is_none()
+                        && fiber.deadline.get().is_none()
+                        && !fiber.must_stop()
+                        && switch.is_here()
+                        && !thread::panicking() =>
+                {
+                    fiber.state.set(State::Parked);
+                    // SAFETY: the fiber runs, on the stack of its switch, and that it is here was just asked.
+                    self.here.suspend_by(|| unsafe { switch.suspend_here() });
+                }
+                _ => self.park_slowly(until),
             }
         }
         self.end()
+    }
+
+    #[inline(never)]
+    fn park_slowly(&self, until: Option<Instant>) {
+        let fiber = self.here.fiber();
+        let until = earliest(until, fiber.deadline.get());
+        if thread::panicking() || !self.here.can_suspend() {
+            fiber.woken.set(Some(Woken::Cancelled));
+        } else if fiber.must_stop() {
+            self.refuse(Woken::Cancelled);
+        } else if until.is_some_and(|at| at <= self.here.now()) {
+            self.refuse(Woken::Deadline);
+        } else {
+            self.suspend(until);
+        }
     }
 
     /// Suspends until the token is used, whatever else happens: for what the memory of this frame depends on.
@@ -375,6 +447,7 @@ impl Wait {
             }
             fiber.interruptible.set(false);
             self.suspend(None);
+            fiber.interruptible.set(true);
         }
         match self.end() {
             Woken::Event(word) => word,
@@ -408,7 +481,6 @@ impl Wait {
     fn end(self) -> Woken {
         let fiber = self.here.fiber();
         fiber.wait.set(fiber.wait.get().wrapping_add(1));
-        fiber.reason.set(Reason::NONE);
         fiber.woken.take().unwrap_or(Woken::Event(0))
     }
 }

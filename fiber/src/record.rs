@@ -1,13 +1,13 @@
 //! One record per fiber, at an address that stays.
 
 use crate::cancel::Region;
-use crate::context::{Context, Switch};
+use crate::context::{Class, Context, Switch};
 use crate::outcome::Outcome;
 use crate::park::{Reason, Woken};
 use crate::scope::ScopeData;
 use crate::sync::list::List;
 use becket_loop::{Id, Timer};
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 use std::time::Instant;
@@ -26,112 +26,130 @@ pub(crate) enum State {
     Finished,
 }
 
+/// The name of a fiber, which is set before it runs and taken after it has ended.
+#[derive(Default)]
+pub(crate) struct Name(UnsafeCell<Option<Box<str>>>);
+
+impl Name {
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&str> {
+        // SAFETY: who sets it promises that nobody has this.
+        unsafe { &*self.0.get() }.as_deref()
+    }
+
+    /// # Safety
+    /// Nothing that [`get`](Self::get) returned may be used any more.
+    #[inline]
+    pub(crate) unsafe fn set(&self, name: Option<Box<str>>) {
+        // SAFETY: the caller's promise.
+        unsafe { *self.0.get() = name };
+    }
+}
+
+const _: () = assert!(std::mem::offset_of!(Fiber, reason) == 64 && size_of::<Fiber>() <= 320);
+
 /// Everything the runtime knows of a fiber. All in cells: a fiber, its scheduler and its handles reach it by shared
 /// reference, on one thread.
+///
+/// What every switch and every wait reads is in the first line of the cache.
+#[repr(C, align(64))]
 pub(crate) struct Fiber {
-    pub(crate) slot: u32,
-    /// Counts the fibers of the runtime, from 1; the number that people see.
-    pub(crate) id: Cell<u64>,
-    pub(crate) name: RefCell<Option<Box<str>>>,
-    pub(crate) state: Cell<State>,
-    /// The number of the current wait, part of its wake token: a stale token finds another number.
-    pub(crate) wait: Cell<u32>,
+    /// The next in the run queue, or of the free records.
+    pub(crate) next: Cell<*const Fiber>,
+    /// Its stack; there until it finishes.
+    pub(crate) context: UnsafeCell<Option<Context>>,
+    /// The earliest of the deadlines it is inside of.
+    pub(crate) deadline: Cell<Option<Instant>>,
     /// Set by the first of {event, deadline, cancel}.
     pub(crate) woken: Cell<Option<Woken>>,
-    /// Whether a cancel may end the current wait.
-    pub(crate) interruptible: Cell<bool>,
-    pub(crate) reason: Cell<Reason>,
-    /// When it suspended, and how many bytes of its stack it used then, while the runtime is observed.
-    pub(crate) since: Cell<Option<Instant>>,
-    pub(crate) stack_used: Cell<Option<usize>>,
-    /// Made at the first wait with a deadline, kept for the next fiber in this record.
-    pub(crate) timer: Cell<Option<Id<Timer>>>,
-    /// What the timer is armed for.
-    pub(crate) wake_at: Cell<Option<Instant>>,
-    /// The next in the run queue.
-    pub(crate) next: Cell<*const Fiber>,
-
+    /// The number of the current wait, part of its wake token: a stale token finds another number.
+    pub(crate) wait: Cell<u32>,
+    /// The depth of the innermost shield; 0 is none. What is cancelled farther out is kept off.
+    pub(crate) shield: Cell<u32>,
+    pub(crate) state: Cell<State>,
     /// Set by `cancel`, for good.
     pub(crate) cancelled: Cell<bool>,
     /// Set by `abort`, for good.
     pub(crate) aborted: Cell<bool>,
     /// Whether blocking calls have to end now: what the fields around and the lists below come to.
     stop: Cell<bool>,
-    /// How many shields, scopes and cancel scopes it is inside of.
-    pub(crate) depth: Cell<u32>,
-    /// The depth of the innermost shield; 0 is none. What is cancelled farther out is kept off.
-    pub(crate) shield: Cell<u32>,
-    /// The earliest of the deadlines it is inside of.
-    pub(crate) deadline: Cell<Option<Instant>>,
+    /// Whether a cancel may end the current wait; true outside of [`park_through`](crate::park::Wait::park_through).
+    pub(crate) interruptible: Cell<bool>,
     /// Operations left until it must let others run.
-    pub(crate) budget: Cell<u32>,
-
-    /// The innermost scope that it has open; the scope is in its own frame.
-    pub(crate) scopes: Cell<*const ScopeData>,
-    /// The innermost cancel scope that it is inside of, likewise.
-    pub(crate) regions: Cell<*const Region>,
-    /// The scope that it is a child of, and where in the list of children it stands.
-    pub(crate) parent: Cell<*const ScopeData>,
-    pub(crate) parent_index: Cell<usize>,
-
+    pub(crate) budget: Cell<u8>,
     /// Whether a handle refers to this record.
     pub(crate) held: Cell<bool>,
+    /// The size class of its stack.
+    pub(crate) class: Cell<Class>,
+
+    /// What it waits for, or waited for last.
+    pub(crate) reason: Cell<Reason>,
     /// Who waits for it to finish.
     pub(crate) joiners: List<()>,
     /// A future that does, too.
     pub(crate) polled: Cell<Option<Waker>>,
+    /// The scope that it is a child of, and where in the list of children it stands.
+    pub(crate) parent: Cell<*const ScopeData>,
+    pub(crate) parent_index: Cell<u32>,
+    pub(crate) slot: u32,
+    /// The innermost scope that it has open; the scope is in its own frame.
+    pub(crate) scopes: Cell<*const ScopeData>,
+    /// The innermost cancel scope that it is inside of, likewise.
+    pub(crate) regions: Cell<*const Region>,
+    /// How many shields, scopes and cancel scopes it is inside of.
+    pub(crate) depth: Cell<u32>,
+    /// Made at the first wait with a deadline, kept for the next fiber in this record.
+    pub(crate) timer: Cell<Option<Id<Timer>>>,
+    /// What the timer is armed for.
+    pub(crate) wake_at: Cell<Option<Instant>>,
+    /// Counts the fibers of the runtime, from 1; the number that people see.
+    pub(crate) id: Cell<u64>,
+    pub(crate) name: Name,
     pub(crate) outcome: Outcome,
-
-    /// Its stack and the size class of that; there until it finishes.
-    pub(crate) context: UnsafeCell<Option<Context>>,
-    pub(crate) class: Cell<usize>,
-    pub(crate) switch: Cell<Option<Switch>>,
 }
 
 impl Fiber {
     fn new(slot: u32) -> Fiber {
         Fiber {
-            slot,
-            id: Cell::new(0),
-            name: RefCell::new(None),
-            state: Cell::new(State::Free),
-            wait: Cell::new(0),
-            woken: Cell::new(None),
-            interruptible: Cell::new(true),
-            reason: Cell::new(Reason::NONE),
-            since: Cell::new(None),
-            stack_used: Cell::new(None),
-            timer: Cell::new(None),
-            wake_at: Cell::new(None),
             next: Cell::new(ptr::null()),
+            context: UnsafeCell::new(None),
+            deadline: Cell::new(None),
+            woken: Cell::new(None),
+            wait: Cell::new(0),
+            shield: Cell::new(0),
+            state: Cell::new(State::Free),
             cancelled: Cell::new(false),
             aborted: Cell::new(false),
             stop: Cell::new(false),
-            depth: Cell::new(0),
-            shield: Cell::new(0),
-            deadline: Cell::new(None),
+            interruptible: Cell::new(true),
             budget: Cell::new(0),
-            scopes: Cell::new(ptr::null()),
-            regions: Cell::new(ptr::null()),
-            parent: Cell::new(ptr::null()),
-            parent_index: Cell::new(0),
             held: Cell::new(false),
+            class: Cell::default(),
+            reason: Cell::new(Reason::NONE),
             joiners: List::default(),
             polled: Cell::new(None),
+            parent: Cell::new(ptr::null()),
+            parent_index: Cell::new(0),
+            slot,
+            scopes: Cell::new(ptr::null()),
+            regions: Cell::new(ptr::null()),
+            depth: Cell::new(0),
+            timer: Cell::new(None),
+            wake_at: Cell::new(None),
+            id: Cell::new(0),
+            name: Name::default(),
             outcome: Outcome::new(),
-            context: UnsafeCell::new(None),
-            class: Cell::new(0),
-            switch: Cell::new(None),
         }
     }
 
-    /// Makes a used record as good as new, except for the numbers and the timer, which go on.
+    /// Makes a used record as good as new, except for the numbers, the timer, and what it waited for last.
+    #[inline]
     fn reset(&self) {
-        self.name.take();
+        if self.name.get().is_some() {
+            // SAFETY: the fiber has ended and nobody refers to its record, so nobody uses its name.
+            unsafe { self.name.set(None) };
+        }
         self.woken.set(None);
-        self.reason.set(Reason::NONE);
-        self.since.set(None);
-        self.stack_used.set(None);
         self.cancelled.set(false);
         self.aborted.set(false);
         self.stop.set(false);
@@ -183,40 +201,76 @@ impl Fiber {
         self.depth.set(depth);
         depth
     }
+
+    /// The way out of its stack, for the code that runs there.
+    #[inline(always)]
+    pub(crate) fn switch(&self) -> Option<Switch> {
+        // SAFETY: `spawn` puts the context in before the fiber first runs, and `finish` takes it out after it last ran.
+        unsafe { &*self.context.get() }.as_ref().map(Context::switch)
+    }
 }
+
+/// How many records are made at once.
+const CHUNK: usize = 64;
 
 /// The records, by slot.
 #[derive(Default)]
 pub(crate) struct Table {
-    /// Each from `Box::into_raw`, freed with the table.
-    all: RefCell<Vec<NonNull<Fiber>>>,
-    free: RefCell<Vec<NonNull<Fiber>>>,
+    /// Of [`CHUNK`] records each, from `Box::into_raw`, freed with the table. Borrowed for moments only.
+    chunks: UnsafeCell<Vec<NonNull<Fiber>>>,
+    /// The first free record.
+    free: Cell<*const Fiber>,
 }
 
 impl Table {
     /// A free record, made where there is none; `None` where 2^32 are in use.
+    #[inline]
     pub(crate) fn take(&self) -> Option<NonNull<Fiber>> {
-        if let Some(fiber) = self.free.borrow_mut().pop() {
-            return Some(fiber);
+        if self.free.get().is_null() {
+            self.grow()?;
         }
-        let mut all = self.all.borrow_mut();
-        let slot = u32::try_from(all.len()).ok()?;
-        let fiber = NonNull::from(Box::leak(Box::new(Fiber::new(slot))));
-        all.push(fiber);
+        let fiber = NonNull::new(self.free.get().cast_mut())?;
+        // SAFETY: records are freed with the table only.
+        self.free.set(unsafe { fiber.as_ref() }.next.get());
         Some(fiber)
     }
 
+    #[cold]
+    fn grow(&self) -> Option<()> {
+        // SAFETY: nobody else has a reference to the vector: each ends where it is made, and none of those places
+        // runs other code meanwhile.
+        let chunks = unsafe { &mut *self.chunks.get() };
+        let first = u32::try_from(chunks.len() * CHUNK).ok()?;
+        first.checked_add(CHUNK as u32)?;
+        let records: Box<[Fiber]> = (first..first + CHUNK as u32).map(Fiber::new).collect();
+        let at = Box::into_raw(records).cast::<Fiber>();
+        chunks.push(NonNull::new(at)?);
+        for i in (0..CHUNK).rev() {
+            // SAFETY: within the chunk, and nobody has a `&mut`.
+            let fiber = unsafe { &*at.add(i) };
+            fiber.next.set(self.free.get());
+            self.free.set(fiber);
+        }
+        Some(())
+    }
+
     /// Takes a record back that nobody refers to any more.
+    #[inline]
     pub(crate) fn put(&self, fiber: &Fiber) {
         debug_assert!(fiber.state.get() == State::Finished && !fiber.held.get() && fiber.parent.get().is_null());
         fiber.outcome.clear();
         fiber.reset();
         fiber.state.set(State::Free);
-        self.free.borrow_mut().push(NonNull::from(fiber));
+        fiber.next.set(self.free.get());
+        self.free.set(fiber);
     }
 
+    #[inline]
     pub(crate) fn get(&self, slot: u32) -> Option<NonNull<Fiber>> {
-        self.all.borrow().get(slot as usize).copied()
+        // SAFETY: as in `grow`.
+        let chunk = unsafe { &*self.chunks.get() }.get(slot as usize / CHUNK)?;
+        // SAFETY: each chunk has that many records.
+        Some(unsafe { chunk.add(slot as usize % CHUNK) })
     }
 
     /// Calls `f` for each record in use. `f` may use the table.
@@ -235,10 +289,11 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        for fiber in self.all.take() {
-            // SAFETY: from `Box::leak` in `take`, freed once. Whoever refers to a record holds the table, too. The
+        for chunk in std::mem::take(self.chunks.get_mut()) {
+            let records = ptr::slice_from_raw_parts_mut(chunk.as_ptr(), CHUNK);
+            // SAFETY: from `Box::into_raw` in `grow`, freed once. Whoever refers to a record holds the table, too. The
             // stack of a fiber that never finished is leaked: dropping a `Context` frees nothing.
-            drop(unsafe { Box::from_raw(fiber.as_ptr()) });
+            drop(unsafe { Box::from_raw(records) });
         }
     }
 }

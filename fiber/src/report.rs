@@ -1,6 +1,6 @@
 //! What the fibers of a runtime are doing, with backtraces: as text, as JSON, on a signal, over a socket.
 
-use crate::context::Switch;
+use crate::context::{Noted, Switch};
 use crate::list::list;
 use crate::net::{Address, UnixListener, UnixStream};
 use crate::park::{Place, Reason, in_callback, place};
@@ -263,8 +263,12 @@ impl Core {
     /// Notes of a fiber that it suspends, and from where.
     #[cold]
     pub(crate) fn note_suspended(&self, fiber: &Fiber) {
-        fiber.since.set(self.with_ctx(|ctx| ctx.now()));
-        fiber.stack_used.set(fiber.switch.get().and_then(Switch::used));
+        let used = fiber.switch().and_then(Switch::used);
+        let noted = Noted { id: fiber.id.get(), since: self.with_ctx(|ctx| ctx.now()), used };
+        // SAFETY: only `spawn` and `finish` change it, of fibers that do not run.
+        if let Some(context) = unsafe { &*fiber.context.get() } {
+            context.note(noted);
+        }
     }
 
     /// Switches to a fiber that is suspended, for its backtrace. To be called by the scheduler or in its loop's

@@ -1,6 +1,6 @@
 //! The runtime: a loop, the fibers on it, and their end.
 
-use crate::context::AltStack;
+use crate::context::{AltStack, Class};
 use crate::error::SpawnError;
 use crate::list::{FiberInfo, list};
 use crate::park::{Place, in_callback, place};
@@ -98,7 +98,8 @@ impl RuntimeBuilder {
     /// Makes the runtime.
     ///
     /// # Errors
-    /// `EMFILE`, `ENFILE`, `ENOMEM`, where the loop cannot have its descriptors.
+    /// `EMFILE`, `ENFILE`, `ENOMEM`, where the loop cannot have its descriptors; `InvalidInput` for a stack size beyond
+    /// half of all addresses.
     pub fn build(mut self) -> io::Result<Runtime> {
         let events = self.backend.take().map(|make| make());
         self.build_on(events)
@@ -106,7 +107,8 @@ impl RuntimeBuilder {
 
     pub(crate) fn build_on(self, events: Option<Loop<()>>) -> io::Result<Runtime> {
         let events = events.map_or_else(Loop::new, Ok)?;
-        Ok(Runtime { core: Core::new(events, self.max_fibers, self.stack_size), grace: self.grace })
+        let class = Class::of(self.stack_size)?;
+        Ok(Runtime { core: Core::new(events, self.max_fibers, class), grace: self.grace })
     }
 }
 

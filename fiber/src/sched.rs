@@ -1,6 +1,6 @@
 //! The scheduler: who runs next, on which loop.
 
-use crate::context::Pool;
+use crate::context::{Class, Pool, prefetch};
 use crate::io::Registry;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
@@ -19,7 +19,7 @@ use std::time::Duration;
 const RESUMES_PER_TURN: u32 = 256;
 
 /// Operations that a fiber may do without waiting before it must let others run.
-const BUDGET: u32 = 128;
+const BUDGET: u8 = 128;
 
 thread_local! {
     /// The scheduler that runs on this thread, null outside of `Runtime::run`.
@@ -63,7 +63,7 @@ pub(crate) struct Core {
     /// How many there were ever.
     pub(crate) spawned: Cell<u64>,
     pub(crate) max_fibers: usize,
-    pub(crate) stack_size: usize,
+    pub(crate) stack_class: Class,
     /// No fiber may be spawned any more.
     pub(crate) closed: Cell<bool>,
     /// Whether another loop turns this one, and has to be told when a fiber can run.
@@ -78,7 +78,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(events: Loop<()>, max_fibers: usize, stack_size: usize) -> Rc<Core> {
+    pub(crate) fn new(events: Loop<()>, max_fibers: usize, stack_class: Class) -> Rc<Core> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let remote = Arc::new(events.remote());
@@ -95,7 +95,7 @@ impl Core {
             live: Cell::new(0),
             spawned: Cell::new(0),
             max_fibers,
-            stack_size,
+            stack_class,
             closed: Cell::new(false),
             embedded: Cell::new(false),
             observed: Cell::new(false),
@@ -177,11 +177,13 @@ impl Core {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn current(&self) -> Option<NonNull<Fiber>> {
         NonNull::new(self.current.get().cast_mut())
     }
 
     /// Puts a fiber at the end of the run queue.
+    #[inline(always)]
     pub(crate) fn enqueue(&self, fiber: &Fiber) {
         fiber.state.set(State::Queued);
         self.queue.push(fiber);
@@ -214,6 +216,7 @@ impl Core {
         fiber.is_some_and(|f| f.wait.get() == wait && f.woken.get().is_none())
     }
 
+    #[inline(always)]
     pub(crate) fn token(&self, fiber: &Fiber) -> Token {
         Token { core: self.id, slot: fiber.slot, wait: fiber.wait.get() }
     }
@@ -226,6 +229,9 @@ impl Core {
             let fiber = unsafe { fiber.as_ref() };
             // SAFETY: as above.
             if let Some(next) = unsafe { self.queue.head.get().as_ref() } {
+                // Of many fibers each is cold: the next one's stack comes while this one runs, and the record of the
+                // one after it.
+                prefetch(next.next.get().cast());
                 // SAFETY: only `spawn` and `finish` change it, of fibers that are not queued.
                 if let Some(context) = unsafe { &*next.context.get() } {
                     context.prefetch();
@@ -238,7 +244,7 @@ impl Core {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn resume(&self, fiber: &Fiber) {
         // SAFETY: the context is put in by `spawn` and taken out by `finish` only, neither of which happens to this
         // fiber while it runs.
@@ -275,7 +281,6 @@ impl Core {
             }
             self.stacks.put(fiber.class.get(), context);
         }
-        fiber.switch.set(None);
         fiber.state.set(State::Finished);
         fiber.wait.set(fiber.wait.get().wrapping_add(1));
         self.live.set(self.live.get() - 1);

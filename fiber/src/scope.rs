@@ -138,7 +138,7 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 /// The place of a child in no list: its scope is ending.
-const UNLISTED: usize = usize::MAX;
+const UNLISTED: u32 = u32::MAX;
 
 /// A scope as the scheduler sees it. In the frame of [`scope`], which stays until the children have finished.
 pub(crate) struct ScopeData {
@@ -267,7 +267,7 @@ impl ScopeData {
     fn adopt(&self, core: &Core, child: &Fiber) {
         let mut children = self.children.borrow_mut();
         child.parent.set(self);
-        child.parent_index.set(children.len());
+        child.parent_index.set(children.len() as u32); // each is a record, of which there are fewer
         child.deadline.set(self.deadline);
         child.cancelled.set(self.cancelled.get());
         child.update_stop();
@@ -310,8 +310,8 @@ impl ScopeData {
     fn unlist(&self, child: &Fiber) {
         let mut children = self.children.borrow_mut();
         let index = child.parent_index.get();
-        children.swap_remove(index);
-        if let Some(moved) = children.get(index) {
+        children.swap_remove(index as usize);
+        if let Some(moved) = children.get(index as usize) {
             // SAFETY: as in `for_each_child`.
             unsafe { moved.as_ref() }.parent_index.set(index);
         }

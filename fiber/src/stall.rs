@@ -132,7 +132,7 @@ impl Core {
     /// Tells the watchdogs which fiber runs from now on, or that none does.
     #[cold]
     pub(crate) fn note_work(&self, fiber: Option<&Fiber>) {
-        let name = fiber.map(|fiber| match fiber.name.borrow().as_deref() {
+        let name = fiber.map(|fiber| match fiber.name.get() {
             Some(name) => format!("fiber {} {name}", fiber.id.get()),
             None => format!("fiber {}", fiber.id.get()),
         });

@@ -1,6 +1,6 @@
 //! Fibers by handle.
 
-use crate::context::Pool;
+use crate::context::Class;
 use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::Ended;
 use crate::park::{Aborted, Place, Reason, in_callback, place};
@@ -127,7 +127,10 @@ impl Core {
         if self.live.get() >= self.max_fibers {
             return Err(SpawnErrorKind::Limit(self.max_fibers).into());
         }
-        let class = Pool::class(what.stack_size.unwrap_or(self.stack_size)).map_err(SpawnErrorKind::Stack)?;
+        let class = match what.stack_size {
+            None => self.stack_class,
+            Some(size) => Class::of(size).map_err(SpawnErrorKind::Stack)?,
+        };
         let context = self.stacks.take(class).map_err(SpawnErrorKind::Stack)?;
         let Some(at) = self.table.take() else {
             self.stacks.put(class, context);
@@ -138,11 +141,14 @@ impl Core {
         let id = self.spawned.get() + 1;
         self.spawned.set(id);
         fiber.id.set(id);
-        fiber.name.replace(what.name.map(String::into_boxed_str));
-        let label: *const str = fiber.name.borrow().as_deref().unwrap_or("");
+        let mut label: *const str = "";
+        if let Some(name) = what.name {
+            // SAFETY: the record is new to everybody.
+            unsafe { fiber.name.set(Some(name.into_boxed_str())) };
+            label = fiber.name.get().unwrap_or("");
+        }
         fiber.held.set(true);
         fiber.class.set(class);
-        fiber.switch.set(Some(context.switch()));
         // SAFETY: the name stays until the record is reset, after the task. The task borrows what the caller vouches
         // for, and the record, which stays until the fiber has finished.
         unsafe {
@@ -170,6 +176,7 @@ impl Core {
     ///
     /// # Safety
     /// `T` must be the type of its result, and the caller must hold the record.
+    #[inline(always)]
     pub(crate) unsafe fn join<T>(&self, fiber: &Fiber) -> Result<T, JoinError> {
         while fiber.state.get() != State::Finished {
             self.wait_for_end(fiber).map_err(JoinError::Interrupted)?;
@@ -182,6 +189,7 @@ impl Core {
         }
     }
 
+    #[inline(always)]
     fn wait_for_end(&self, fiber: &Fiber) -> io::Result<()> {
         match place() {
             Place::Fiber(here) if here.core().id == self.id => {
@@ -245,6 +253,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// [`JoinError::Panicked`], [`JoinError::Cancelled`] when it was aborted, [`JoinError::Interrupted`] when the wait
     /// ended before the fiber did. A fiber that was cancelled and returned has a result like any other.
+    #[inline]
     pub fn join(self) -> Result<T, JoinError> {
         // SAFETY: the handle has the type that the fiber was spawned with, and holds the record.
         unsafe { self.core.join(self.fiber()) }
@@ -301,7 +310,7 @@ impl<T> JoinHandle<T> {
 
     /// The name it was spawned with.
     pub fn name(&self) -> Option<String> {
-        self.fiber().name.borrow().as_deref().map(str::to_owned)
+        self.fiber().name.get().map(str::to_owned)
     }
 }
 

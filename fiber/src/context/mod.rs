@@ -18,7 +18,7 @@ mod tests;
 mod valgrind;
 
 pub(crate) use overflow::AltStack;
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Class, Pool};
 
 use generator::{Generator, Gn, Scope};
 use overflow::Label;
@@ -29,6 +29,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Once;
+use std::time::Instant;
 use std::{io, thread};
 
 /// Room for a task's closure in the frame of `root`; a larger one is boxed.
@@ -44,25 +45,44 @@ struct TaskBuf(UnsafeCell<MaybeUninit<[u8; TASK_BYTES]>>);
 type TaskFn = unsafe fn(*mut u8);
 
 /// The part of a stack that both sides see. It lives in the frame of [`root`], which stays until the stack is freed.
+///
+/// What a switch reads is in the first line of the cache.
+#[repr(C, align(64))]
 struct Root {
-    /// The task that was loaded and not yet taken; `None` at a resume tells `root` to return.
-    task: Cell<Option<TaskFn>>,
-    /// Whether `root` waits for a task, that is, no frame of a task is on the stack.
-    idle: Cell<bool>,
-    /// What the last task panicked with.
-    panic: Cell<Option<Box<dyn Any + Send>>>,
     /// The way out, for code that runs directly on this stack.
     scope: Cell<*mut Scope<'static, 'static, (), ()>>,
     bounds: Range<usize>,
+    /// The task that was loaded and not yet taken; `None` at a resume tells `root` to return.
+    task: Cell<Option<TaskFn>>,
+    /// What the last task panicked with.
+    panic: Cell<Option<Box<dyn Any + Send>>>,
+    /// Whether `root` waits for a task, that is, no frame of a task is on the stack.
+    idle: Cell<bool>,
+    /// Whether the guard page is a mapping of its own, of which the kernel allows few.
+    own_mapping: bool,
     /// Who is on this stack, for the message of an overflow.
     label: Label,
+    noted: Cell<Noted>,
+    known_as: valgrind::StackId,
     buf: TaskBuf,
+}
+
+/// What is known of the last time that a task suspended.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Noted {
+    /// The number of the fiber that the task belongs to: another's finds nothing.
+    pub(crate) id: u64,
+    pub(crate) since: Option<Instant>,
+    /// How much of the stack was in use.
+    pub(crate) used: Option<usize>,
 }
 
 /// What [`root`] is started with.
 struct Start {
     bounds: Range<usize>,
     guard: Range<usize>,
+    own_mapping: bool,
+    known_as: valgrind::StackId,
     /// Where to publish the address of the [`Root`]; valid during the first resume.
     publish: *const Cell<*const Root>,
 }
@@ -77,9 +97,6 @@ pub(crate) struct Context {
     generator: UnsafeCell<ManuallyDrop<Generator<'static, (), ()>>>,
     /// Valid as long as the generator is, that is, until `free`.
     root: NonNull<Root>,
-    /// Whether the guard page is a mapping of its own, of which the kernel allows few.
-    own_mapping: bool,
-    known_as: valgrind::StackId,
 }
 
 impl Context {
@@ -104,13 +121,14 @@ impl Context {
         let published = Cell::new(ptr::null());
         // Suspending by `co_yield_with` asks for local data; this says whose.
         generator.set_local_data(ptr::with_exposed_provenance_mut(bounds.start));
-        let start = Start { bounds, guard, publish: &published };
+        let start = Start { bounds, guard, own_mapping, known_as, publish: &published };
         generator.scoped_init(move |scope| root(scope, start));
         generator.resume();
         let root = NonNull::new(published.get().cast_mut()).expect("the root function publishes itself first");
-        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root, own_mapping, known_as })
+        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root })
     }
 
+    #[inline(always)]
     fn root(&self) -> &Root {
         // SAFETY: see the field; a `Context` exists only while the generator does.
         unsafe { self.root.as_ref() }
@@ -138,6 +156,15 @@ impl Context {
     /// `name` must stay valid until the next call of this function, or until the task is finished.
     pub(crate) unsafe fn set_label(&self, id: u64, name: *const str) {
         self.root().label.set(id, name);
+    }
+
+    pub(crate) fn note(&self, noted: Noted) {
+        self.root().noted.set(noted);
+    }
+
+    /// What was noted of the fiber with this number.
+    pub(crate) fn noted(&self, id: u64) -> Noted {
+        Some(self.root().noted.get()).filter(|noted| noted.id == id).unwrap_or_default()
     }
 
     /// Puts a task in, to run at the next [`resume`](Self::resume).
@@ -179,6 +206,7 @@ impl Context {
     }
 
     /// The handle by which the task on this stack suspends.
+    #[inline(always)]
     pub(crate) fn switch(&self) -> Switch {
         Switch { root: self.root }
     }
@@ -187,15 +215,25 @@ impl Context {
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         // SAFETY: a shared borrow; the generator does not run while the scheduler does.
-        unsafe { (*self.generator.get()).prefetch() };
+        let generator: &Generator<'_, (), ()> = unsafe { &*self.generator.get() };
+        let implementation = ptr::from_ref(generator).cast::<*const u8>();
+        const { assert!(size_of::<Generator<'static, (), ()>>() == size_of::<*const u8>()) };
+        // SAFETY: it is as large as a pointer, and is one; were it something else, prefetching there does no harm.
+        let implementation = unsafe { implementation.read() };
+        for line in [0, 64, 256] {
+            prefetch(implementation.wrapping_add(line));
+        }
+        prefetch(self.root.as_ptr().cast_const().cast());
+        generator.prefetch(); // where its stack pointer was saved
     }
 
     /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,
     /// which `generator` refuses to drop.
     pub(crate) fn free(self) {
-        let Context { generator, root, own_mapping, known_as } = self;
+        let Context { generator, root } = self;
         // SAFETY: still alive: it is freed below.
         let root = unsafe { root.as_ref() };
+        let (own_mapping, known_as) = (root.own_mapping, root.known_as);
         if !root.idle.get() || root.task.get().is_some() {
             return;
         }
@@ -213,6 +251,18 @@ impl Context {
     }
 }
 
+/// A hint that the line at `at` will be used: any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction has no effect but on the cache, and is part of every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The way to suspend, for the code on one stack.
 #[derive(Clone, Copy)]
 pub(crate) struct Switch {
@@ -220,30 +270,38 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
+    #[inline(always)]
+    fn root<'a>(self) -> &'a Root {
+        // SAFETY: a `Switch` is used by the task that runs on the stack, so the root function has not returned.
+        unsafe { self.root.as_ref() }
+    }
+
+    /// Whether the caller runs on this stack itself, where suspending is cheap.
+    #[inline(always)]
+    pub(crate) fn is_here(self) -> bool {
+        let here = 0u8;
+        self.root().bounds.contains(&(&raw const here as usize))
+    }
+
     /// Whether the caller runs on this stack itself, or in generators above it that [`suspend`](Self::suspend)
     /// can take along. Another library's coroutine in between cannot be taken along.
     #[inline(always)]
     pub(crate) fn can_suspend(self) -> bool {
-        let here = 0u8;
-        // SAFETY: a `Switch` is used by the task that runs on the stack, so the root function has not returned.
-        let root = unsafe { self.root.as_ref() };
-        root.bounds.contains(&(&raw const here as usize)) || local_data_is_ours(root)
+        self.is_here() || local_data_is_ours(self.root())
     }
 
     /// How much of the stack is left to the caller; nothing where it runs on another.
     pub(crate) fn room(self) -> usize {
         let here = 0u8;
         let here = &raw const here as usize;
-        // SAFETY: as in `can_suspend`.
-        let bounds = unsafe { &self.root.as_ref().bounds };
+        let bounds = &self.root().bounds;
         if bounds.contains(&here) { here - bounds.start } else { 0 }
     }
 
     /// How much of the stack is in use; `None` where the caller runs on another.
     pub(crate) fn used(self) -> Option<usize> {
         let room = self.room();
-        // SAFETY: as in `can_suspend`.
-        (room > 0).then(|| unsafe { self.root.as_ref() }.bounds.len() - room)
+        (room > 0).then(|| self.root().bounds.len() - room)
     }
 
     /// Leaves the stack; returns when it is resumed.
@@ -252,21 +310,29 @@ impl Switch {
     /// The caller must run in the task on this stack, with [`can_suspend`](Self::can_suspend) true.
     #[inline(always)]
     pub(crate) unsafe fn suspend(self) {
-        let here = 0u8;
-        // SAFETY: as in `can_suspend`.
-        let root = unsafe { self.root.as_ref() };
-        if root.bounds.contains(&(&raw const here as usize)) {
-            // SAFETY: the scope lives in the root's frame, and is used by the code on this stack only, one call at
-            // a time: the `&mut` ends before anybody else runs who could make another.
-            unsafe { (*root.scope.get()).yield_with(()) };
+        if self.is_here() {
+            // SAFETY: just asked; the rest is the caller's promise.
+            unsafe { self.suspend_here() };
         } else {
             // A generator of the user's runs on top: leave both, by way of the innermost that has local data.
             generator::co_yield_with(());
         }
     }
+
+    /// As [`suspend`](Self::suspend), for who has asked already where the stack pointer is.
+    ///
+    /// # Safety
+    /// The caller must run in the task on this stack, with [`is_here`](Self::is_here) true.
+    #[inline(always)]
+    pub(crate) unsafe fn suspend_here(self) {
+        // SAFETY: the scope lives in the root's frame, and is used by the code on this stack only, one call at
+        // a time: the `&mut` ends before anybody else runs who could make another.
+        unsafe { (*self.root().scope.get()).yield_with(()) };
+    }
 }
 
 #[cold]
+#[inline(never)]
 fn local_data_is_ours(root: &Root) -> bool {
     let top = generator::get_local_data() as usize;
     root.bounds.contains(&top)
@@ -280,7 +346,10 @@ fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
         panic: Cell::new(None),
         scope: Cell::new((&raw mut scope).cast()),
         bounds: start.bounds,
+        own_mapping: start.own_mapping,
         label: Label::new(start.guard),
+        noted: Cell::default(),
+        known_as: start.known_as,
         buf: TaskBuf(UnsafeCell::new(MaybeUninit::uninit())),
     };
     // SAFETY: `Context::new` waits in its first resume, with the cell in its frame.

@@ -103,8 +103,8 @@ fn suspends_through_a_generator_on_top() {
 #[test]
 fn a_suspended_stack_is_leaked_never_freed() {
     let pool = Pool::default();
-    let class = Pool::class(20_000).unwrap();
-    assert_eq!(class, 32 * 1024);
+    let class = Class::of(20_000).unwrap();
+    assert_eq!(class.bytes(), 32 * 1024);
     let context = pool.take(class).unwrap();
     let (switch, witness, bounds) = (context.switch(), Rc::new(()), context.bounds());
     let held = witness.clone();
@@ -125,7 +125,7 @@ fn sizes_that_cannot_be_are_errors() {
     for size in [0, 1000, 4095, usize::MAX - 4095] {
         assert_eq!(Context::new(size).err().unwrap().kind(), io::ErrorKind::InvalidInput, "{size}");
     }
-    assert!(Pool::class(usize::MAX).is_err());
+    assert!(Class::of(usize::MAX).is_err());
     // More than the address space: refused by the probe, where `generator` would panic.
     assert!(Context::new(1 << 50).is_err());
 }
@@ -141,7 +141,7 @@ fn churn_keeps_the_number_of_mappings_flat() {
         return;
     }
     let pool = Pool::default();
-    let class = Pool::class(64 * 1024).unwrap();
+    let class = Class::of(64 * 1024).unwrap();
     let before = maps();
     let mut all: Vec<Context> = (0..2000).map(|_| pool.take(class).unwrap()).collect();
     for round in 0..4 {
