@@ -216,6 +216,19 @@ impl Core {
         fiber.is_some_and(|f| f.wait.get() == wait && f.woken.get().is_none())
     }
 
+    /// As [`wake`](Self::wake), by a token of this scheduler, while the loop dispatches: what the fiber will need by
+    /// then begins to come into the cache.
+    #[inline(always)]
+    pub(crate) fn wake_soon(&self, token: Token, word: u32) {
+        if self.wake(token.slot, token.wait, Woken::Event(word))
+            && let Some(fiber) = self.table.get(token.slot)
+            // SAFETY: records live as long as the table; the context is as in `resume`.
+            && let Some(context) = unsafe { &*fiber.as_ref().context.get() }
+        {
+            context.prefetch_outer();
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn token(&self, fiber: &Fiber) -> Token {
         Token { core: self.id, slot: fiber.slot, wait: fiber.wait.get() }

@@ -214,9 +214,15 @@ impl Context {
     /// Brings the lines that the next `resume` needs into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
+        self.prefetch_outer();
         // SAFETY: a shared borrow; the generator does not run while the scheduler does.
-        let generator: &Generator<'_, (), ()> = unsafe { &*self.generator.get() };
-        let implementation = ptr::from_ref(generator).cast::<*const u8>();
+        unsafe { (*self.generator.get()).prefetch() }; // where its stack pointer was saved
+    }
+
+    /// As [`prefetch`](Self::prefetch), without what it would have to wait for: where the stack pointer was saved.
+    #[inline(always)]
+    pub(crate) fn prefetch_outer(&self) {
+        let implementation = self.generator.get().cast::<*const u8>().cast_const();
         const { assert!(size_of::<Generator<'static, (), ()>>() == size_of::<*const u8>()) };
         // SAFETY: it is as large as a pointer, and is one; were it something else, prefetching there does no harm.
         let implementation = unsafe { implementation.read() };
@@ -224,7 +230,6 @@ impl Context {
             prefetch(implementation.wrapping_add(line));
         }
         prefetch(self.root.as_ptr().cast_const().cast());
-        generator.prefetch(); // where its stack pointer was saved
     }
 
     /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,

@@ -14,7 +14,7 @@ use std::time::Instant;
 pub(super) struct OnReady<'a, T: AsFd> {
     of: &'a Io<T>,
     want: Ready,
-    entered: Cell<Option<Entered>>,
+    entered: Cell<Option<Entered<'a>>>,
     /// What it is ready for, or why that cannot be known.
     found: Cell<Option<Ready>>,
 }
@@ -34,10 +34,8 @@ impl<T: AsFd> Wait for OnReady<'_, T> {
 
     unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
         let Some(here) = turn.here else { return Ok(None) };
-        let home = self.of.home.get().copied().flatten().filter(|h| h.is_at(here.core()));
-        let home = home.map_or_else(|| self.of.settle(here, self.want), |home| Ok(Some(home)))?;
-        let entered = match home {
-            Some(home) => Entered::home(home, here, self.want, turn.token),
+        let entered = match self.of.settle(here, self.want)? {
+            Some(entry) => Entered::home(entry, here, self.want, turn.token),
             // SAFETY: the descriptor is borrowed with the arm, which stays until it has left.
             None => unsafe { enter_once(here, self.of.source.as_fd(), self.want, turn.token) }?,
         };

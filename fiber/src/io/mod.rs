@@ -10,7 +10,7 @@ use crate::park::{Here, Place, Reason, Woken, earliest, in_callback, place};
 use crate::select::Arm;
 use crate::time::thread_deadline;
 use becket_loop::Ready;
-use registry::Home;
+use registry::{Entry, Home};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -162,6 +162,7 @@ impl<T: AsFd> Io<T> {
         }
     }
 
+    #[inline]
     fn attempt_in_fiber<R>(
         &self,
         here: Here,
@@ -172,34 +173,39 @@ impl<T: AsFd> Io<T> {
         let mut waited = false;
         loop {
             here.check()?;
-            let core = here.core();
-            let home = self.home.get().copied().flatten().filter(|h| h.is_at(core));
-            if !home.is_some_and(|h| h.is_drained(core, want)) {
+            let entry = self.entry(here);
+            if !entry.is_some_and(|e| e.is_drained(want)) {
                 match f(&self.source) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Err(e),
                     Ok((result, took_all)) => {
                         if took_all
-                            && let Some(home) = home
+                            && let Some(entry) = entry
+                            && !entry.has_seen_trouble()
                             && self.is_stream()
-                            && !home.has_seen_trouble(core)
                         {
-                            home.set_drained(core, want);
+                            entry.set_drained(want);
                         }
                         return Ok(result);
                     }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Err(e),
                 }
-                if let Some(home) = home {
-                    home.set_drained(core, want);
+                if let Some(entry) = entry {
+                    entry.set_drained(want);
                 }
             }
             if !waited {
                 waited = true;
                 until = self.timeout_of(want).until(|| here.now());
             }
-            let woken = self.park(here, home, want, until)?;
+            let woken = self.park(here, entry, want, until)?;
             here.event(woken)?;
         }
+    }
+
+    /// The registration, where it is with the loop of this fiber.
+    #[inline(always)]
+    fn entry<'a>(&'a self, here: Here) -> Option<&'a Entry> {
+        self.home.get().copied().flatten()?.entry(here.core())
     }
 
     /// Waits until the descriptor is ready for any of `want`, or has failed or hung up, or until `deadline`: `None` is
@@ -216,8 +222,7 @@ impl<T: AsFd> Io<T> {
                 if let Some(ready) = look()? {
                     return Ok(Some(ready));
                 }
-                let home = self.home.get().copied().flatten().filter(|h| h.is_at(here.core()));
-                let woken = self.park(here, home, want, deadline)?;
+                let woken = self.park(here, self.entry(here), want, deadline)?;
                 if let Woken::Event(bits) = woken {
                     let ready = Ready::from_bits_retain(bits);
                     if !ready.is_empty() {
@@ -268,17 +273,26 @@ impl<T: AsFd> Io<T> {
     }
 
     /// Waits for the next edge, or once; registers at the first time.
-    fn park(&self, here: Here, home: Option<Home>, want: Ready, until: Option<Instant>) -> io::Result<Woken> {
+    #[inline(always)]
+    fn park(&self, here: Here, entry: Option<&Entry>, want: Ready, until: Option<Instant>) -> io::Result<Woken> {
+        match entry {
+            Some(entry) => Ok(entry.wait(here, want, Reason::on(verb(want), self.source.as_fd()), until)),
+            None => self.park_first(here, want, until),
+        }
+    }
+
+    #[inline(never)]
+    fn park_first(&self, here: Here, want: Ready, until: Option<Instant>) -> io::Result<Woken> {
         let fd = self.source.as_fd();
         let what = verb(want);
-        match home.map_or_else(|| self.settle(here, want), |home| Ok(Some(home)))? {
-            Some(home) => Ok(home.wait(here, want, Reason::on(what, fd), until)),
+        match self.settle(here, want)? {
+            Some(entry) => Ok(entry.wait(here, want, Reason::on(what, fd), until)),
             None => wait_once(here, fd, want, what, until),
         }
     }
 
-    /// The home, if it is at the loop of the running fiber; made if there is none yet.
-    fn settle(&self, here: Here, want: Ready) -> io::Result<Option<Home>> {
+    /// The registration, where it is with the loop of this fiber; made if there is none yet.
+    fn settle(&self, here: Here, want: Ready) -> io::Result<Option<&Entry>> {
         let fd = self.source.as_fd();
         if self.home.get().is_none() {
             // SAFETY: the source is dropped, or given back, after `deregister` only.
@@ -294,7 +308,7 @@ impl<T: AsFd> Io<T> {
             }
             // The registration reports a state that holds already, so that nothing is missed.
         }
-        Ok(self.home.get().copied().flatten().filter(|h| h.is_at(here.core())))
+        Ok(self.entry(here))
     }
 
     fn deregister(&self) {
@@ -303,6 +317,7 @@ impl<T: AsFd> Io<T> {
         }
     }
 
+    #[inline]
     fn is_stream(&self) -> bool {
         *self.stream.get_or_init(|| {
             use rustix::net::{SocketType, sockopt::socket_type};

@@ -9,10 +9,11 @@ use crate::sched::{Core, current_core};
 use becket_loop::backend::Detach;
 use becket_loop::{Borrowed, Ctx, Id, Loop, Mode, Next, Plain, Ready, Remote};
 use rustix::io::fcntl_dupfd_cloexec;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -20,9 +21,16 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Home {
     core: u32,
-    slot: u32,
     generation: u32,
+    /// Valid as long as the scheduler `core` is.
+    entry: NonNull<Entry>,
 }
+
+// SAFETY: the entry is reached on the thread of its scheduler only, while that is entered there: see `Home::entry`. The
+// numbers are for everybody.
+unsafe impl Send for Home {}
+// SAFETY: as above.
+unsafe impl Sync for Home {}
 
 /// What other threads need to take a descriptor out of a loop.
 struct Shared {
@@ -38,31 +46,155 @@ fn loops<R>(f: impl FnOnce(&mut HashMap<u32, Shared>) -> R) -> R {
     f(guard.get_or_insert_default())
 }
 
+#[derive(Clone, Copy)]
 struct Waiter {
     token: Token,
     want: Ready,
 }
 
-struct Entry {
+/// A registration, at an address that stays. What every event and every wait uses is in the first line of the cache.
+#[repr(C, align(64))]
+pub(super) struct Entry {
     /// Part of the handler's data: an event for an earlier owner of the slot finds another number.
-    generation: u32,
-    id: Option<Id<Borrowed>>,
-    /// What was ever waited for: the rest is not asked for, since its edges would only end the loop's wait.
-    interest: Ready,
+    generation: Cell<u32>,
+    slot: u32,
     /// Directions in which nothing is to be had before the next edge.
-    drained: Ready,
+    drained: Cell<Ready>,
     /// Everything that was ever reported.
-    seen: Ready,
-    /// Who waits. The allocation stays with the entry.
-    waiters: Vec<Waiter>,
+    seen: Cell<Ready>,
+    /// What was ever waited for: the rest is not asked for, since its edges would only end the loop's wait.
+    interest: Cell<Ready>,
+    /// Whether there are others beside the first who wait.
+    crowded: Cell<bool>,
+    /// Who waits, in most cases.
+    first: Cell<Option<Waiter>>,
+    id: Cell<Option<Id<Borrowed>>>,
+    /// Who else waits. Borrowed for moments only.
+    others: RefCell<Vec<Waiter>>,
 }
 
-/// The entries of one loop. Borrowed for moments only, never while a fiber is switched to or user code runs.
+impl Entry {
+    fn new(slot: u32) -> Entry {
+        let none = Ready::empty();
+        Entry {
+            generation: Cell::new(0),
+            slot,
+            drained: Cell::new(none),
+            seen: Cell::new(none),
+            interest: Cell::new(none),
+            crowded: Cell::new(false),
+            first: Cell::new(None),
+            id: Cell::new(None),
+            others: RefCell::default(),
+        }
+    }
+
+    /// Whether nothing is to be had in direction `want` before the next edge.
+    #[inline(always)]
+    pub(super) fn is_drained(&self, want: Ready) -> bool {
+        self.drained.get().intersects(want)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_drained(&self, want: Ready) {
+        self.drained.set(self.drained.get() | want);
+    }
+
+    /// Whether a hang-up, an error or something urgent was ever reported: then a short read proves nothing.
+    #[inline(always)]
+    pub(super) fn has_seen_trouble(&self) -> bool {
+        self.seen.get().intersects(Ready::RDHUP | Ready::HUP | Ready::ERR | Ready::PRI)
+    }
+
+    /// Has `token` used by the next edge in direction `want`.
+    #[inline(always)]
+    pub(super) fn enter(&self, here: Here, want: Ready, token: Token) {
+        let waiter = Waiter { token, want };
+        if self.first.get().is_none() {
+            self.first.set(Some(waiter));
+        } else {
+            self.crowded.set(true);
+            self.others.borrow_mut().push(waiter);
+        }
+        let before = self.interest.get();
+        let now = before | interest(want);
+        if now != before {
+            self.interest.set(now);
+            self.ask(here, now);
+        }
+    }
+
+    #[cold]
+    fn leave(&self, token: Token) {
+        if self.first.get().is_some_and(|w| w.token == token) {
+            self.first.set(None);
+        } else {
+            self.others.borrow_mut().retain(|w| w.token != token);
+        }
+    }
+
+    /// Waits for the next edge in direction `want`.
+    #[inline(always)]
+    pub(super) fn wait(&self, here: Here, want: Ready, reason: Reason, until: Option<Instant>) -> Woken {
+        let wait = here.wait(reason);
+        let token = wait.token();
+        self.enter(here, want, token);
+        let woken = wait.park(until);
+        if !matches!(woken, Woken::Event(_)) {
+            self.leave(token);
+        }
+        woken
+    }
+
+    /// Has the backend report more. It reports what holds already, so that no edge is missed.
+    #[cold]
+    fn ask(&self, here: Here, interest: Ready) {
+        if let Some(id) = self.id.get() {
+            here.core().with_ctx(|ctx| ctx.set(id, interest, Mode::Edge));
+        }
+    }
+
+    /// An edge has come.
+    #[inline]
+    fn edge(&self, core: &Core, ready: Ready) {
+        self.seen.set(self.seen.get() | ready);
+        let met = met(ready);
+        self.drained.set(self.drained.get() - met);
+        if let Some(first) = self.first.get()
+            && first.want.intersects(met)
+        {
+            self.first.set(None);
+            core.wake_soon(first.token, ready.bits());
+        }
+        if self.crowded.get() {
+            self.wake_others(core, met, ready);
+        }
+    }
+
+    #[cold]
+    fn wake_others(&self, core: &Core, met: Ready, ready: Ready) {
+        let mut others = self.others.borrow_mut();
+        others.retain(|w| {
+            let hit = w.want.intersects(met);
+            if hit {
+                core.wake_soon(w.token, ready.bits());
+            }
+            !hit
+        });
+        self.crowded.set(!others.is_empty());
+    }
+}
+
+/// How many entries are made at once.
+const CHUNK: usize = 16;
+
+/// The entries of one loop.
 pub(crate) struct Registry {
     core: u32,
     edge: bool,
-    entries: RefCell<Vec<Entry>>,
-    free: RefCell<Vec<u32>>,
+    /// Of [`CHUNK`] entries each, from `Box::into_raw`, freed with the registry. Borrowed for moments only.
+    chunks: RefCell<Vec<NonNull<Entry>>>,
+    free: RefCell<Vec<NonNull<Entry>>>,
 }
 
 impl Registry {
@@ -73,7 +205,7 @@ impl Registry {
             let shared = Shared { detach, remote: events.remote() };
             loops(|all| all.insert(core, shared));
         }
-        Registry { core, edge, entries: RefCell::default(), free: RefCell::default() }
+        Registry { core, edge, chunks: RefCell::default(), free: RefCell::default() }
     }
 
     /// The loop is about to go; registrations go with it.
@@ -82,46 +214,64 @@ impl Registry {
         drop(gone);
     }
 
-    fn with_entry<R>(&self, home: Home, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        let mut entries = self.entries.borrow_mut();
-        let entry = entries.get_mut(home.slot as usize)?;
-        (home.core == self.core && entry.generation == home.generation).then(|| f(entry))
+    fn get(&self, slot: u32) -> Option<&Entry> {
+        let chunk = *self.chunks.borrow().get(slot as usize / CHUNK)?;
+        // SAFETY: each chunk has that many entries, and stays as long as the registry.
+        Some(unsafe { chunk.add(slot as usize % CHUNK).as_ref() })
+    }
+
+    /// A free entry, made where there is none.
+    fn take(&self) -> NonNull<Entry> {
+        if let Some(entry) = self.free.borrow_mut().pop() {
+            return entry;
+        }
+        let mut chunks = self.chunks.borrow_mut();
+        let first = (chunks.len() * CHUNK) as u32;
+        let entries: Box<[Entry]> = (first..first + CHUNK as u32).map(Entry::new).collect();
+        let chunk = NonNull::from(Box::leak(entries)).cast::<Entry>();
+        chunks.push(chunk);
+        // SAFETY: within the chunk.
+        self.free.borrow_mut().extend((1..CHUNK).rev().map(|i| unsafe { chunk.add(i) }));
+        chunk
     }
 
     /// Takes an entry out; its registration is returned for the caller to end.
     fn remove(&self, home: Home) -> Option<Id<Borrowed>> {
-        let id = self.with_entry(home, |entry| {
-            entry.generation = entry.generation.wrapping_add(1);
-            entry.waiters.clear();
-            entry.id.take()
-        })?;
-        self.free.borrow_mut().push(home.slot);
-        id
+        if home.core != self.core {
+            return None;
+        }
+        // SAFETY: it is an entry of this registry, which keeps them all.
+        let entry = unsafe { home.entry.as_ref() };
+        if entry.generation.get() != home.generation {
+            return None;
+        }
+        entry.generation.set(home.generation.wrapping_add(1));
+        entry.first.set(None);
+        entry.crowded.set(false);
+        entry.others.borrow_mut().clear();
+        self.free.borrow_mut().push(home.entry);
+        entry.id.take()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for chunk in self.chunks.take() {
+            let entries = ptr::slice_from_raw_parts_mut(chunk.as_ptr(), CHUNK);
+            // SAFETY: from `Box::leak` in `take`, freed once. Who has a `Home` uses its entry only while the scheduler
+            // is entered, which this registry is a part of.
+            drop(unsafe { Box::from_raw(entries) });
+        }
     }
 }
 
 impl Home {
-    /// Whether this is the home of the given scheduler's loop.
-    #[inline]
-    pub(super) fn is_at(self, core: &Core) -> bool {
-        self.core == core.id
-    }
-
-    /// Whether nothing is to be had in direction `want` before the next edge.
-    #[inline]
-    pub(super) fn is_drained(self, core: &Core, want: Ready) -> bool {
-        core.registry.with_entry(self, |e| e.drained.intersects(want)).unwrap_or(false)
-    }
-
-    #[inline]
-    pub(super) fn set_drained(self, core: &Core, want: Ready) {
-        core.registry.with_entry(self, |e| e.drained |= want);
-    }
-
-    /// Whether a hang-up, an error or something urgent was ever reported: then a short read proves nothing.
-    pub(super) fn has_seen_trouble(self, core: &Core) -> bool {
-        let trouble = Ready::RDHUP | Ready::HUP | Ready::ERR | Ready::PRI;
-        core.registry.with_entry(self, |e| e.seen.intersects(trouble)).unwrap_or(true)
+    /// The entry, where this is the home of the given scheduler's loop. Good as long as the `Io` is, which ends it when
+    /// it is dropped.
+    #[inline(always)]
+    pub(super) fn entry(self, core: &Core) -> Option<&Entry> {
+        // SAFETY: the scheduler has that number, so it is the one that made the entry, and it keeps it.
+        (self.core == core.id).then(|| unsafe { self.entry.as_ref() })
     }
 
     /// Registers `fd` with the loop of the running fiber, for the edges that `want` needs; others follow when they are
@@ -140,37 +290,24 @@ impl Home {
         if !registry.edge {
             return Ok(None);
         }
-        let slot = registry.free.borrow_mut().pop();
-        let mut entries = registry.entries.borrow_mut();
-        let slot = slot.unwrap_or_else(|| {
-            let none = Ready::empty();
-            entries.push(Entry {
-                generation: 0,
-                id: None,
-                interest: none,
-                drained: none,
-                seen: none,
-                waiters: Vec::new(),
-            });
-            (entries.len() - 1) as u32
-        });
-        let entry = &mut entries[slot as usize];
-        entry.interest = interest(want);
-        entry.drained = Ready::empty();
-        entry.seen = Ready::empty();
-        let home = Home { core: core.id, slot, generation: entry.generation };
-        let handler = Plain { call: edge, data: u64::from(slot) << 32 | u64::from(home.generation) };
-        let interest = entry.interest;
+        let at = registry.take();
+        // SAFETY: the registry keeps its entries, and a scheduler its registry.
+        let entry = unsafe { at.as_ref() };
+        let interest = interest(want);
+        entry.interest.set(interest);
+        entry.drained.set(Ready::empty());
+        entry.seen.set(Ready::empty());
+        let home = Home { core: core.id, generation: entry.generation.get(), entry: at };
+        let handler = Plain { call: edge, data: u64::from(entry.slot) << 32 | u64::from(home.generation) };
         // SAFETY: the caller's promise; `end` cancels, and so does the end of the loop.
         let added = core.with_ctx(|ctx| unsafe { ctx.add_borrowed(fd, interest, Mode::Edge, handler) });
         match added.unwrap_or_else(|| Err(gone())) {
             Ok(id) => {
-                entry.id = Some(id);
+                entry.id.set(Some(id));
                 Ok(Some(home))
             }
             Err(e) => {
-                drop(entries);
-                registry.free.borrow_mut().push(slot);
+                registry.free.borrow_mut().push(at);
                 if e.kind() == io::ErrorKind::AlreadyExists { Ok(None) } else { Err(e) }
             }
         }
@@ -203,37 +340,6 @@ impl Home {
             });
         });
     }
-
-    /// Waits for the next edge in direction `want`.
-    pub(super) fn wait(self, here: Here, want: Ready, reason: Reason, until: Option<Instant>) -> Woken {
-        let wait = here.wait(reason);
-        let token = wait.token();
-        self.enter(here, want, token);
-        let woken = wait.park(until);
-        if !matches!(woken, Woken::Event(_)) {
-            self.leave(here, token);
-        }
-        woken
-    }
-
-    /// Has `token` used by the next edge in direction `want`.
-    fn enter(self, here: Here, want: Ready, token: Token) {
-        let registry = &here.core().registry;
-        let more = registry.with_entry(self, |e| {
-            e.waiters.push(Waiter { token, want });
-            let before = e.interest;
-            e.interest |= interest(want);
-            e.id.filter(|_| e.interest != before).map(|id| (id, e.interest))
-        });
-        if let Some((id, interest)) = more.flatten() {
-            // Reports what holds already, so that no edge is missed.
-            here.core().with_ctx(|ctx| ctx.set(id, interest, Mode::Edge));
-        }
-    }
-
-    fn leave(self, here: Here, token: Token) {
-        here.core().registry.with_entry(self, |e| e.waiters.retain(|w| w.token != token));
-    }
 }
 
 /// The handler of every home registration.
@@ -241,22 +347,11 @@ fn edge((): &mut (), _: &mut Ctx<()>, data: u64, ready: Ready) -> Next {
     let Some(core) = current_core() else { return Next::Keep };
     // SAFETY: the loop dispatches, so its scheduler is entered.
     let core = unsafe { core.as_ref() };
-    let home = Home { core: core.id, slot: (data >> 32) as u32, generation: data as u32 };
-    core.registry.with_entry(home, |entry| {
-        entry.seen |= ready;
-        for want in [Ready::READ, Ready::WRITE, Ready::PRI] {
-            if satisfies(ready, want) {
-                entry.drained.remove(want);
-            }
-        }
-        entry.waiters.retain(|w| {
-            let hit = satisfies(ready, w.want);
-            if hit {
-                w.token.wake(ready.bits());
-            }
-            !hit
-        });
-    });
+    if let Some(entry) = core.registry.get((data >> 32) as u32)
+        && entry.generation.get() == data as u32
+    {
+        entry.edge(core, ready);
+    }
     Next::Keep
 }
 
@@ -265,11 +360,13 @@ fn interest(want: Ready) -> Ready {
     if want.contains(Ready::READ) { want | Ready::RDHUP | Ready::PRI } else { want }
 }
 
-/// Whether `ready` ends a wait for `want`.
-pub(super) fn satisfies(ready: Ready, want: Ready) -> bool {
-    want.contains(Ready::READ) && ready.is_readable()
-        || want.contains(Ready::WRITE) && ready.is_writable()
-        || want.contains(Ready::PRI) && ready.intersects(Ready::PRI | Ready::ERR | Ready::HUP)
+/// The directions for which a wait ends with `ready`.
+#[inline(always)]
+fn met(ready: Ready) -> Ready {
+    let when = |is: bool, direction: Ready| if is { direction } else { Ready::empty() };
+    when(ready.is_readable(), Ready::READ)
+        | when(ready.is_writable(), Ready::WRITE)
+        | when(ready.intersects(Ready::PRI | Ready::ERR | Ready::HUP), Ready::PRI)
 }
 
 /// Waits once for any descriptor: registers it for this wait alone. Also for descriptors that are in no `Io`.
@@ -294,22 +391,21 @@ pub(crate) fn wait_once(
 }
 
 /// What a wait has asked of the loop, to be taken back by [`leave`](Self::leave).
-#[derive(Debug)]
-pub(super) enum Entered {
-    Home(Home, Token),
+pub(super) enum Entered<'a> {
+    Home(&'a Entry, Token),
     /// With a duplicate, where the descriptor itself is watched by somebody else.
     Once(Id<Borrowed>, Option<OwnedFd>),
 }
 
-impl Entered {
-    pub(super) fn home(home: Home, here: Here, want: Ready, token: Token) -> Entered {
-        home.enter(here, want, token);
-        Entered::Home(home, token)
+impl<'a> Entered<'a> {
+    pub(super) fn home(entry: &'a Entry, here: Here, want: Ready, token: Token) -> Entered<'a> {
+        entry.enter(here, want, token);
+        Entered::Home(entry, token)
     }
 
     pub(super) fn leave(self, here: Here) {
         match self {
-            Entered::Home(home, token) => home.leave(here, token),
+            Entered::Home(entry, token) => entry.leave(token),
             Entered::Once(id, double) => {
                 here.core().with_ctx(|ctx| ctx.cancel(id));
                 drop(double);
@@ -325,7 +421,12 @@ impl Entered {
 ///
 /// # Safety
 /// `fd` must stay open until [`Entered::leave`].
-pub(super) unsafe fn enter_once(here: Here, fd: BorrowedFd<'_>, want: Ready, token: Token) -> io::Result<Entered> {
+pub(super) unsafe fn enter_once(
+    here: Here,
+    fd: BorrowedFd<'_>,
+    want: Ready,
+    token: Token,
+) -> io::Result<Entered<'static>> {
     let core = here.core();
     let handler = Plain { call: once, data: token.bits() };
     let add = |fd: BorrowedFd<'_>| {
