@@ -54,6 +54,8 @@ fn results_are_lines() {
     assert_eq!(results(FIBER, &["chan", "--n=100"]), ["chan"]);
     assert_eq!(results(FIBER, &["sleepers", "--n=50"]), ["sleepers_start", "sleepers_rss", "sleepers_maps"]);
     assert_eq!(results(FIBER, &["sleepers", "--n=50", "--warm=1"]), ["sleepers_warm"]);
+    let million = ["start", "rss", "maps", "end", "given_back", "left"].map(|part| format!("million_{part}"));
+    assert_eq!(results(FIBER, &["million", "--n=2000"]), million);
     let path = data();
     let file = format!("--file={}", path.display());
     for program in [LOOP, FIBER] {

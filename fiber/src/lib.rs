@@ -125,6 +125,8 @@ mod sched;
 mod scope;
 #[allow(unsafe_code, reason = "arms stay where they are while their select waits")]
 pub mod select;
+#[allow(unsafe_code, reason = "reads the scheduler of this thread")]
+mod stacks;
 #[allow(unsafe_code, reason = "results by handle, whose type the record does not know")]
 mod task;
 
@@ -150,6 +152,7 @@ pub use remote::{Remote, RemoteJoinHandle};
 pub use report::{FiberReport, Report, report};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use stacks::{StackUse, stack_use};
 pub use stall::Stall;
 pub use stdio::{Input, Output, stderr, stdin, stdout};
 pub use task::{Builder, JoinHandle, spawn, spawn_named};

@@ -6,6 +6,7 @@ use crate::outcome::quietly;
 use crate::park::{Aborted, Token, Woken};
 use crate::record::{Fiber, State, Table};
 use crate::report::Tracing;
+use crate::stacks::{Measured, Trimmer};
 use becket_loop::{Ctx, Loop, Remote, RunError};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
@@ -57,6 +58,9 @@ pub(crate) struct Core {
     queue: Queue,
     pub(crate) table: Table,
     pub(crate) stacks: Pool,
+    pub(crate) trimmer: Trimmer,
+    /// How much the fibers use of their stacks, where that is asked for.
+    pub(crate) measured: Option<Measured>,
     pub(crate) registry: Registry,
     /// Fibers that have not finished.
     pub(crate) live: Cell<usize>,
@@ -78,7 +82,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(events: Loop<()>, max_fibers: usize, stack_class: Class) -> Rc<Core> {
+    pub(crate) fn new(
+        events: Loop<()>,
+        max_fibers: usize,
+        stack_class: Class,
+        idle_stacks: usize,
+        measure: bool,
+    ) -> Rc<Core> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let remote = Arc::new(events.remote());
@@ -90,7 +100,9 @@ impl Core {
             current: Cell::new(ptr::null()),
             queue: Queue::default(),
             table: Table::default(),
-            stacks: Pool::default(),
+            stacks: Pool::new(idle_stacks),
+            trimmer: Trimmer::default(),
+            measured: measure.then(Measured::default),
             registry,
             live: Cell::new(0),
             spawned: Cell::new(0),
@@ -292,6 +304,9 @@ impl Core {
                     fiber.outcome.set_panic(payload);
                 }
             }
+            if let Some(measured) = &self.measured {
+                measured.end(fiber, &context);
+            }
             self.stacks.put(fiber.class.get(), context);
         }
         fiber.state.set(State::Finished);
@@ -319,6 +334,7 @@ impl Core {
     /// One turn of the loop: waits for an event, up to `max`, where no fiber is queued.
     pub(crate) fn turn(&self, max: Option<Duration>) -> io::Result<usize> {
         let turned = self.with_loop(|l| {
+            self.watch_stacks(l);
             let next = l.prepare(&mut ())?;
             // After that: a hook or a library that was nudged may have woken fibers before the wait.
             let max = if self.has_queued() { Some(Duration::ZERO) } else { max };

@@ -2,6 +2,7 @@
 
 use crate::net::TcpListener;
 use crate::park::{Place, Reason, RemoteToken, place};
+use crate::runtime::Settings;
 use crate::{Cancelled, Remote, RemoteJoinHandle, Runtime, RuntimeBuilder, is_cancelled, sleep};
 use becket_loop::Loop;
 use becket_loop::backend::Backend;
@@ -72,19 +73,10 @@ pub struct ThreadsBuilder {
     refused: Option<&'static str>,
 }
 
-/// What every runtime has in common.
-#[derive(Clone, Copy)]
-struct Settings {
-    max_fibers: usize,
-    stack_size: usize,
-    grace: Duration,
-}
-
 impl RuntimeBuilder {
     /// `count` runtimes with these settings, each on a thread of its own; the limits hold for each. A
     /// [`backend`](Self::backend) is to be given anew, as a function that makes one in each thread.
     pub fn threads(self, count: usize) -> ThreadsBuilder {
-        let (max_fibers, stack_size, grace) = self.limits();
         let refused = match count {
             0 => Some("no threads"),
             _ if self.has_backend() => {
@@ -93,7 +85,7 @@ impl RuntimeBuilder {
             _ => None,
         };
         ThreadsBuilder {
-            settings: Settings { max_fibers, stack_size, grace },
+            settings: self.settings(),
             count,
             name: "fibers".into(),
             cpus: Vec::new(),
@@ -251,10 +243,8 @@ impl ThreadsBuilder {
             cpu.set(self.cpus[index % self.cpus.len()]);
             sched_setaffinity(None, &cpu)?;
         }
-        let Settings { max_fibers, stack_size, grace } = self.settings;
         let events = self.backend.as_ref().map(|make| make()).transpose()?;
-        let builder = Runtime::builder().max_fibers(max_fibers).stack_size(stack_size).grace(grace);
-        builder.build_on(events)
+        RuntimeBuilder::from_settings(self.settings).build_on(events)
     }
 
     /// The life of one thread. `None` where it did not come to `main`, since another one could not be made.

@@ -196,6 +196,41 @@ fn sleepers() -> Done {
     std::process::exit(0)
 }
 
+/// As many sleepers as there is memory for: started, all woken and joined, and their memory given back.
+fn million() -> Done {
+    let n = number("n", 1_000_000);
+    let free = std::fs::read_to_string("/proc/meminfo")?;
+    let free = free.lines().find_map(|line| line.strip_prefix("MemAvailable:")).ok_or("no MemAvailable")?;
+    if free.trim().trim_end_matches(" kB").parse::<i64>()? < n * 10 {
+        bench_rig::unsupported();
+    }
+    let before = resident();
+    let mut handles = Vec::with_capacity(n as usize);
+    let start = Instant::now();
+    for _ in 0..n {
+        handles.push(spawn(|| sleep(Duration::from_secs(3600)))?);
+    }
+    yield_now();
+    emit(PEER, "million_start", n, start.elapsed().as_nanos() as f64 / 1e6, "ms");
+    emit(PEER, "million_rss", n, (resident() - before) as f64 / n as f64, "B");
+    let maps = || std::io::Result::Ok(std::fs::read_to_string("/proc/self/maps")?.lines().count() as f64);
+    emit(PEER, "million_maps", n, maps()?, "mappings");
+    let start = Instant::now();
+    handles.iter().for_each(|fiber| fiber.cancel());
+    for fiber in handles {
+        fiber.join()?.expect_err("an hour has not passed");
+    }
+    emit(PEER, "million_end", n, start.elapsed().as_nanos() as f64 / 1e6, "ms");
+    let start = Instant::now();
+    // Some stacks are kept.
+    while resident() - before > n * 1000 + (8 << 20) && start.elapsed() < Duration::from_secs(100) {
+        sleep(Duration::from_millis(50))?;
+    }
+    emit(PEER, "million_given_back", n, start.elapsed().as_nanos() as f64 / 1e6, "ms");
+    emit(PEER, "million_left", n, (resident() - before) as f64 / n as f64, "B");
+    std::process::exit(0)
+}
+
 fn fileread() -> Done {
     let (n, depth) = (number("n", 500_000), number("qd", 32));
     let (file, blocks) = data_file();
@@ -223,11 +258,12 @@ fn main() -> Done {
         "spawn" => spawn_and_join,
         "yield" => yields,
         "chan" => chan,
-        "sleepers" => sleepers,
+        "sleepers" | "warm" => sleepers,
+        "million" => million,
         "fileread" => fileread,
         _ => bench_rig::unsupported(),
     };
     // One more runs the benchmark.
-    let mut runtime = Runtime::builder().max_fibers(number("n", 0).max(100_000) as usize + 10).build()?;
+    let mut runtime = Runtime::builder().max_fibers(number("n", 1_000_000).max(100_000) as usize + 10).build()?;
     runtime.run(bench)?
 }

@@ -166,6 +166,24 @@ pub(super) fn self_check<F: FnOnce()>(size: usize, make: impl FnOnce(usize) -> (
     free();
 }
 
+/// Gives the memory of whole pages back to the system: they read as zero from then on.
+pub(super) fn discard(pages: Range<usize>) {
+    if !pages.is_empty() {
+        let at = ptr::with_exposed_provenance_mut::<c_void>(pages.start);
+        // SAFETY: pages of an idle stack that hold no frame. Where it fails (locked memory) they stay as they are.
+        unsafe { libc::madvise(at, pages.len(), libc::MADV_DONTNEED) };
+    }
+}
+
+/// Which of the pages are in memory; `None` where the kernel does not tell.
+pub(super) fn resident(pages: Range<usize>) -> Option<Vec<bool>> {
+    let mut found = vec![0u8; pages.len() / page_size()];
+    let at = ptr::with_exposed_provenance_mut::<c_void>(pages.start);
+    // SAFETY: the kernel writes a byte for each page.
+    let result = unsafe { libc::mincore(at, pages.len(), found.as_mut_ptr()) };
+    (result == 0).then(|| found.iter().map(|byte| byte & 1 != 0).collect())
+}
+
 /// Whether the byte at `at` can be read, asked of the kernel; `None` where it does not answer.
 fn readable(at: usize) -> Option<bool> {
     let mut byte = 0u8;

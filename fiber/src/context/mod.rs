@@ -232,6 +232,58 @@ impl Context {
         prefetch(self.root.as_ptr().cast_const().cast());
     }
 
+    /// Whether its guard page is a mapping of its own, of which the kernel allows few.
+    fn has_own_mapping(&self) -> bool {
+        self.root().own_mapping
+    }
+
+    /// Whether it lies right below `upper`, with nothing but the guard page in between.
+    fn is_right_below(&self, upper: &Context) -> bool {
+        self.bounds().end + guard::page_size() == upper.bounds().start
+    }
+
+    /// The part of an idle stack that nothing uses: all but the lowest page, which holds marks of `generator`'s, and
+    /// what lies above the frames of the root function, a page more than these can take.
+    fn unused(&self) -> Range<usize> {
+        let page = guard::page_size();
+        let root = self.root.as_ptr().expose_provenance();
+        let start = self.bounds().start + page;
+        start..(root / page * page - page).max(start)
+    }
+
+    /// Gives the memory of an idle stack back to the system, except for its two ends.
+    pub(crate) fn give_memory_back(&self) {
+        if self.is_idle() {
+            guard::discard(self.unused());
+        }
+    }
+
+    /// How many bytes were used since the memory was last [given back](Self::give_memory_back), or since the stack was
+    /// made: in pages, and no less than what is not given back. Pages that were swapped out may be missed.
+    ///
+    /// `None` where the system does not tell.
+    pub(crate) fn used(&self) -> Option<usize> {
+        let Range { start, end } = self.bounds();
+        let page = guard::page_size();
+        let resident = guard::resident(start..end)?;
+        // The lowest page is always there.
+        let lowest = 1 + resident.iter().skip(1).position(|there| *there)?;
+        if lowest == 1 && self.lowest_page_was_used() {
+            return Some(end - start);
+        }
+        Some(end - start - lowest * page)
+    }
+
+    /// Whether anything but the marks of `generator`'s is in the lowest page.
+    fn lowest_page_was_used(&self) -> bool {
+        const MARKS: usize = 8; // words
+        let words = guard::page_size() / size_of::<usize>();
+        let at = ptr::with_exposed_provenance::<usize>(self.bounds().start);
+        // SAFETY: within the stack, which is mapped and readable; nothing runs on it, or what runs is the caller, far
+        // above. Words that were never written read as zero.
+        (MARKS..words).any(|i| unsafe { at.add(i).read_volatile() } != 0)
+    }
+
     /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,
     /// which `generator` refuses to drop.
     pub(crate) fn free(self) {

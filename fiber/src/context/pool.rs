@@ -1,7 +1,7 @@
-//! Stacks kept for the next fiber.
+//! Stacks kept for the next fiber, and given back when they are not needed.
 
 use super::Context;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 
 /// The smallest stack, of class 0, in bytes.
@@ -24,23 +24,56 @@ impl Class {
     }
 }
 
-/// Idle stacks by size. They stay mapped: unmapping one in the middle would split a mapping, and the kernel allows
-/// few; and a warm stack is 280 times cheaper than a new one.
-#[derive(Default)]
+/// How many stacks that lie side by side are unmapped together at least. Each gap in a mapping makes two of it, and the
+/// kernel allows few: so gaps are large, or none.
+const RUN: usize = 64;
+
+/// Idle stacks by size. They stay mapped for a while: a warm stack is 280 times cheaper than a new one.
+///
+/// What was idle for a whole interval is surplus, save for `keep`: [`condemn`](Self::condemn) finds it out, and
+/// [`unmap`](Self::unmap) gives it back, a few at a time.
 pub(crate) struct Pool {
     /// By class.
-    idle: RefCell<Vec<Vec<Context>>>,
+    shelves: RefCell<Vec<Shelf>>,
+    /// How many are idle, in all classes.
+    count: Cell<usize>,
+    /// How many may be idle for good.
+    keep: usize,
+    /// As `keep`, or more where some lie so that they cannot be given back.
+    floor: Cell<usize>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    idle: Vec<Context>,
+    /// The fewest that were idle since the interval began.
+    low: usize,
+    /// To be unmapped, by falling address, so that mappings shrink from their ends. Idle like the others.
+    condemned: Vec<Context>,
 }
 
 impl Pool {
+    pub(crate) fn new(keep: usize) -> Pool {
+        Pool { shelves: RefCell::default(), count: Cell::new(0), keep, floor: Cell::new(keep) }
+    }
+
     /// An idle stack.
     #[inline]
     pub(crate) fn take(&self, class: Class) -> io::Result<Context> {
-        let idle = self.idle.borrow_mut().get_mut(usize::from(class.0)).and_then(Vec::pop);
-        match idle {
-            Some(context) => Ok(context),
-            None => Context::new(class.bytes()),
+        let mut shelves = self.shelves.borrow_mut();
+        if let Some(shelf) = shelves.get_mut(usize::from(class.0)) {
+            if let Some(context) = shelf.idle.pop() {
+                shelf.low = shelf.low.min(shelf.idle.len());
+                self.count.set(self.count.get() - 1);
+                return Ok(context);
+            }
+            if let Some(context) = shelf.condemned.pop() {
+                self.count.set(self.count.get() - 1);
+                return Ok(context);
+            }
         }
+        drop(shelves);
+        Context::new(class.bytes())
     }
 
     /// Takes a stack back. One that is not idle is leaked.
@@ -49,20 +82,82 @@ impl Pool {
         if !context.is_idle() {
             return;
         }
-        let mut idle = self.idle.borrow_mut();
+        let mut shelves = self.shelves.borrow_mut();
         let class = usize::from(class.0);
-        if idle.len() <= class {
-            idle.resize_with(class + 1, Vec::new);
+        if shelves.len() <= class {
+            shelves.resize_with(class + 1, Shelf::default);
         }
-        idle[class].push(context);
+        shelves[class].idle.push(context);
+        self.count.set(self.count.get() + 1);
+    }
+
+    /// Whether there are more than are kept.
+    #[inline]
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.count.get() > self.floor.get()
+    }
+
+    /// Begins an interval: what is used from now on is no surplus.
+    pub(crate) fn begin_interval(&self) {
+        self.shelves.borrow_mut().iter_mut().for_each(|shelf| shelf.low = shelf.idle.len());
+    }
+
+    /// Ends an interval: decides which of the stacks that were idle in all of it are to be unmapped. Those that would
+    /// leave small gaps stay, with the memory of all but their ends given back.
+    pub(crate) fn condemn(&self) {
+        let (mut left, mut stuck) = (self.keep, 0);
+        for shelf in self.shelves.borrow_mut().iter_mut() {
+            let spare = left.min(shelf.idle.len());
+            left -= spare;
+            let surplus = shelf.low.min(shelf.idle.len() - spare);
+            if surplus == 0 {
+                continue;
+            }
+            // The lowest: the kernel maps downwards, so that the oldest ones stay.
+            shelf.idle.sort_unstable_by_key(|c| std::cmp::Reverse(c.bounds().start));
+            let mut candidates = shelf.idle.split_off(shelf.idle.len() - surplus).into_iter().peekable();
+            while let Some(first) = candidates.next() {
+                let mut run = vec![first];
+                while let Some(next) = candidates.next_if(|c| run.last().is_some_and(|upper| c.is_right_below(upper))) {
+                    run.push(next);
+                }
+                if run.len() >= RUN || run[0].has_own_mapping() {
+                    shelf.condemned.append(&mut run);
+                } else {
+                    stuck += run.len();
+                    run.iter().for_each(Context::give_memory_back);
+                    shelf.idle.append(&mut run);
+                }
+            }
+        }
+        self.floor.set(self.keep + stuck);
+    }
+
+    /// Unmaps up to `max` condemned stacks; returns whether more are left.
+    pub(crate) fn unmap(&self, max: usize) -> bool {
+        let mut shelves = self.shelves.borrow_mut();
+        for _ in 0..max {
+            let Some(context) = shelves.iter_mut().find_map(|shelf| shelf.condemned.pop()) else {
+                return false;
+            };
+            self.count.set(self.count.get() - 1);
+            context.free();
+        }
+        true
+    }
+
+    /// Lets the limit fall with the number of stacks, for [`has_surplus`](Self::has_surplus) to tell what is new.
+    pub(crate) fn settle(&self) {
+        self.floor.set(self.floor.get().min(self.count.get()).max(self.keep));
     }
 }
 
 /// Unmaps in the order of addresses, so that mappings shrink from an end and are not split.
 impl Drop for Pool {
     fn drop(&mut self) {
-        for mut idle in self.idle.take() {
-            idle.sort_by_key(|c| c.bounds().start);
+        for Shelf { mut idle, condemned, .. } in self.shelves.take() {
+            idle.extend(condemned);
+            idle.sort_unstable_by_key(|c| c.bounds().start);
             idle.into_iter().for_each(Context::free);
         }
     }

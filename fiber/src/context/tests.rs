@@ -102,7 +102,7 @@ fn suspends_through_a_generator_on_top() {
 
 #[test]
 fn a_suspended_stack_is_leaked_never_freed() {
-    let pool = Pool::default();
+    let pool = Pool::new(0);
     let class = Class::of(20_000).unwrap();
     assert_eq!(class.bytes(), 32 * 1024);
     let context = pool.take(class).unwrap();
@@ -140,7 +140,7 @@ fn churn_keeps_the_number_of_mappings_flat() {
         println!("SKIP: no MADV_GUARD_INSTALL on this kernel, each guard page is a mapping");
         return;
     }
-    let pool = Pool::default();
+    let pool = Pool::new(0);
     let class = Class::of(64 * 1024).unwrap();
     let before = maps();
     let mut all: Vec<Context> = (0..2000).map(|_| pool.take(class).unwrap()).collect();
@@ -158,4 +158,69 @@ fn churn_keeps_the_number_of_mappings_flat() {
     all.into_iter().for_each(|c| pool.put(class, c));
     drop(pool);
     assert!(maps() < before + 50, "{} mappings, before {before}", maps());
+}
+
+#[test]
+fn surplus_stacks_are_unmapped_in_runs_and_the_others_emptied() {
+    if std::env::var_os("BECKET_VALGRIND").is_some() {
+        println!("SKIP: valgrind keeps mappings of its own");
+        return;
+    }
+    if !guard::within_mapping() {
+        println!("SKIP: no MADV_GUARD_INSTALL on this kernel, each guard page is a mapping");
+        return;
+    }
+    let pool = Pool::new(10);
+    let class = Class::of(64 * 1024).unwrap();
+    let mut all: Vec<Context> = (0..1000).map(|_| pool.take(class).unwrap()).collect();
+    let before = maps();
+    all.sort_by_key(|c| c.bounds().start);
+    // Every tenth of the upper half stays in use.
+    let (used, idle): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(i, _)| *i > 500 && i % 10 == 0);
+    idle.into_iter().for_each(|(_, c)| pool.put(class, c));
+    assert!(pool.has_surplus());
+    pool.begin_interval();
+    for _ in 0..100 {
+        let context = pool.take(class).unwrap(); // one is used now and then
+        pool.put(class, context);
+    }
+    pool.condemn();
+    let mut slices = 1;
+    while pool.unmap(100) {
+        slices += 1;
+    }
+    assert!((4..=10).contains(&slices), "{slices}");
+    assert!(!pool.has_surplus());
+    assert!(maps() < before + 10, "{} mappings, before {before}", maps());
+    // What is left serves as before, and so do new ones.
+    let again: Vec<Context> = (0..900).map(|_| pool.take(class).unwrap()).collect();
+    for context in &again {
+        load(context, || {});
+        assert!(run(context));
+    }
+    again.into_iter().for_each(|c| pool.put(class, c));
+    used.into_iter().for_each(|(_, c)| pool.put(class, c));
+}
+
+#[test]
+fn the_use_of_a_stack_is_measured_to_the_page() {
+    #[inline(never)]
+    fn dig(depth: usize) -> usize {
+        let frame = std::hint::black_box([depth as u8; 1024]);
+        if depth == 0 { 0 } else { dig(depth - 1) + usize::from(frame[1023]) }
+    }
+    let context = Context::new(256 * 1024).unwrap();
+    let first = context.used().unwrap();
+    assert!(first <= 3 * guard::page_size(), "{first}");
+    load(&context, || assert!(std::hint::black_box(dig(100)) > 0));
+    assert!(run(&context) && context.take_panic().is_none());
+    let deep = context.used().unwrap();
+    assert!((100 * 1024..250 * 1024).contains(&deep), "{deep}");
+    context.give_memory_back();
+    let after = context.used().unwrap();
+    assert!(after <= 4 * guard::page_size(), "{after}");
+    load(&context, || assert!(std::hint::black_box(dig(10)) > 0));
+    assert!(run(&context) && context.take_panic().is_none());
+    assert!((after..deep).contains(&context.used().unwrap()));
+    context.free();
 }

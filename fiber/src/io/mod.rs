@@ -204,7 +204,7 @@ impl<T: AsFd> Io<T> {
 
     /// The registration, where it is with the loop of this fiber.
     #[inline(always)]
-    fn entry<'a>(&'a self, here: Here) -> Option<&'a Entry> {
+    fn entry(&self, here: Here) -> Option<&Entry> {
         self.home.get().copied().flatten()?.entry(here.core())
     }
 

@@ -270,8 +270,11 @@ impl Home {
     /// it is dropped.
     #[inline(always)]
     pub(super) fn entry(self, core: &Core) -> Option<&Entry> {
+        if self.core != core.id {
+            return None;
+        }
         // SAFETY: the scheduler has that number, so it is the one that made the entry, and it keeps it.
-        (self.core == core.id).then(|| unsafe { self.entry.as_ref() })
+        Some(unsafe { self.entry.as_ref() })
     }
 
     /// Registers `fd` with the loop of the running fiber, for the edges that `want` needs; others follow when they are
