@@ -1,17 +1,17 @@
 //! The benchmarks of fibers, over becket-fiber's public face. `becket_fiber_bench BENCH --key=value`: see
 //! `benches/README.md`.
 //!
-//! `echo` gives each connection a buffer of its own, as code that reads top to bottom does; with `--lend=1` a connection
-//! waits first, and then uses a buffer that all share.
+//! `echo` gives each connection a buffer of its own, as code that reads top to bottom does; with `--lend=1` a
+//! `BufReader` has one only while something is in it.
 
 use becket_fiber::net::{TcpListener, TcpStream};
 use becket_fiber::sync::channel;
-use becket_fiber::{File, Io, Ready, Runtime, sleep, spawn, timeout, yield_now};
+use becket_fiber::{BufReader, File, Io, Runtime, sleep, spawn, timeout, yield_now};
 use becket_sys::tcp;
 use bench_rig::{BLOCK, ECHO_BUF, Pipes, data_file, emit, flag, ns_per, number, resident, text};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -33,31 +33,27 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-fn serve_lent(mut stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> io::Result<()> {
+fn serve_lent(stream: TcpStream) -> io::Result<()> {
+    let mut reader = BufReader::new(&stream);
     loop {
-        stream.wait_ready(Ready::READ, None)?;
-        // Taken, and not only borrowed: other fibers run where the write has to wait.
-        let mut buf = shared.take();
-        buf.resize(ECHO_BUF, 0);
-        let n = stream.read(&mut buf)?;
-        stream.write_all(&buf[..n])?;
-        shared.replace(buf);
-        if n == 0 {
+        let there = reader.fill_buf()?;
+        if there.is_empty() {
             return Ok(());
         }
+        (&stream).write_all(there)?;
+        let n = there.len();
+        reader.consume(n);
     }
 }
 
 fn echo() -> Done {
     let listener = TcpListener::try_from(tcp::Listener::from(OwnedFd::from(bench_rig::listen())))?;
-    let shared = Rc::new(RefCell::new(vec![0; ECHO_BUF]));
     bench_rig::ready();
     loop {
         let (stream, _) = listener.accept()?;
         stream.io().get_ref().set_nodelay(true)?;
         if flag("lend") {
-            let shared = Rc::clone(&shared);
-            spawn(move || serve_lent(stream, shared))?.detach();
+            spawn(move || serve_lent(stream))?.detach();
         } else {
             spawn(move || serve(stream))?.detach();
         }
