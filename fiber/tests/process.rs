@@ -4,8 +4,10 @@ mod common;
 
 use becket_fiber::process::{Child, Command, PidFd, Stdio};
 use becket_fiber::signal::CommandSignalExt;
-use becket_fiber::{Io, Ready, is_cancelled, scope, sleep, spawn, timeout};
+use becket_fiber::{Io, Ready, copy, is_cancelled, pipe, scope, sleep, spawn, timeout};
 use common::{HOUR, each_backend, kind, settle, skips_valgrind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
@@ -116,24 +118,66 @@ fn no_child_stays_a_zombie() {
     });
 }
 
+/// 400 children, or where `BECKET_LONG` is set 10,000, as many as 200 of them at a time.
 #[test]
 fn many_at_a_time_each_with_its_status() {
+    let all = if std::env::var_os("BECKET_LONG").is_some() { 10_000 } else { 400 };
     in_fiber(|| {
+        let next = Cell::new(0);
         scope(|s| {
-            let children: Vec<_> = (0..60)
-                .map(|n| {
-                    s.spawn(move || {
-                        let script = format!("exit {n}");
+            for _ in 0..200 {
+                s.spawn_or_cancel(|| {
+                    loop {
+                        let n = next.get();
+                        if n >= all {
+                            return Ok::<_, io::Error>(());
+                        }
+                        next.set(n + 1);
+                        let script = format!("exit {}", n % 251);
                         let child = Child::spawn(std::process::Command::new("sh").args(["-c", &script]))?;
-                        Ok::<_, io::Error>((n, child.wait()?.code()))
-                    })
-                })
-                .collect::<Result<_, _>>()?;
-            for child in children {
-                let (n, code) = child.join()??;
-                assert_eq!(code, Some(n));
+                        assert_eq!(child.wait()?.code(), Some(n % 251));
+                    }
+                })?;
             }
             Ok::<_, io::Error>(())
+        })?;
+        assert_eq!(next.get(), all);
+        Ok(())
+    });
+}
+
+/// A thousand stages, each a fiber between two pipes.
+#[test]
+fn a_pipeline_of_a_thousand_pipes() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, most).is_err() || limit.maximum.is_some_and(|n| n < 2500) {
+        println!("SKIP: this process may not have 2000 descriptors");
+        return;
+    }
+    if skips_valgrind("it takes minutes") {
+        return;
+    }
+    each_backend(|rt| {
+        rt.run(|| {
+            let (mut first, mut reader) = (None, None);
+            scope(|s| {
+                for _ in 0..1000 {
+                    let (r, w) = pipe::pair()?;
+                    match reader.replace(r) {
+                        None => first = Some(w),
+                        Some(from) => drop(s.spawn_or_cancel(move || copy(&from, &w).map(drop))?),
+                    }
+                }
+                let (first, mut last) = (first.take().unwrap(), reader.take().unwrap());
+                s.spawn_or_cancel(move || { &first }.write_all(&[7; 300_000]))?;
+                let mut all = Vec::new();
+                last.read_to_end(&mut all)?;
+                assert!(all == [7; 300_000]);
+                Ok::<_, io::Error>(())
+            })
         })
+        .unwrap()
+        .unwrap();
     });
 }
