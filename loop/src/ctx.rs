@@ -232,6 +232,8 @@ pub struct Ctx<S> {
     pub(crate) past: Instant,
     /// Whose callback is running, or `NOBODY`.
     running: Key,
+    /// What the last callback asked for that [does not keep](Self::keeps) things as they are, until that is done.
+    answer: Option<Result>,
     pub(crate) in_turn: bool,
     /// Whether hooks that come before a wait have to be called once more before an outer loop waits.
     pub(crate) hooks_owed: bool,
@@ -288,6 +290,7 @@ impl<S: 'static> Ctx<S> {
             outer: None,
             past: backend.now(),
             running: NOBODY,
+            answer: None,
             in_turn: false,
             hooks_owed: false,
             exit: None,
@@ -783,7 +786,15 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Tells the backend of the changes since the last wait.
+    #[inline(always)]
     pub(crate) fn flush(&mut self, s: &mut S) {
+        if self.has_changes() {
+            self.flush_changes(s);
+        }
+    }
+
+    #[cold]
+    fn flush_changes(&mut self, s: &mut S) {
         // A snapshot: what an error hook changes has its turn in the next turn, lest a failure that comes again and
         // again keeps us here.
         for _ in 0..self.dirty.len() {
@@ -1057,11 +1068,22 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn has_hooks_before_wait(&self) -> bool {
-        [HookPoint::Prepare, HookPoint::Idle].iter().any(|point| !self.hooks[*point as usize].is_empty())
+        self.has_hooks(HookPoint::Prepare) || self.has_hooks(HookPoint::Idle)
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_hooks(&self, point: HookPoint) -> bool {
+        !self.hooks[point as usize].is_empty()
     }
 
     /// Calls the hooks of a point; whether one asked to be called again.
+    #[inline(always)]
     pub(crate) fn run_hooks(&mut self, s: &mut S, point: HookPoint) -> bool {
+        self.has_hooks(point) && self.run_hooks_there(s, point)
+    }
+
+    #[cold]
+    fn run_hooks_there(&mut self, s: &mut S, point: HookPoint) -> bool {
         let mut again = false;
         let mut keys = std::mem::take(&mut self.hooks_now);
         keys.clone_from(&self.hooks[point as usize]);
@@ -1199,10 +1221,18 @@ impl<S: 'static> Ctx<S> {
         lasting > usize::from(own) || self.has_work() || self.mailbox.has_remotes()
     }
 
+    /// Whether there is nothing to do without waiting, nor for the backend to be told.
+    #[inline(always)]
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.has_work() && !self.has_changes()
+    }
+
     /// Whether there is something to do without waiting.
     pub(crate) fn has_work(&self) -> bool {
-        let queued = !(self.ready.is_empty() && !self.wheel.has_due() && self.done.is_empty() && self.posts.is_empty());
-        queued
+        !self.ready.is_empty()
+            || self.wheel.has_due()
+            || !self.done.is_empty()
+            || !self.posts.is_empty()
             || !self.deferred.is_empty()
             || !self.nudges.is_empty()
             || !self.faults.is_empty()
@@ -1255,6 +1285,34 @@ impl<S: 'static> Ctx<S> {
         value
     }
 
+    /// Whether what a callback asked for is that all stays as it is, as nearly always; else it is put aside for
+    /// [`apply_answer`](Self::apply_answer). The one bit costs less to hand on.
+    #[inline(always)]
+    pub(crate) fn keeps(&mut self, result: Result) -> bool {
+        let keeps = matches!(result, Ok(Next::Keep));
+        if !keeps {
+            self.put_aside(result);
+        }
+        keeps
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_aside(&mut self, result: Result) {
+        self.answer = Some(result);
+    }
+
+    /// Does what was put aside, where a callback of `key` does not keep things as they are.
+    #[inline(always)]
+    pub(crate) fn apply_answer(&mut self, s: &mut S, key: Key, keeps: bool, ready: Ready) {
+        if !keeps && let Some(result) = self.answer.take() {
+            self.apply_change(s, key, result, ready);
+        }
+        if self.limited {
+            self.count_call(key);
+        }
+    }
+
     /// Does what a callback of `key` asked for.
     #[inline(always)]
     pub(crate) fn apply(&mut self, s: &mut S, key: Key, result: Result, ready: Ready) {
@@ -1303,14 +1361,22 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Moves what the wait found ready to the queue of what is to be told.
+    #[inline(always)]
     pub(crate) fn queue_found(&mut self) {
+        self.found_twice = false;
         self.ready.tidy();
+        if self.batch.has_ready() {
+            self.queue_all_found();
+        }
+    }
+
+    #[cold]
+    fn queue_all_found(&mut self) {
         while let Some((key, what)) = self.batch.next_ready() {
             if self.io_mut(key).is_some_and(Io::found) {
                 self.queue(key, what);
             }
         }
-        self.found_twice = false;
     }
 }
 

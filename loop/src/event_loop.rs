@@ -130,8 +130,17 @@ impl<S: 'static> Loop<S> {
         let before = self.ctx.stats.callbacks;
         let waits = max != Some(Duration::ZERO);
         let deadline = self.before_wait(s, waits)?;
-        let limit = max.filter(|_| waits).map(|max| later(self.ctx.now(), max));
-        self.wait(deadline.into_iter().chain(limit).min())?;
+        let deadline = match max {
+            Some(max) if waits => {
+                let limit = later(self.ctx.now(), max);
+                Some(deadline.map_or(limit, |deadline| deadline.min(limit)))
+            }
+            _ => deadline,
+        };
+        if self.ctx.here.is_blind() {
+            self.ctx.may_turn()?; // else the step before has just seen to it
+        }
+        self.find(deadline)?;
         self.dispatch(s)?;
         Ok((self.ctx.stats.callbacks - before) as usize)
     }
@@ -156,19 +165,22 @@ impl<S: 'static> Loop<S> {
         ctx.run_hooks(s, HookPoint::Prepare);
         ctx.step_nudged(s);
         ctx.flush(s);
-        let mut again = false;
-        if !ctx.has_work() && !ctx.has_changes() {
+        let (mut again, mut idle) = (false, ctx.is_idle());
+        if idle && ctx.has_hooks(HookPoint::Idle) {
             again = ctx.run_hooks(s, HookPoint::Idle);
             ctx.step_nudged(s);
             ctx.flush(s);
+            idle = ctx.is_idle();
+        }
+        if ctx.tell_slow(s) {
+            idle = ctx.is_idle();
         }
         if ctx.here.has_forked() {
             return Err(RunError::Forked);
         }
-        ctx.tell_slow(s);
         // What came before may have taken away the last thing that could end a wait.
         ctx.hooks_owed = again;
-        let at_once = !waits || again || ctx.has_work() || ctx.has_changes() || !ctx.is_alive();
+        let at_once = !waits || again || !idle || !ctx.is_alive();
         Ok(if at_once { Some(ctx.past) } else { ctx.wheel.wake() })
     }
 
@@ -178,11 +190,18 @@ impl<S: 'static> Loop<S> {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<usize, RunError> {
+        self.ctx.may_turn()?;
+        self.find(deadline)
+    }
+
+    fn find(&mut self, deadline: Option<Instant>) -> Result<usize, RunError> {
         let ctx = &mut self.ctx;
-        ctx.may_turn()?;
         ctx.stats.waits += 1;
         let before = ctx.batch.len();
         ctx.found_twice |= before > 0;
+        // All, where the urgent ones are to be found among them; and never so few that a turn's share is not used
+        // because what was found has been removed.
+        ctx.batch.want(if ctx.ranked { usize::MAX } else { ctx.per_turn.max(16) });
         let began = ctx.begin_wait();
         let waited = ctx.backend.wait(&mut ctx.batch, deadline);
         ctx.note_wait(began);
@@ -350,7 +369,15 @@ impl<S: 'static> Ctx<S> {
         self.faults.pop_front().map_or(Ok(()), |fault| Err(RunError::Callback(fault)))
     }
 
+    #[inline(always)]
     fn step_nudged(&mut self, s: &mut S) {
+        if !self.nudges.is_empty() {
+            self.step_those_nudged(s);
+        }
+    }
+
+    #[cold]
+    fn step_those_nudged(&mut self, s: &mut S) {
         // One by one, so that a panic over one loses no step of another; what they ask for anew has its turn in the
         // next.
         for _ in 0..self.nudges.len() {
@@ -366,7 +393,9 @@ impl<S: 'static> Ctx<S> {
 
     /// Takes in what ended, and what other threads left.
     fn collect(&mut self) {
-        self.done.extend(self.batch.drain_done());
+        if self.batch.has_done() {
+            self.done.extend(self.batch.drain_done());
+        }
         if self.bell.take() {
             self.pool.collect(&mut self.done);
             self.mailbox.take(&mut self.posts);
@@ -497,7 +526,7 @@ impl<S: 'static> Ctx<S> {
         let Kind::Io(io) = &mut entry.kind else { return false };
         let Some(ready) = what(io) else { return false };
         let has_fired = io.has_fired();
-        let result = match &io.who {
+        let keeps = match &io.who {
             Who::Owned(watched) => {
                 let watched = Rc::clone(watched);
                 entry.count(calls);
@@ -508,7 +537,10 @@ impl<S: 'static> Ctx<S> {
                 let Plain { call, data } = *plain;
                 entry.count(calls);
                 self.rest_if(key, has_fired);
-                Ok(self.call(s, key, |s, ctx| call(s, ctx, data, ready)))
+                self.call(s, key, |s, ctx| {
+                    let next = call(s, ctx, data, ready);
+                    ctx.keeps(Ok(next))
+                })
             }
             Who::External(watch) => {
                 let (of, token) = (watch.of, watch.token);
@@ -518,7 +550,7 @@ impl<S: 'static> Ctx<S> {
                 return true;
             }
         };
-        self.apply(s, key, result, ready);
+        self.apply_answer(s, key, keeps, ready);
         true
     }
 

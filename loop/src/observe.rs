@@ -469,12 +469,14 @@ impl<S: 'static> Ctx<S> {
         Some(self.now())
     }
 
-    /// Tells of the calls that were slow.
+    /// Tells of the calls that were slow. Whether anybody could have been told.
     #[inline]
-    pub(crate) fn tell_slow(&mut self, s: &mut S) {
-        if self.watch.is_some() {
+    pub(crate) fn tell_slow(&mut self, s: &mut S) -> bool {
+        let watched = self.watch.is_some();
+        if watched {
             self.tell_slow_ones(s);
         }
+        watched
     }
 
     #[cold]

@@ -34,8 +34,9 @@ impl Queue {
     }
 
     /// Makes room of what was taken out. To be called now and then.
+    #[inline]
     pub(crate) fn tidy(&mut self) {
-        if self.taken >= self.list.len() - self.taken {
+        if self.taken > 0 && self.taken >= self.list.len() - self.taken {
             self.list.drain(..self.taken);
             self.taken = 0;
         }

@@ -224,7 +224,7 @@ impl Nudges {
     }
 
     pub(crate) fn len(&self) -> usize {
-        if self.is_empty() { 0 } else { self.queue.lock().expect("no code panics under this lock").len() }
+        self.queue.lock().expect("no code panics under this lock").len()
     }
 
     pub(crate) fn pop(&self) -> Option<Key> {

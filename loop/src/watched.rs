@@ -119,7 +119,8 @@ impl<S> Who<S> {
 pub(crate) trait Watched<S> {
     fn fd(&self) -> Fd<'_>;
     fn source(&self) -> &dyn Any;
-    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, key: Key, ready: Ready) -> Result;
+    /// Whether all stays as it is: [`Ctx::keeps`], of what was called.
+    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, key: Key, ready: Ready) -> bool;
     /// Moves the source to `to`, an `Option` of its type, where this is the only handle, and drops the rest.
     fn give_back(self: Rc<Self>, to: &mut dyn Any);
 }
@@ -130,7 +131,7 @@ pub(crate) struct WithClosure<T, F> {
     pub(crate) f: RefCell<F>,
 }
 
-impl<S, T, F> Watched<S> for WithClosure<T, F>
+impl<S: 'static, T, F> Watched<S> for WithClosure<T, F>
 where
     T: AsFd + 'static,
     F: FnMut(&mut S, &mut Ctx<S>, Key, &T, Ready) -> Result,
@@ -143,10 +144,13 @@ where
         &self.source
     }
 
-    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, key: Key, ready: Ready) -> Result {
+    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, key: Key, ready: Ready) -> bool {
         match self.f.try_borrow_mut() {
-            Ok(mut f) => f(s, ctx, key, &self.source, ready),
-            Err(_) => Ok(crate::Next::Keep), // it is running: a callback had another loop turn this one's content
+            Ok(mut f) => {
+                let result = f(s, ctx, key, &self.source, ready);
+                ctx.keeps(result)
+            }
+            Err(_) => true, // it is running: a callback had another loop turn this one's content
         }
     }
 
@@ -161,7 +165,7 @@ pub(crate) struct WithPlain<T, S> {
     pub(crate) plain: Plain<S>,
 }
 
-impl<S, T: AsFd + 'static> Watched<S> for WithPlain<T, S> {
+impl<S: 'static, T: AsFd + 'static> Watched<S> for WithPlain<T, S> {
     fn fd(&self) -> Fd<'_> {
         self.source.as_fd()
     }
@@ -170,8 +174,9 @@ impl<S, T: AsFd + 'static> Watched<S> for WithPlain<T, S> {
         &self.source
     }
 
-    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, _: Key, ready: Ready) -> Result {
-        Ok((self.plain.call)(s, ctx, self.plain.data, ready))
+    fn call(&self, s: &mut S, ctx: &mut Ctx<S>, _: Key, ready: Ready) -> bool {
+        let next = (self.plain.call)(s, ctx, self.plain.data, ready);
+        ctx.keeps(Ok(next))
     }
 
     fn give_back(self: Rc<Self>, to: &mut dyn Any) {

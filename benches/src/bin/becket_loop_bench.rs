@@ -61,6 +61,7 @@ enum Then {
 }
 
 /// One read and one write; or, where something is left, one write of that.
+#[inline(always)]
 fn serve(mut stream: &tcp::Stream, rest: &mut Option<Box<Rest>>, buf: &mut [u8]) -> Then {
     if let Some(left) = rest {
         return match stream.write(&left.bytes[left.written..]) {

@@ -1,7 +1,7 @@
 use super::fork::{self, Origin};
 use super::ring::{self, Ring};
 use super::spot::Spot;
-use super::{Backend, Batch, Caps, Completions, Detach, Event, Fd, Key, Waker};
+use super::{Backend, Batch, Caps, Completions, Detach, Fd, Key, Waker};
 use crate::op::RawOp;
 use crate::{Mode, Ready};
 use becket_sys::epoll::{self, Events, Trigger};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const WAKER: u64 = u64::MAX;
 /// The ring's. The two words between are taken by the loop, where it stands in another one.
 const RING: u64 = u64::MAX - 3;
+/// How many events one wait takes at most.
+const EVENTS: usize = 1024;
 /// When to try again what the kernel had no memory for.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -56,6 +58,8 @@ pub struct Epoll {
     /// Shared with those who take descriptors out from other threads, which the kernel allows.
     set: Arc<epoll::Epoll>,
     events: Events,
+    /// For how many that are wanted `events` was made.
+    wanted: usize,
     waker: Arc<event::Event>,
     operations: Operations,
     spot: Spot,
@@ -126,8 +130,8 @@ impl Epoll {
         // Edge-triggered: each write is reported once, so nobody has to read the counter.
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
         let origin = Arc::new(Origin::here());
-        let (events, made) = (Events::with_capacity(1024), Instant::now());
-        Ok(Epoll { set, events, waker, operations, spot, descriptors: 0, told: false, made, origin })
+        let (events, made) = (Events::with_capacity(EVENTS), Instant::now());
+        Ok(Epoll { set, events, wanted: EVENTS, waker, operations, spot, descriptors: 0, told: false, made, origin })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -221,6 +225,11 @@ unsafe impl Backend for Epoll {
     }
 
     fn wait(&mut self, batch: &mut Batch, deadline: Option<Instant>) -> io::Result<()> {
+        if batch.wanted() != self.wanted {
+            // What there is no room for, the kernel keeps, in front of what else it finds the next time.
+            self.wanted = batch.wanted();
+            self.events = Events::with_capacity(self.wanted.min(EVENTS));
+        }
         let before = batch.len();
         self.serve_operations(batch);
         let nothing_else = !std::mem::take(&mut self.told) && self.descriptors == 0;
@@ -231,18 +240,20 @@ unsafe impl Backend for Epoll {
             Some(ring) if ring.has_more() => Instant::now().checked_add(AGAIN).into_iter().chain(deadline).min(),
             _ => deadline,
         };
-        let found = match deadline {
+        match deadline {
             Some(deadline) if deadline <= self.made => self.set.look(&mut self.events)?,
             deadline => self.set.wait(&mut self.events, deadline)?,
         };
+        let mut most = 0;
+        batch.extend_ready(self.events.iter().map(|(word, what)| {
+            most = most.max(word);
+            (Key::from_u64(word), what)
+        }));
         let mut rung = false;
-        batch.reserve_ready(found);
-        for (word, what) in self.events.iter() {
-            match word {
-                ..RING => batch.push(Event::Ready { key: Key::from_u64(word), what }),
-                RING => rung = true,
-                _ => {} // the waker, and the loop's own
-            }
+        if most >= RING {
+            // The waker, and the loop's own, are nobody's events.
+            batch.retain_ready(|key| key.to_u64() < RING);
+            rung = self.events.iter().any(|(word, _)| word == RING);
         }
         if rung && let Some(ring) = self.ring() {
             ring.reap(batch);

@@ -184,15 +184,35 @@ pub enum Event {
 /// batch.push(Event::Ready { key: Key::new(3, 0), what: Ready::PRI });
 /// assert_eq!(batch.len(), 1);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     ready: Vec<(Key, Ready)>,
+    /// How many of them are wanted.
+    wanted: usize,
     /// How many of `ready` were taken out, from the front.
     taken: usize,
     done: Vec<(Key, io::Result<usize>)>,
 }
 
+impl Default for Batch {
+    /// One that wants whatever there is.
+    fn default() -> Self {
+        Batch { ready: Vec::new(), wanted: usize::MAX, taken: 0, done: Vec::new() }
+    }
+}
+
 impl Batch {
+    /// How many descriptors that are ready a wait had best find: as many as the loop tells in one turn. Where the system
+    /// keeps the others, in order, a backend leaves them there: more are taken too, and each then costs its way through
+    /// a queue.
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    pub(crate) fn want(&mut self, ready: usize) {
+        self.wanted = ready;
+    }
+
     /// Appends an event.
     #[inline]
     pub fn push(&mut self, event: Event) {
@@ -202,9 +222,15 @@ impl Batch {
         }
     }
 
-    /// Makes room for so many more that are ready.
-    pub(crate) fn reserve_ready(&mut self, more: usize) {
-        self.ready.reserve(more);
+    /// Appends what is ready.
+    #[inline]
+    pub(crate) fn extend_ready(&mut self, found: impl Iterator<Item = (Key, Ready)>) {
+        self.ready.extend(found);
+    }
+
+    pub(crate) fn retain_ready(&mut self, mut is_good: impl FnMut(Key) -> bool) {
+        self.ready.drain(..std::mem::take(&mut self.taken));
+        self.ready.retain(|(key, _)| is_good(*key));
     }
 
     /// How many events there are.
@@ -238,6 +264,16 @@ impl Batch {
                 None
             }
         }
+    }
+
+    #[inline]
+    pub(crate) fn has_ready(&self) -> bool {
+        self.taken < self.ready.len()
+    }
+
+    #[inline]
+    pub(crate) fn has_done(&self) -> bool {
+        !self.done.is_empty()
     }
 
     pub(crate) fn drain_done(&mut self) -> impl Iterator<Item = (Key, io::Result<usize>)> + '_ {
