@@ -13,7 +13,7 @@ use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::{Ending, OpEntry};
 use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
-use crate::wheel::TimerWheel;
+use crate::wheel::{TimerWheel, nanos};
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
 use crate::{Cause, Remote, Result, SourceInfo, SourceKind, Stats, Tick, Timer};
 use std::cell::RefCell;
@@ -235,6 +235,8 @@ pub struct Ctx<S> {
     /// What the last callback asked for that [does not keep](Self::keeps) things as they are, until that is done.
     answer: Option<Result>,
     pub(crate) in_turn: bool,
+    /// When the step of the turn that is under way first looked at the clock, as the wheel counts.
+    pub(crate) turn_time: Option<u64>,
     /// Whether hooks that come before a wait have to be called once more before an outer loop waits.
     pub(crate) hooks_owed: bool,
     pub(crate) exit: Option<i32>,
@@ -292,6 +294,7 @@ impl<S: 'static> Ctx<S> {
             running: NOBODY,
             answer: None,
             in_turn: false,
+            turn_time: None,
             hooks_owed: false,
             exit: None,
             ended: false,
@@ -910,6 +913,42 @@ impl<S: 'static> Ctx<S> {
         self.backend.clock_now(clock)
     }
 
+    /// The time of the turn: the same for all that it calls, and one look at the clock. It is when the turn looked which
+    /// timers are due, before it calls anything but hooks; where it did not have to, or before its wait, when this was
+    /// first asked for. Outside of turns it is [`now`](Self::now).
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    ///
+    /// let mut event_loop = Loop::new()?;
+    /// for _ in 0..2 {
+    ///     event_loop.defer(|times: &mut Vec<_>, ctx| Ok(times.push(ctx.turn_time())));
+    /// }
+    /// let mut times = Vec::new();
+    /// event_loop.run(&mut times)?;
+    /// assert!(times[0] == times[1] && times[0] <= event_loop.now());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "ev_now")]
+    pub fn turn_time(&mut self) -> Instant {
+        let offset = self.turn_offset();
+        self.wheel.time(offset)
+    }
+
+    #[inline]
+    pub(crate) fn turn_offset(&mut self) -> u64 {
+        match self.turn_time {
+            Some(time) if self.in_turn => time,
+            _ => self.look_at_clock(),
+        }
+    }
+
+    pub(crate) fn look_at_clock(&mut self) -> u64 {
+        let now = self.wheel.offset(self.backend.now());
+        self.turn_time = Some(now);
+        now
+    }
+
     /// Calls `f` once, `delay` from now, never early. A delay beyond what an [`Instant`] holds counts as 136 years.
     pub fn after(&mut self, delay: Duration, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + 'static) -> Id<Timer> {
         let key = self.insert_timer(TimerCall::Once(Box::new(f)));
@@ -975,14 +1014,65 @@ impl<S: 'static> Ctx<S> {
     /// Sets when a timer is due, whether it is armed or not: a periodic one the next time, with its phase from then on.
     /// Returns whether it was there.
     pub fn arm(&mut self, id: Id<Timer>, when: Instant) -> bool {
-        if self.wheel.is_periodic(id.key) {
-            match self.timer_mut(id.key) {
-                Some(TimerCall::Every(periodic)) => periodic.0.first = Some(when),
-                Some(TimerCall::Clocked(_)) => return self.arm_clocked_at(id.key, when),
-                _ => {}
-            }
+        let deadline = self.wheel.offset(when);
+        self.arm_for(id.key, deadline)
+    }
+
+    /// Arms a timer, whether it is armed or not, for `delay` after the [time of the turn](Self::turn_time): a timeout
+    /// that begins anew with all that comes, and need not be exact. Returns whether it was there.
+    ///
+    /// That costs half of what [`arm`](Self::arm) costs with a look at the clock, and as long as the turn has been at
+    /// work, as much earlier it is due.
+    ///
+    /// ```
+    /// use becket_loop::{Ctx, Loop, Plain, Ready, Next};
+    /// use std::time::Duration;
+    ///
+    /// fn expired(timeouts: &mut u32, ctx: &mut Ctx<u32>, _: u64, _: Ready) -> Next {
+    ///     *timeouts += 1;
+    ///     ctx.exit(0);
+    ///     Next::Keep
+    /// }
+    ///
+    /// let mut event_loop = Loop::new()?;
+    /// let timeout = event_loop.timer_plain(Plain { call: expired, data: 0 });
+    /// let began = event_loop.now();
+    /// for _ in 0..10 {
+    ///     event_loop.defer(move |_, ctx| {
+    ///         ctx.arm_timeout(timeout, Duration::from_millis(5)); // and each time a packet comes
+    ///         Ok(())
+    ///     });
+    /// }
+    /// let mut timeouts = 0;
+    /// event_loop.run(&mut timeouts)?;
+    /// assert_eq!(timeouts, 1);
+    /// assert!(event_loop.now() - began >= Duration::from_millis(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "ev_timer_again")]
+    pub fn arm_timeout(&mut self, id: Id<Timer>, delay: Duration) -> bool {
+        let deadline = self.turn_offset().saturating_add(nanos(delay));
+        self.arm_for(id.key, deadline)
+    }
+
+    #[inline]
+    fn arm_for(&mut self, key: Key, deadline: u64) -> bool {
+        let Some(is_periodic) = self.wheel.arm_at(key, deadline) else { return false };
+        if is_periodic {
+            self.set_phase(key, deadline);
         }
-        self.arm_key(id.key, when)
+        self.settle_outer();
+        true
+    }
+
+    #[cold]
+    fn set_phase(&mut self, key: Key, deadline: u64) {
+        let first = self.wheel.time(deadline);
+        match self.timer_mut(key) {
+            Some(TimerCall::Every(periodic)) => periodic.0.first = Some(first),
+            Some(TimerCall::Clocked(_)) => _ = self.arm_clocked_at(key, first),
+            _ => {}
+        }
     }
 
     /// As [`arm`](Self::arm), `delay` from now: puts it off.
@@ -1021,7 +1111,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     pub(crate) fn arm_key(&mut self, key: Key, when: Instant) -> bool {
-        let known = self.wheel.arm(key, when);
+        let known = self.wheel.arm(key, when).is_some();
         if known {
             self.settle_outer();
         }

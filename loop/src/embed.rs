@@ -131,13 +131,14 @@ impl<S: 'static> Ctx<S> {
 
     /// Makes the loop's descriptor ready now, or when the next timer is due, for an outer loop's sake. Within a turn
     /// that is left to its end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_outer(&mut self) {
         if !self.in_turn && self.outer.is_some() {
             self.settle_outer_now();
         }
     }
 
+    #[cold]
     fn settle_outer_now(&mut self) {
         if self.here.has_forked() {
             return;
@@ -163,6 +164,7 @@ impl<S: 'static> Ctx<S> {
 
     /// After what the wait found was told: a timer of ours that has expired is spent, so it has to be armed again, even
     /// for the same time.
+    #[cold]
     pub(crate) fn outer_expired(&mut self) {
         if let Some(outer) = &mut self.outer
             && outer.armed.is_some_and(|armed| armed <= self.backend.now())

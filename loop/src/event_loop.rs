@@ -323,18 +323,21 @@ struct InTurn<'a, S: 'static> {
 impl<'a, S: 'static> InTurn<'a, S> {
     fn begin(ctx: &'a mut Ctx<S>, dispatches: bool) -> Result<Self, RunError> {
         ctx.may_turn()?;
-        ctx.in_turn = true;
+        (ctx.in_turn, ctx.turn_time) = (true, None);
         ctx.begin_step();
         Ok(InTurn { ctx, dispatches })
     }
 }
 
 impl<S: 'static> Drop for InTurn<'_, S> {
+    #[inline(always)]
     fn drop(&mut self) {
         // What a panic kept from being told has its turn in the next one.
         if self.dispatches {
             self.ctx.queue_found();
-            self.ctx.outer_expired();
+            if self.ctx.outer.is_some() {
+                self.ctx.outer_expired();
+            }
         }
         self.ctx.end_step(self.dispatches);
         self.ctx.in_turn = false;
@@ -406,7 +409,7 @@ impl<S: 'static> Ctx<S> {
         if self.wheel.len() == 0 && !self.wheel.has_due() {
             return; // without a look at the clock
         }
-        let now = self.now();
+        let now = self.look_at_clock();
         self.wheel.expire(now);
         self.netted(|ctx| {
             while !ctx.here.has_forked()

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// one deadline are always in one bucket, in the order of arming, for all buckets are filled at their ends.
 pub(crate) struct TimerWheel {
     base: Instant,
-    /// The heads of the buckets and of what is due, then the timers by slot. Each bucket is a ring through its head.
+    /// The heads of the buckets, then the timers by slot. Each bucket is a ring through its head.
     cells: Vec<Cell>,
     /// For each level: which buckets have timers.
     occupied: [u64; LEVELS],
@@ -26,8 +26,13 @@ pub(crate) struct TimerWheel {
     /// Before this nothing is due, nor has the wheel to turn.
     floor: u64,
     len: usize,
-    /// How many have expired and were not yet told.
+    /// What has expired, in its order; of that, how many places were gone through, and how many timers are still to be
+    /// told.
+    expired: Vec<Due>,
+    told: usize,
     due: usize,
+    /// The number of the next that expires.
+    serial: u32,
     /// While what is due is taken out: the deadline of the last one so far, and whether any came after a later one.
     last_due: u64,
     unsorted: bool,
@@ -41,10 +46,12 @@ pub(crate) struct TimerWheel {
     front_limit: usize,
 }
 
-/// A timer, or the head of a bucket, of which only the links count.
+/// A timer, or the head of a bucket.
 #[derive(Clone, Copy)]
 struct Cell {
+    /// Of a head: a time that no timer of the bucket is later than.
     deadline: u64,
+    /// Of a timer that is due: its number.
     next: u32,
     prev: u32,
     generation: u32,
@@ -62,12 +69,20 @@ enum State {
     Due,
 }
 
+/// A timer that has expired, unless it was withdrawn since: then it is not due, or has another number.
+#[derive(Clone, Copy)]
+struct Due {
+    deadline: u64,
+    index: u32,
+    serial: u32,
+}
+
 const TICK: u32 = 16;
 const DIGIT: u32 = 6;
 const LEVELS: usize = ((u64::BITS - TICK) / DIGIT) as usize;
-/// What is due is in a bucket that belongs to no level.
-const DUE: u32 = (LEVELS as u32) << DIGIT;
-const HEADS: u32 = DUE + 1;
+const HEADS: u32 = (LEVELS as u32) << DIGIT;
+/// For how many that are due memory is kept.
+const KEPT: usize = 1024;
 const VACANT: Cell = Cell { deadline: 0, next: 0, prev: 0, generation: 0, state: State::Vacant, periodic: false };
 
 const _: () = assert!(size_of::<Cell>() == 24 && LEVELS as u32 * DIGIT + TICK == u64::BITS);
@@ -85,7 +100,10 @@ impl TimerWheel {
             tick: past >> TICK,
             floor: 0,
             len: 0,
+            expired: Vec::new(),
+            told: 0,
             due: 0,
+            serial: 0,
             last_due: 0,
             unsorted: false,
             slacks: Vec::new(),
@@ -106,7 +124,7 @@ impl TimerWheel {
         if self.cells.is_empty() {
             self.cells.extend((0..HEADS).map(|head| Cell { next: head, prev: head, ..VACANT }));
         }
-        let cell = key.slot().checked_add(HEADS).expect("fewer than 2^32 - 513 slots") as usize;
+        let cell = key.slot().checked_add(HEADS).expect("fewer than 2^32 - 512 slots") as usize;
         if self.cells.len() <= cell {
             self.cells.resize(cell + 1, VACANT);
         }
@@ -128,12 +146,6 @@ impl TimerWheel {
         (cell.generation == key.generation() && cell.state != State::Vacant).then_some(index)
     }
 
-    /// Whether there is such a timer, and it is periodic.
-    #[inline]
-    pub(crate) fn is_periodic(&self, key: Key) -> bool {
-        self.find(key).is_some_and(|cell| self.cells[cell as usize].periodic)
-    }
-
     /// Whether it is armed, or has expired and was not yet told.
     pub(crate) fn is_pending(&self, key: Key) -> bool {
         self.find(key).is_some_and(|cell| matches!(self.cells[cell as usize].state, State::Armed | State::Due))
@@ -151,36 +163,47 @@ impl TimerWheel {
     }
 
     /// Sets the deadline of a timer, armed or not; what has expired and was not yet told is not told. Returns whether
-    /// there is such a timer.
-    pub(crate) fn arm(&mut self, key: Key, when: Instant) -> bool {
-        let Some(index) = self.find(key) else { return false };
-        let deadline = self.offset(when);
-        match self.cells[index as usize].state {
-            State::Armed => self.unlink(index),
-            State::Due => {
-                self.unlink(index);
-                self.due -= 1;
-                self.len += 1;
+    /// it is periodic, if there is such a timer.
+    pub(crate) fn arm(&mut self, key: Key, when: Instant) -> Option<bool> {
+        self.arm_at(key, self.offset(when))
+    }
+
+    /// As [`arm`](Self::arm), where the [offset](Self::offset) is known.
+    #[inline(always)]
+    pub(crate) fn arm_at(&mut self, key: Key, deadline: u64) -> Option<bool> {
+        let index = self.find(key)?;
+        let (tick, level, head) = self.place(deadline);
+        let Cell { deadline: old, state, periodic, .. } = self.cells[index as usize];
+        let latest = self.cells[head as usize].deadline;
+        if state == State::Armed && deadline > latest && (self.tick_of(old) ^ tick) >> (level * DIGIT) == 0 {
+            // It stays where it is, and is the last of its bucket, as timeouts are that begin anew all the time.
+            self.cells[head as usize].deadline = deadline;
+        } else {
+            match state {
+                State::Armed => self.unlink(index),
+                State::Due => (self.due, self.len) = (self.due - 1, self.len + 1),
+                _ => self.len += 1,
             }
-            _ => self.len += 1,
+            self.append(level, head, index, deadline);
         }
-        self.link(index, deadline);
         let cell = &mut self.cells[index as usize];
         (cell.deadline, cell.state) = (deadline, State::Armed);
         self.floor = self.floor.min(deadline);
         self.note(index, deadline);
-        true
+        Some(periodic)
     }
 
     /// Whether it was armed, or had expired and was not yet told.
     pub(crate) fn disarm(&mut self, key: Key) -> bool {
         let Some(index) = self.find(key) else { return false };
         match std::mem::replace(&mut self.cells[index as usize].state, State::Idle) {
-            State::Armed => self.len -= 1,
+            State::Armed => {
+                self.len -= 1;
+                self.unlink(index);
+            }
             State::Due => self.due -= 1,
             _ => return false,
         }
-        self.unlink(index);
         true
     }
 
@@ -205,7 +228,12 @@ impl TimerWheel {
     }
 
     /// Until when to wait at most: the last time at which none is later than it may be.
+    #[inline(always)]
     pub(crate) fn wake(&mut self) -> Option<Instant> {
+        if self.len == 0 && self.bound == 0 { None } else { self.find_wake() }
+    }
+
+    fn find_wake(&mut self) -> Option<Instant> {
         if self.len == 0 {
             self.forget_front();
             return None;
@@ -224,12 +252,12 @@ impl TimerWheel {
     }
 
     /// Takes out what is due at `now`, for [`next_due`](Self::next_due).
-    pub(crate) fn expire(&mut self, now: Instant) {
-        let now = self.offset(now);
+    pub(crate) fn expire(&mut self, now: u64) {
         if now < self.floor || self.len == 0 {
             return;
         }
-        let (armed, last) = (self.len, self.cells[DUE as usize].prev);
+        self.expired.drain(..std::mem::take(&mut self.told));
+        let (armed, before) = (self.len, self.expired.len());
         (self.last_due, self.unsorted) = (0, false);
         let tick = now >> TICK;
         if tick > self.tick {
@@ -244,7 +272,6 @@ impl TimerWheel {
                 let cell = self.cells[index as usize];
                 if cell.deadline <= now {
                     self.unlink(index);
-                    self.append(DUE, index);
                     self.note_due(index);
                 } else {
                     self.floor = self.floor.min(cell.deadline);
@@ -253,26 +280,11 @@ impl TimerWheel {
             }
         }
         if self.unsorted {
-            self.sort_due(last);
+            self.expired[before..].sort_by_key(|due| due.deadline); // stable: equal ones are in the order of arming
         }
         if armed - self.len >= self.front.len() {
             self.forget_front(); // for few of them are still armed, if any
         }
-    }
-
-    /// Sorts what has become due after `last`, which was the last before.
-    fn sort_due(&mut self, last: u32) {
-        let mut due = Vec::new();
-        let mut index = self.cells[last as usize].next;
-        while index != DUE {
-            let cell = &self.cells[index as usize];
-            due.push((cell.deadline, index));
-            index = cell.next;
-        }
-        due.sort_by_key(|due| due.0); // stable: equal ones are in the order of arming
-        self.cells[last as usize].next = DUE;
-        self.cells[DUE as usize].prev = last;
-        due.iter().for_each(|due| self.append(DUE, due.1));
     }
 
     /// How many have expired and were not yet told.
@@ -284,15 +296,27 @@ impl TimerWheel {
     /// deadline, for [`time`](Self::time).
     #[inline]
     pub(crate) fn next_due(&mut self) -> Option<(Key, u64)> {
-        let index = self.cells.get(DUE as usize)?.next;
-        if index == DUE {
-            return None;
+        while let Some(Due { deadline, index, serial }) = self.expired.get(self.told).copied() {
+            self.told += 1;
+            let cell = &mut self.cells[index as usize];
+            if cell.state == State::Due && cell.next == serial {
+                cell.state = State::Idle;
+                self.due -= 1;
+                return Some((Key::new(index - HEADS, cell.generation), deadline));
+            }
         }
-        self.unlink(index);
-        let cell = &mut self.cells[index as usize];
-        cell.state = State::Idle;
-        self.due -= 1;
-        Some((Key::new(index - HEADS, cell.generation), cell.deadline))
+        if !self.expired.is_empty() {
+            self.forget_expired();
+        }
+        None
+    }
+
+    fn forget_expired(&mut self) {
+        self.told = 0;
+        self.expired.clear();
+        if self.expired.capacity() > KEPT {
+            self.expired = Vec::new();
+        }
     }
 
     #[inline]
@@ -305,24 +329,32 @@ impl TimerWheel {
         self.base.checked_add(Duration::from_nanos(nanos)).unwrap_or(self.base)
     }
 
+    /// A time as the wheel counts it; see [`time`](Self::time).
     #[inline(always)]
-    fn offset(&self, when: Instant) -> u64 {
+    pub(crate) fn offset(&self, when: Instant) -> u64 {
         nanos(when.saturating_duration_since(self.base))
     }
 
     #[inline(always)]
-    fn link(&mut self, index: u32, deadline: u64) {
-        let tick = (deadline >> TICK).max(self.tick);
+    fn tick_of(&self, deadline: u64) -> u64 {
+        (deadline >> TICK).max(self.tick)
+    }
+
+    /// The tick of a deadline, and in which bucket of which level it belongs.
+    #[inline(always)]
+    fn place(&self, deadline: u64) -> (u64, u32, u32) {
+        let tick = self.tick_of(deadline);
         let level = ((tick ^ self.tick) | 1).ilog2() / DIGIT;
-        let digit = digit(tick, level);
-        self.occupied[level as usize] |= 1 << digit;
-        self.append(level << DIGIT | digit, index);
+        (tick, level, level << DIGIT | digit(tick, level))
     }
 
     /// Puts it at the end of a bucket.
     #[inline(always)]
-    fn append(&mut self, head: u32, index: u32) {
-        let last = std::mem::replace(&mut self.cells[head as usize].prev, index);
+    fn append(&mut self, level: u32, head: u32, index: u32, deadline: u64) {
+        self.occupied[level as usize] |= 1 << (head & 63);
+        let bucket = &mut self.cells[head as usize];
+        bucket.deadline = bucket.deadline.max(deadline);
+        let last = std::mem::replace(&mut bucket.prev, index);
         self.cells[last as usize].next = index;
         let cell = &mut self.cells[index as usize];
         (cell.next, cell.prev) = (head, last);
@@ -340,10 +372,8 @@ impl TimerWheel {
 
     #[inline]
     fn mark_empty(&mut self, head: u32) {
-        // All but the bucket of what is due have a level.
-        if let Some(occupied) = self.occupied.get_mut((head >> DIGIT) as usize) {
-            *occupied &= !(1 << (head & 63));
-        }
+        self.occupied[(head >> DIGIT) as usize] &= !(1 << (head & 63));
+        self.cells[head as usize].deadline = 0;
     }
 
     /// Turns the wheel to a later tick: what is before that is due.
@@ -356,10 +386,11 @@ impl TimerWheel {
         let digit = digit(tick, level);
         self.take_due(level, (1 << digit) - 1);
         if level > 0 && self.occupied[level as usize] & 1 << digit != 0 {
-            let (mut index, _) = self.empty(level << DIGIT | digit);
+            let mut index = self.empty(level << DIGIT | digit);
             while index >= HEADS {
                 let Cell { next, deadline, .. } = self.cells[index as usize];
-                self.link(index, deadline);
+                let (_, level, head) = self.place(deadline);
+                self.append(level, head, index, deadline);
                 index = next;
             }
         }
@@ -369,37 +400,36 @@ impl TimerWheel {
     fn take_due(&mut self, level: u32, mask: u64) {
         let mut digits = self.occupied[level as usize] & mask;
         while digits != 0 {
-            let (first, last) = self.empty(level << DIGIT | digits.trailing_zeros());
-            // They go over as they hang together.
-            let before = std::mem::replace(&mut self.cells[DUE as usize].prev, last);
-            self.cells[before as usize].next = first;
-            self.cells[first as usize].prev = before;
-            let mut index = first;
+            let mut index = self.empty(level << DIGIT | digits.trailing_zeros());
             while index >= HEADS {
-                self.note_due(index);
-                index = self.cells[index as usize].next;
+                index = self.note_due(index);
             }
-            self.cells[last as usize].next = DUE;
             digits &= digits - 1;
         }
     }
 
-    #[inline]
-    fn note_due(&mut self, index: u32) {
+    /// One that is in no bucket any more is due. Returns which was next to it.
+    #[inline(always)]
+    fn note_due(&mut self, index: u32) -> u32 {
         let cell = &mut self.cells[index as usize];
+        let (deadline, serial) = (cell.deadline, self.serial);
         cell.state = State::Due;
-        self.unsorted |= cell.deadline < self.last_due;
-        self.last_due = cell.deadline;
+        let next = std::mem::replace(&mut cell.next, serial);
+        self.expired.push(Due { deadline, index, serial });
+        self.serial = serial.wrapping_add(1);
+        self.unsorted |= deadline < self.last_due;
+        self.last_due = deadline;
         self.len -= 1;
         self.due += 1;
+        next
     }
 
-    /// Empties a bucket that is not empty. Returns the first and the last of what was in it, which still leads to the
-    /// head.
-    fn empty(&mut self, head: u32) -> (u32, u32) {
+    /// Empties a bucket that is not empty. Returns the first of what was in it; the last still leads to the head.
+    fn empty(&mut self, head: u32) -> u32 {
         self.mark_empty(head);
         let cell = &mut self.cells[head as usize];
-        (std::mem::replace(&mut cell.next, head), std::mem::replace(&mut cell.prev, head))
+        cell.prev = head;
+        std::mem::replace(&mut cell.next, head)
     }
 
     /// Until when an armed one may be woken for.
@@ -486,7 +516,11 @@ fn digit(tick: u64, level: u32) -> u32 {
     (tick >> (level * DIGIT)) as u32 & 63
 }
 
-fn nanos(time: Duration) -> u64 {
+#[inline(always)]
+pub(crate) fn nanos(time: Duration) -> u64 {
+    if time.as_secs() < 1 << 33 {
+        return time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos());
+    }
     let seconds = time.as_secs().checked_mul(1_000_000_000);
     seconds.and_then(|nanos| nanos.checked_add(time.subsec_nanos().into())).unwrap_or(u64::MAX)
 }

@@ -179,3 +179,60 @@ fn a_thousand_periods_with_slack_cost_few_wake_ups() {
     let waits = event_loop.stats().waits;
     assert!(waits <= slacks + calls[1] + 2, "{waits} wake-ups");
 }
+
+#[test]
+fn a_turn_has_one_time_for_all_that_it_calls() {
+    fn expired(log: &mut Vec<Instant>, ctx: &mut Ctx<Vec<Instant>>, _: u64, _: Ready) -> Next {
+        log.push(ctx.now());
+        Next::Keep
+    }
+    let (backend, script) = Scripted::new();
+    let mut event_loop: Loop<Vec<Instant>> = Loop::with_backend(backend);
+    let start = event_loop.now();
+    let timeout = event_loop.timer_plain(Plain { call: expired, data: 0 });
+    for _ in 0..3 {
+        let script = script.clone();
+        event_loop.after(SECOND, move |log, ctx| {
+            log.push(ctx.turn_time());
+            script.pass(SECOND); // it takes its time
+            assert!(ctx.arm_timeout(timeout, 10 * SECOND));
+            assert!(ctx.sources().any(|timer| timer.due == Some(start + 11 * SECOND)));
+            Ok(())
+        });
+    }
+    let mut log = Vec::new();
+    event_loop.run(&mut log).unwrap();
+    let [once, told] = [start + SECOND, start + 11 * SECOND];
+    assert_eq!(log, [once, once, once, told]);
+
+    // Outside of turns it is what the clock says.
+    script.pass(SECOND);
+    assert_eq!(event_loop.turn_time(), event_loop.now());
+    assert!(event_loop.arm_timeout(timeout, SECOND));
+    event_loop.run(&mut log).unwrap();
+    assert_eq!(log[4..], [told + 2 * SECOND]);
+    // A time that nobody lives to see, and a timer that is gone.
+    assert!(event_loop.arm_timeout(timeout, Duration::MAX) && event_loop.cancel(timeout));
+    assert!(!event_loop.arm_timeout(timeout, SECOND));
+}
+
+#[test]
+fn a_timeout_of_the_turn_sets_the_phase_of_a_periodic_timer() {
+    let (backend, _script) = Scripted::new();
+    let mut event_loop: Loop<Vec<Instant>> = Loop::with_backend(backend);
+    let start = event_loop.now();
+    let id = event_loop.every(10 * SECOND, |log, ctx, tick| {
+        log.push(tick.due);
+        if log.len() == 2 {
+            ctx.exit(0);
+        }
+        Ok(Next::Keep)
+    });
+    event_loop.after(3 * SECOND, move |_, ctx| {
+        assert!(ctx.arm_timeout(id, SECOND));
+        Ok(())
+    });
+    let mut log = Vec::new();
+    event_loop.run(&mut log).unwrap();
+    assert_eq!(log, [start + 4 * SECOND, start + 14 * SECOND]);
+}

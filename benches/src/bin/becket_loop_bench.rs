@@ -164,7 +164,7 @@ fn on_byte(s: &mut Piped, _: &mut Ctx<Piped>, i: u64, _: Ready) -> Next {
 
 fn on_byte_with_timeout(s: &mut Piped, ctx: &mut Ctx<Piped>, i: u64, _: Ready) -> Next {
     s.pipes.on_read(i as usize);
-    ctx.arm(s.timers[i as usize], ctx.now() + timeout());
+    ctx.arm_timeout(s.timers[i as usize], timeout());
     Next::Keep
 }
 

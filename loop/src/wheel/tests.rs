@@ -29,7 +29,7 @@ impl Pair {
     }
 
     fn arm(&mut self, slot: usize, when: Instant) {
-        assert!(self.wheel.arm(self.keys[slot], when));
+        assert!(self.wheel.arm(self.keys[slot], when).is_some());
         self.model[slot].0 = Some((when, self.armed));
         self.armed += 1;
     }
@@ -59,7 +59,7 @@ impl Pair {
         }
         expected.sort_unstable();
         let expected: Vec<_> = expected.iter().map(|due| (due.2, due.0)).collect();
-        self.wheel.expire(self.now);
+        self.wheel.expire(self.wheel.offset(self.now));
         assert_eq!(self.wheel.has_due(), !expected.is_empty());
         let due = std::iter::from_fn(|| self.wheel.next_due());
         let due: Vec<_> = due.collect::<Vec<_>>().iter().map(|due| (due.0.slot(), self.wheel.time(due.1))).collect();
@@ -102,7 +102,14 @@ fn agrees_with_a_sorted_list() {
             if reach > 0 {
                 time = Duration::from_nanos(time.as_nanos() as u64 % [1000, 200_000_000][reach as usize - 1]);
             }
-            match random(12) {
+            match random(16) {
+                12.. => {
+                    // As timeouts that begin anew: as late as the latest, or a little later.
+                    let latest = pair.model.iter().filter_map(|(armed, _)| Some((*armed)?.0)).max();
+                    let later = latest.filter(|_| reach > 0).unwrap_or(pair.now)
+                        + Duration::from_nanos(random(3) << random(20));
+                    pair.arm(slot, later);
+                }
                 0 => pair.set_slack(slot, if random(2) == 0 { time } else { Duration::ZERO }),
                 1..4 => pair.disarm(slot),
                 4 => {
@@ -142,19 +149,19 @@ fn what_has_expired_may_be_withdrawn() {
         wheel.insert(*key, false);
         wheel.arm(*key, now);
     }
-    wheel.expire(now);
+    wheel.expire(wheel.offset(now));
     assert_eq!(wheel.len(), 0);
     assert!(wheel.disarm(keys[0]) && !wheel.disarm(keys[0]));
-    assert!(wheel.arm(keys[1], now + Duration::from_secs(1)));
+    assert!(wheel.arm(keys[1], now + Duration::from_secs(1)).is_some());
     wheel.remove(keys[2]);
-    assert!(!wheel.arm(keys[2], now) && !wheel.disarm(keys[2]));
+    assert!(wheel.arm(keys[2], now).is_none() && !wheel.disarm(keys[2]));
     wheel.insert(Key::new(2, 1), false);
     wheel.arm(Key::new(2, 1), now);
     wheel.arm(keys[4], now);
     assert!(wheel.is_pending(keys[3]) && wheel.deadline(keys[3]).is_none());
     assert_eq!(wheel.next_due().map(|due| due.0), Some(keys[3]));
     // A panic in what is called may end a turn here.
-    wheel.expire(now);
+    wheel.expire(wheel.offset(now));
     let due: Vec<Key> = std::iter::from_fn(|| wheel.next_due()).map(|due| due.0).collect();
     assert_eq!(due, [keys[5], Key::new(2, 1), keys[4]]);
     assert_eq!((wheel.len(), wheel.deadline(keys[1])), (1, Some(now + Duration::from_secs(1))));
@@ -256,9 +263,9 @@ fn nothing_is_due_before_its_time() {
     let key = Key::new(5, 0);
     wheel.insert(key, false);
     wheel.arm(key, now + Duration::from_nanos(1));
-    wheel.expire(now);
+    wheel.expire(wheel.offset(now));
     assert!(wheel.next_due().is_none());
-    wheel.expire(now + Duration::from_nanos(1));
+    wheel.expire(wheel.offset(now + Duration::from_nanos(1)));
     let due = wheel.next_due().unwrap();
     assert_eq!((due.0, wheel.time(due.1)), (key, now + Duration::from_nanos(1)));
     assert!(!wheel.disarm(key));
