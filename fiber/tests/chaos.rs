@@ -7,10 +7,10 @@
 
 mod common;
 
-use becket_fiber::sync::{Mutex, channel};
+use becket_fiber::sync::{Mutex, RwLock, Semaphore, channel, oneshot};
 use becket_fiber::{
-    Builder, File, Io, JoinHandle, Runtime, backend, block_on, fibers, is_cancelled, net, pipe, report, scope, shield,
-    sleep, spawn, timeout, unblock, yield_now,
+    Builder, File, Io, JoinHandle, Ready, Runtime, backend, block_on, copy, fibers, is_cancelled, net, pipe, report,
+    scope, select, shield, sleep, spawn, timeout, unblock, yield_now,
 };
 use common::quiet_panic;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -148,7 +148,7 @@ fn expected(e: &io::Error) -> &'static str {
 
 fn step(w: &W, depth: u32) -> io::Result<()> {
     let leaf = depth >= DEPTH;
-    match w.below(18) {
+    match w.below(21) {
         0..=2 if !leaf => family(w, depth),
         3 if !leaf => {
             let (other, big) = (w.clone(), w.one_in(8));
@@ -168,6 +168,7 @@ fn step(w: &W, depth: u32) -> io::Result<()> {
         }
         7 => over_tcp(w),
         8 | 9 => by_channel(w),
+        10 if w.one_in(2) => with_readers(w),
         10 => with_locks(w),
         11 => with_a_file(w),
         12 => {
@@ -199,6 +200,8 @@ fn step(w: &W, depth: u32) -> io::Result<()> {
                 Ok(n) => panic!("{n} bytes out of nothing"),
             }
         }
+        18 => choose(w),
+        19 => relay(w),
         17 if w.one_in(2) => report(w.one_in(4)).map(drop),
         _ => {
             yield_now();
@@ -391,6 +394,121 @@ fn with_locks(w: &W) -> io::Result<()> {
             }
             Ok(())
         })
+    })
+}
+
+fn with_readers(w: &W) -> io::Result<()> {
+    let (lock, inside) = (RwLock::new(0), Cell::new((0, 0)));
+    struct Inside<'a>(&'a Cell<(i32, i32)>, (i32, i32));
+    impl<'a> Inside<'a> {
+        fn enter(all: &'a Cell<(i32, i32)>, own: (i32, i32)) -> Self {
+            all.set((all.get().0 + own.0, all.get().1 + own.1));
+            Inside(all, own)
+        }
+    }
+    impl Drop for Inside<'_> {
+        fn drop(&mut self) {
+            let (all, own) = (self.0.get(), self.1);
+            self.0.set((all.0 - own.0, all.1 - own.1));
+        }
+    }
+    let ended = scope(|s| {
+        for _ in 0..=w.below(5) {
+            let (lock, inside) = (&lock, &inside);
+            s.spawn_or_cancel(move || {
+                if w.one_in(3) {
+                    let mut guard = lock.write()?;
+                    let _inside = Inside::enter(inside, (0, 1));
+                    assert_eq!(inside.get(), (0, 1), "a writer is not alone");
+                    *guard += 1;
+                    sleep(w.moment() / 4)
+                } else {
+                    let _guard = lock.read()?;
+                    let _inside = Inside::enter(inside, (1, 0));
+                    assert_eq!(inside.get().1, 0, "a reader is beside a writer");
+                    sleep(w.moment() / 4)
+                }
+            })?;
+        }
+        sleep(w.moment())
+    });
+    assert_eq!(inside.get(), (0, 0));
+    assert!(lock.try_write().is_some(), "the lock is lost");
+    ended
+}
+
+/// Waits for several things at once; what is not chosen is left as it is.
+fn choose(w: &W) -> io::Result<()> {
+    let permits = Semaphore::new(2);
+    let (a, b) = UnixStream::pair()?;
+    let (a, b) = (Io::new(a)?, Io::new(b)?);
+    let ended = scope(|s| {
+        let (sender, receiver) = channel(1);
+        let (answer, answered) = oneshot();
+        let feeding = s.spawn(move || {
+            let mut sent = 0;
+            for _ in 0..w.below(5) {
+                sender.send(w.witness())?;
+                sent += 1;
+                sleep(w.moment() / 4)?;
+            }
+            if w.one_in(2) {
+                drop(answer.send(w.witness()));
+            }
+            Ok::<_, io::Error>(sent)
+        })?;
+        s.spawn_or_cancel(|| {
+            sleep(w.moment())?;
+            (&b).write_all(b"1")
+        })?;
+        s.spawn_or_cancel(|| {
+            let _permit = permits.acquire_many(1 + w.below(2) as usize)?;
+            sleep(w.moment() / 2)
+        })?;
+        let mut got = 0;
+        for _ in 0..w.below(12) {
+            let goes_on = select! {
+                value = receiver.on_recv() => {
+                    got += u32::from(value.is_some());
+                    value.is_some()
+                },
+                // Given, or nobody is left who could.
+                _answer = answered.on_recv() => false,
+                permit = permits.on_permits(2) => match permit {
+                    Ok(_permit) => sleep(w.moment() / 8).is_ok(),
+                    Err(_) => false,
+                },
+                _ready = a.on_ready(Ready::READ) => (&a).read(&mut [0; 4]).is_ok(),
+                _ = select::after(w.moment()) => true,
+            }?;
+            if !goes_on {
+                break;
+            }
+        }
+        if w.one_in(2) {
+            while let Some(_witness) = receiver.recv()? {
+                got += 1;
+            }
+            if let Ok(sent) = feeding.join()? {
+                assert_eq!(got, sent, "a value was lost, or came twice");
+                w.count("choice");
+            }
+        }
+        Ok(())
+    });
+    assert_eq!(permits.available(), 2, "a permit is lost");
+    ended
+}
+
+/// A conversation by way of a fiber between, through the kernel where that can.
+fn relay(w: &W) -> io::Result<()> {
+    let ((near, middle), (other, far)) = (net::UnixStream::pair()?, pipe::pair().map(|(r, w)| (w, r))?);
+    scope(|s| {
+        s.spawn(move || {
+            let _witness = w.witness();
+            copy(&middle, &other)
+        })?;
+        converse(w, far, near)
     })
 }
 
