@@ -247,7 +247,13 @@ impl Core {
     }
 
     /// Runs fibers from the queue, until it is empty, the descriptors are due, or `stop` says so after one.
-    pub(crate) fn run_queued(&self, mut stop: impl FnMut() -> bool) {
+    pub(crate) fn run_queued(&self, stop: impl FnMut() -> bool) {
+        // Nobody changes it while fibers run.
+        if self.watched.get() { self.run_each::<true>(stop) } else { self.run_each::<false>(stop) }
+    }
+
+    #[inline(always)]
+    fn run_each<const WATCHED: bool>(&self, mut stop: impl FnMut() -> bool) {
         for _ in 0..RESUMES_PER_TURN {
             let Some(fiber) = self.queue.pop() else { return };
             // SAFETY: only live fibers are queued, and their records stay.
@@ -262,7 +268,13 @@ impl Core {
                     context.prefetch();
                 }
             }
+            if WATCHED {
+                self.note_work(Some(fiber));
+            }
             self.resume(fiber);
+            if WATCHED {
+                self.note_work(None);
+            }
             if stop() {
                 return;
             }
@@ -277,15 +289,9 @@ impl Core {
         fiber.state.set(State::Running);
         fiber.budget.set(BUDGET);
         self.current.set(fiber);
-        if self.watched.get() {
-            self.note_work(Some(fiber));
-        }
         // SAFETY: `spawn` loaded a task, which has not ended; the scheduler runs on the thread's own stack.
         let ended = unsafe { context.resume() };
         self.current.set(ptr::null());
-        if self.watched.get() {
-            self.note_work(None);
-        }
         if ended {
             self.finish(fiber);
         } else {
