@@ -1,5 +1,6 @@
 use super::*;
 use std::rc::Rc;
+use std::sync::Mutex;
 
 fn run(context: &Context) -> bool {
     // SAFETY: each test loads a task before, and runs on its own thread's stack.
@@ -16,6 +17,9 @@ fn suspend(switch: Switch) {
     // SAFETY: called in the task of that stack.
     unsafe { switch.suspend() };
 }
+
+/// For one test at a time: stacks of several between each other leave gaps when they go.
+static COUNTS_MAPPINGS: Mutex<()> = Mutex::new(());
 
 fn maps() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
@@ -140,6 +144,7 @@ fn churn_keeps_the_number_of_mappings_flat() {
         println!("SKIP: no MADV_GUARD_INSTALL on this kernel, each guard page is a mapping");
         return;
     }
+    let _alone = COUNTS_MAPPINGS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let pool = Pool::new(0);
     let class = Class::of(64 * 1024).unwrap();
     let before = maps();
@@ -170,6 +175,7 @@ fn surplus_stacks_are_unmapped_in_runs_and_the_others_emptied() {
         println!("SKIP: no MADV_GUARD_INSTALL on this kernel, each guard page is a mapping");
         return;
     }
+    let _alone = COUNTS_MAPPINGS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let pool = Pool::new(10);
     let class = Class::of(64 * 1024).unwrap();
     let mut all: Vec<Context> = (0..1000).map(|_| pool.take(class).unwrap()).collect();
