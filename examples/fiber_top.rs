@@ -1,8 +1,8 @@
 //! What the fibers of a running program do, live: a list like top(1), and the backtrace of the one that is chosen.
 //!
-//! The program serves it by `Runtime::serve_reports(path)`. `cargo run -p becket-examples --features fiber-top --example
-//! fiber_top -- PATH` shows it; `--once` prints the list and ends. Keys: up and down choose, `s` sorts by number, time or
-//! stack, `q` ends.
+//! The program serves it by `Runtime::serve_reports(path)`. `cargo run -p becket-examples --features fiber-top
+//! --example fiber_top -- PATH` shows it; `--once` prints the list and ends. Keys: up and down choose, `s` sorts by
+//! number, time or stack, `q` ends.
 
 use lexopt::prelude::*;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind};

@@ -12,9 +12,9 @@ use std::time::Duration;
 impl Runtime {
     /// Runs the fibers that can run and the callbacks that are due, once, and returns how many fibers have not ended.
     ///
-    /// Where none can run it waits for what comes first, up to `max`: zero does not wait, `None` waits for as long as it
-    /// takes. `while runtime.turn(None)? > 0 {}` runs all fibers to their ends. A busy runtime comes back after a few
-    /// hundred switches of fibers, with some of them still to run.
+    /// Where none can run it waits for what comes first, up to `max`: zero does not wait, `None` waits for as long as
+    /// it takes. `while runtime.turn(None)? > 0 {}` runs all fibers to their ends. A busy runtime comes back after a
+    /// few hundred switches of fibers, with some of them still to run.
     ///
     /// # Errors
     /// The loop has failed, or a callback without an error handler; `Deadlock` where a runtime runs on this thread;
@@ -55,9 +55,9 @@ impl Runtime {
     /// loops that ask by edge (tokio, mio), stands at [`Embedded`]; the examples `inside_tokio` and `inside_calloop` of
     /// this crate are whole programs.
     ///
-    /// Handles of fibers are [futures](crate::JoinFuture) there, so that tasks of an executor on this thread can wait for
-    /// fibers; fibers wait for tasks by [`block_on`](crate::block_on). What wakes a fiber between two turns (a value sent
-    /// into a channel of [`sync`](crate::sync), a cancel) makes the descriptor ready.
+    /// Handles of fibers are [futures](crate::JoinFuture) there, so that tasks of an executor on this thread can wait
+    /// for fibers; fibers wait for tasks by [`block_on`](crate::block_on). What wakes a fiber between two turns (a
+    /// value sent into a channel of [`sync`](crate::sync), a cancel) makes the descriptor ready.
     ///
     /// # Errors
     /// `Unsupported` where the backend has no descriptor (poll(2)); `EMFILE` where no three are left; `ECHILD` as for

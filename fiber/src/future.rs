@@ -16,8 +16,8 @@ use std::time::Instant;
 
 /// Runs a future to its end: in a fiber the fiber waits, on a thread that runs no fiber the thread does.
 ///
-/// It is for futures that bring their own wake-ups: channels, locks, whatever other threads or executors complete. Those
-/// that need a certain runtime around them (tokio's sockets and timers) want that runtime entered, and running on
+/// It is for futures that bring their own wake-ups: channels, locks, whatever other threads or executors complete.
+/// Those that need a certain runtime around them (tokio's sockets and timers) want that runtime entered, and running on
 /// another thread. The future may borrow, and need not be `Send`; it stands in the caller's frame, so a large one
 /// wants a [larger stack](crate::Builder::stack_size), or `Box::pin`. It may call blocking functions of this crate,
 /// which then wait as in the fiber that they are in.

@@ -76,8 +76,8 @@ pub struct FiberReport {
     /// What it does.
     pub info: FiberInfo,
     /// The functions that it is in, the innermost first, with the place in the source where the program has that
-    /// information. `None` where they were not asked for, where it has not begun, where less than 16 KiB of its stack are
-    /// left, and where it stands in a coroutine of another library.
+    /// information. `None` where they were not asked for, where it has not begun, where less than 16 KiB of its stack
+    /// are left, and where it stands in a coroutine of another library.
     pub frames: Option<Vec<String>>,
 }
 
@@ -346,13 +346,13 @@ impl Runtime {
         make(&self.core, backtraces)
     }
 
-    /// Calls `f` with a [`report`], backtraces included, whenever the process gets `signal`, while the runtime runs. Begins
-    /// to [observe](Self::observe).
+    /// Calls `f` with a [`report`], backtraces included, whenever the process gets `signal`, while the runtime runs.
+    /// Begins to [observe](Self::observe).
     ///
     /// The signal is blocked in this thread, and must be blocked in all others: do this before they start. `f` is a
     /// callback of the loop, which cannot wait. A std `Mutex` that some fiber holds while it waits shows here as one
-    /// that waits inside of a function that should not; but when another fiber blocks the thread on it, nothing runs any
-    /// more, this included: for that there is [`on_stall`](Self::on_stall).
+    /// that waits inside of a function that should not; but when another fiber blocks the thread on it, nothing runs
+    /// any more, this included: for that there is [`on_stall`](Self::on_stall).
     ///
     /// # Errors
     /// `EINVAL` for SIGKILL and SIGSTOP; `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -384,19 +384,19 @@ impl Runtime {
         Ok(())
     }
 
-    /// Serves reports at a unix socket, from a fiber named `inspector`: to each line `fibers` or `backtraces` it answers
-    /// with a line of [JSON](Report::to_json), to any other with an object that has an `error`. Begins to
+    /// Serves reports at a unix socket, from a fiber named `inspector`: to each line `fibers` or `backtraces` it
+    /// answers with a line of [JSON](Report::to_json), to any other with an object that has an `error`. Begins to
     /// [observe](Self::observe).
     ///
     /// A socket that a dead process has left at `path` is replaced. The socket is removed when the fiber ends, with the
-    /// runtime. Who can connect is a matter of the permissions of the file, which umask(2) restricts, and of its folder;
-    /// one who can sees the names of fibers and functions, and makes every fiber run for a moment.
+    /// runtime. Who can connect is a matter of the permissions of the file, which umask(2) restricts, and of its
+    /// folder; one who can sees the names of fibers and functions, and makes every fiber run for a moment.
     ///
     /// The program `fiber_top` among the examples shows what is served.
     ///
     /// # Errors
-    /// Those of binding: `EADDRINUSE` where somebody listens there, `EACCES`, `ENOENT` for the folder; `InvalidInput` for
-    /// a path that is too long; a fiber cannot be made.
+    /// Those of binding: `EADDRINUSE` where somebody listens there, `EACCES`, `ENOENT` for the folder; `InvalidInput`
+    /// for a path that is too long; a fiber cannot be made.
     ///
     /// ```
     /// use becket_fiber::Runtime;
@@ -447,7 +447,8 @@ fn answer(stream: &UnixStream) -> io::Result<()> {
 }
 
 impl Remote {
-    /// The fibers of the runtime, asked for by another thread, which waits for the answer up to `limit`; see [`report`].
+    /// The fibers of the runtime, asked for by another thread, which waits for the answer up to `limit`; see
+    /// [`report`].
     ///
     /// # Errors
     /// `BrokenPipe` where the runtime is gone; `TimedOut` where it does not answer, because it does not run or a fiber

@@ -53,23 +53,23 @@ impl fmt::Display for Stall {
 }
 
 impl Runtime {
-    /// Has a thread of its own call `f` when a fiber, or a callback, has kept this thread for `limit` without waiting or
-    /// yielding: once for each such stall, while it lasts, and once more after it, with [`over`](Stall::over) set.
+    /// Has a thread of its own call `f` when a fiber, or a callback, has kept this thread for `limit` without waiting
+    /// or yielding: once for each such stall, while it lasts, and once more after it, with [`over`](Stall::over) set.
     ///
     /// That is how a fiber shows itself that computes for too long (give it some [`yield_now`](crate::yield_now), or
-    /// use [`unblock`](crate::unblock)), one that calls something that blocks, and the worst of them: a std `Mutex` that
-    /// one fiber holds while it waits, and that another one wants. The second then blocks the thread on which alone the
-    /// first could give it back, for ever. Nothing can hook a std `Mutex`; use [`sync::Mutex`](crate::sync::Mutex)
-    /// between fibers. Such a stall says that it waits in futex(2).
+    /// use [`unblock`](crate::unblock)), one that calls something that blocks, and the worst of them: a std `Mutex`
+    /// that one fiber holds while it waits, and that another one wants. The second then blocks the thread on which
+    /// alone the first could give it back, for ever. Nothing can hook a std `Mutex`; use
+    /// [`sync::Mutex`](crate::sync::Mutex) between fibers. Such a stall says that it waits in futex(2).
     ///
     /// It is never called early; late by as much as half of `limit`, or more on a machine that is busy. See
-    /// [`becket_loop::Ctx::on_stall`], whose watchdog this is, for what `f` must not do, and what it costs; each switch to
-    /// a fiber costs a lock that nobody else wants on top. To be called on the runtime's thread. Dropping the
+    /// [`becket_loop::Ctx::on_stall`], whose watchdog this is, for what `f` must not do, and what it costs; each switch
+    /// to a fiber costs a lock that nobody else wants on top. To be called on the runtime's thread. Dropping the
     /// [`Watchdog`] ends the watch.
     ///
-    /// With the feature `stall-backtrace`, on x86-64 and aarch64, it tells in which [functions](Stall::frames) the thread
-    /// is. For that it is stopped for about a millisecond, by SIGURG, for which a handler is installed then; one that was
-    /// there before gets the others of these signals.
+    /// With the feature `stall-backtrace`, on x86-64 and aarch64, it tells in which [functions](Stall::frames) the
+    /// thread is. For that it is stopped for about a millisecond, by SIGURG, for which a handler is installed then; one
+    /// that was there before gets the others of these signals.
     ///
     /// # Errors
     /// `EAGAIN` where no thread can be had.

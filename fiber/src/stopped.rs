@@ -1,8 +1,8 @@
 //! Where another thread of this process is: stopped for a moment by a signal, its stack copied, and walked at leisure.
 //!
-//! The handler calls only what a handler may (signal-safety(7)): it notes three registers and sleeps until the stack was
-//! copied, by process_vm_readv(2), which fails where there is nothing to be read. The frames are found by the unwind tables
-//! of the modules that are loaded, from the copy alone.
+//! The handler calls only what a handler may (signal-safety(7)): it notes three registers and sleeps until the stack
+//! was copied, by process_vm_readv(2), which fails where there is nothing to be read. The frames are found by the
+//! unwind tables of the modules that are loaded, from the copy alone.
 
 use framehop::{ExplicitModuleSectionInfo, Module, Unwinder};
 use std::mem::{self, MaybeUninit};
@@ -122,8 +122,8 @@ fn registers(context: &libc::ucontext_t) -> [u64; 4] {
     [all.pc, all.sp, all.regs[29], all.regs[30]]
 }
 
-/// The functions in which a thread of this process is, the innermost first; `None` where it does not stop in time, which
-/// it does not with the signal blocked, or where its stack cannot be read.
+/// The functions in which a thread of this process is, the innermost first; `None` where it does not stop in time,
+/// which it does not with the signal blocked, or where its stack cannot be read.
 pub(crate) fn frames(thread: libc::pid_t) -> Option<Vec<String>> {
     static ONE: Mutex<()> = Mutex::new(());
     let one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

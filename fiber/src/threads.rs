@@ -137,8 +137,8 @@ impl ThreadsBuilder {
     ///
     /// # Errors
     /// The first of `main`'s; `EAGAIN` where no thread can be had, `InvalidInput` where there are to be none, or for a
-    /// processor that cannot be; `EINVAL` for one that is not there; those of [`RuntimeBuilder::build`]; `Deadlock` in a
-    /// fiber or in a callback, which must not block.
+    /// processor that cannot be; `EINVAL` for one that is not there; those of [`RuntimeBuilder::build`]; `Deadlock` in
+    /// a fiber or in a callback, which must not block.
     ///
     /// # Panics
     /// With the first panic of `main`, or of a callback.
@@ -461,16 +461,16 @@ impl fmt::Debug for Shard {
 
 /// Runtimes on threads of their own, which wait for fibers: [`ThreadsBuilder::start`].
 ///
-/// Dropping it stops all of them, as [`shutdown`](Self::shutdown) does, and waits. When one of them fails, because its loop
-/// does or a callback panics, the others stop, too, and `shutdown` says why.
+/// Dropping it stops all of them, as [`shutdown`](Self::shutdown) does, and waits. When one of them fails, because its
+/// loop does or a callback panics, the others stop, too, and `shutdown` says why.
 ///
 /// ```
 /// use becket_fiber::{Runtime, current_name, sleep};
 /// use std::time::Duration;
 ///
 /// let threads = Runtime::builder().threads(2).name("pool").start()?;
-/// let a = threads.spawn(|| sleep(Duration::from_millis(1)).map(|()| std::thread::current().name().map(str::to_owned)))?;
-/// let b = threads.spawn_on(1, || 42)?;
+/// let a = threads.spawn(|| sleep(Duration::from_millis(1)).map(|()|
+/// std::thread::current().name().map(str::to_owned)))?; let b = threads.spawn_on(1, || 42)?;
 /// assert_eq!(a.join()??.as_deref(), Some("pool-0"));
 /// assert_eq!(b.join()?, 42);
 /// threads.shutdown()?;
@@ -518,8 +518,8 @@ impl Threads {
         self.shared.remote(thread)
     }
 
-    /// Ends all runtimes in order, each as [`Runtime::shutdown`] does, all at the same time, and waits for the threads. In
-    /// a fiber it blocks the thread.
+    /// Ends all runtimes in order, each as [`Runtime::shutdown`] does, all at the same time, and waits for the threads.
+    /// In a fiber it blocks the thread.
     ///
     /// # Errors
     /// What went wrong first: a loop that failed, a panic of a callback, fibers that would not end.
@@ -554,8 +554,8 @@ impl fmt::Debug for Threads {
 
 impl TcpListener {
     /// `count` listeners at one address, over which the kernel spreads the connections, by a hash of the addresses and
-    /// ports of both ends: one for each thread of [`threads`](RuntimeBuilder::threads). With port 0 the system chooses one
-    /// for all.
+    /// ports of both ends: one for each thread of [`threads`](RuntimeBuilder::threads). With port 0 the system chooses
+    /// one for all.
     ///
     /// Only processes of the same user can join them at the port. When one of them is closed the connections in its
     /// queue are reset, and later ones go to the others: close them together, and let all threads accept.

@@ -1,6 +1,6 @@
-//! Random trees of fibers over sockets, pipes, channels, files and timers, which are cancelled, aborted, late, panic and
-//! lose their peers at random, and a runtime that is dropped at any moment of that: every destructor runs once, every
-//! byte that arrives is the right one, and no descriptor, fiber, mapping or memory is left.
+//! Random trees of fibers over sockets, pipes, channels, files and timers, which are cancelled, aborted, late, panic
+//! and lose their peers at random, and a runtime that is dropped at any moment of that: every destructor runs once,
+//! every byte that arrives is the right one, and no descriptor, fiber, mapping or memory is left.
 //!
 //! Without a harness: what the process holds is counted. `BECKET_CHAOS_SECONDS` says for how long to go on with other
 //! seeds, `BECKET_CHAOS_SEED` which one alone to run.

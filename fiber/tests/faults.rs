@@ -1,5 +1,5 @@
-//! System calls that fail, by fault injection of strace: the error comes out of the call of the fiber that it belongs to,
-//! or what may pass is tried again; nothing is lost, nothing spins, no descriptor leaks.
+//! System calls that fail, by fault injection of strace: the error comes out of the call of the fiber that it belongs
+//! to, or what may pass is tried again; nothing is lost, nothing spins, no descriptor leaks.
 //!
 //! The tests run this very program under strace, as a probe: it makes what it needs, says "from here" by a call that
 //! nothing else makes, does one thing twice and prints what came of it. strace makes the first call of a kind fail from
@@ -240,8 +240,8 @@ fn first_after_mark(probe: &str, calls: &str) -> (String, usize) {
     (call.clone(), before + 1)
 }
 
-/// Each case: a probe, a system call, how its first use from the mark on goes wrong (or one so many after that), and what
-/// the probe then prints.
+/// Each case: a probe, a system call, how its first use from the mark on goes wrong (or one so many after that), and
+/// what the probe then prints.
 fn check(test: &str, cases: &[(&str, &str, &str, &str)]) {
     if !can_trace(test) || common::skips_valgrind("strace runs the probes") {
         return;

@@ -36,8 +36,8 @@ pub struct Stall {
     pub over: bool,
 }
 
-/// Watches that a loop turns, as long as it is not dropped; see [`Ctx::on_stall`]. Dropping it ends its thread, and waits
-/// for a call that is under way.
+/// Watches that a loop turns, as long as it is not dropped; see [`Ctx::on_stall`]. Dropping it ends its thread, and
+/// waits for a call that is under way.
 ///
 /// ```
 /// use becket_loop::{Loop, Watchdog};
@@ -135,18 +135,18 @@ impl fmt::Debug for Watchdog {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Has a thread of its own call `f` when the loop has been at work for `limit` without coming to its next wait: once
-    /// for each such stall, while it lasts, and once more after it, with [`over`](Stall::over) set. It tells which
+    /// Has a thread of its own call `f` when the loop has been at work for `limit` without coming to its next wait:
+    /// once for each such stall, while it lasts, and once more after it, with [`over`](Stall::over) set. It tells which
     /// callback hangs. (That a service hangs, its manager learns by [`watchdog`](Self::watchdog).)
     ///
-    /// To wait is no stall, and neither is to be elsewhere between two turns, as inside another loop. It is never called
-    /// early; it is called late by as much as half of `limit`, or more on a machine that is busy. A process that was
-    /// stopped as a whole, by a signal or a debugger, has mostly not stalled. A `limit` below a millisecond counts as
-    /// one. Time is real time here, whatever clock the loop has.
+    /// To wait is no stall, and neither is to be elsewhere between two turns, as inside another loop. It is never
+    /// called early; it is called late by as much as half of `limit`, or more on a machine that is busy. A process that
+    /// was stopped as a whole, by a signal or a debugger, has mostly not stalled. A `limit` below a millisecond counts
+    /// as one. Time is real time here, whatever clock the loop has.
     ///
     /// The thread wakes up twice within `limit`, and the loop pays two stores in each turn, and a lock that nobody else
-    /// wants in each callback. `f` must not wait for the loop. If it panics, the watch has ended. In a child that fork(2)
-    /// made there is no such thread: ask anew, after [`after_fork`](crate::Loop::after_fork).
+    /// wants in each callback. `f` must not wait for the loop. If it panics, the watch has ended. In a child that
+    /// fork(2) made there is no such thread: ask anew, after [`after_fork`](crate::Loop::after_fork).
     ///
     /// # Errors
     /// `EAGAIN` where no thread can be had.
@@ -190,9 +190,9 @@ impl<S: 'static> Ctx<S> {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Tells the [watchdogs](Self::on_stall) of work that the loop's thread does on the loop's behalf between two turns,
-    /// as a scheduler above it does: that it begins, under a name, or with `None` that it has ended. Each such piece of
-    /// work is to take no longer than a callback. Does nothing where there is no watchdog.
+    /// Tells the [watchdogs](Self::on_stall) of work that the loop's thread does on the loop's behalf between two
+    /// turns, as a scheduler above it does: that it begins, under a name, or with `None` that it has ended. Each such
+    /// piece of work is to take no longer than a callback. Does nothing where there is no watchdog.
     ///
     /// ```
     /// use becket_loop::Loop;
