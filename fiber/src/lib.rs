@@ -44,6 +44,7 @@
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
 //! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
 //! - [`race`], [`first_ok`] and [`all`] run several tasks at once; a [`CancelToken`] cancels a part of what fibers do.
+//! - [`fiber_local!`] declares values that each fiber has its own of.
 //! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, time.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
@@ -105,6 +106,8 @@ mod future;
 mod io;
 #[allow(unsafe_code, reason = "reads the scheduler of this thread")]
 mod list;
+#[allow(unsafe_code, reason = "reads the scheduler of this thread")]
+mod local;
 #[allow(unsafe_code, reason = "lends memory of a fiber's stack to operations")]
 mod op;
 #[allow(unsafe_code, reason = "values whose type the record does not know")]
@@ -146,11 +149,13 @@ pub use future::{JoinFuture, RemoteJoinFuture, block_on};
 pub use io::Io;
 pub use lent::{BufReader, Readable, Writable};
 pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
+pub use local::{AccessError, LocalKey};
 pub use op::unblock;
 pub use race::{all, first_ok, race};
 pub use remote::{Remote, RemoteJoinHandle};
 pub use report::{FiberReport, Report, report};
 pub use runtime::{Runtime, RuntimeBuilder, with_ctx};
+pub use sched::Priority;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stacks::{StackUse, stack_use};
 pub use stall::Stall;

@@ -2,8 +2,10 @@
 
 use crate::cancel::Region;
 use crate::context::{Class, Context, Switch};
+use crate::local::Locals;
 use crate::outcome::Outcome;
 use crate::park::{Reason, Woken};
+use crate::sched::Priority;
 use crate::scope::ScopeData;
 use crate::sync::list::List;
 use becket_loop::{Id, Timer};
@@ -79,8 +81,7 @@ pub(crate) struct Fiber {
     pub(crate) budget: Cell<u8>,
     /// Whether a handle refers to this record.
     pub(crate) held: Cell<bool>,
-    /// The size class of its stack.
-    pub(crate) class: Cell<Class>,
+    pub(crate) priority: Cell<Priority>,
 
     /// What it waits for, or waited for last.
     pub(crate) reason: Cell<Reason>,
@@ -98,6 +99,8 @@ pub(crate) struct Fiber {
     pub(crate) regions: Cell<*const Region>,
     /// How many shields, scopes and cancel scopes it is inside of.
     pub(crate) depth: Cell<u32>,
+    /// The size class of its stack.
+    pub(crate) class: Cell<Class>,
     /// Made at the first wait with a deadline, kept for the next fiber in this record.
     pub(crate) timer: Cell<Option<Id<Timer>>>,
     /// What the timer is armed for.
@@ -106,6 +109,7 @@ pub(crate) struct Fiber {
     pub(crate) id: Cell<u64>,
     pub(crate) name: Name,
     pub(crate) outcome: Outcome,
+    pub(crate) locals: Locals,
 }
 
 impl Fiber {
@@ -124,7 +128,7 @@ impl Fiber {
             interruptible: Cell::new(true),
             budget: Cell::new(0),
             held: Cell::new(false),
-            class: Cell::default(),
+            priority: Cell::new(Priority::Normal),
             reason: Cell::new(Reason::NONE),
             joiners: List::default(),
             polled: Cell::new(None),
@@ -134,11 +138,13 @@ impl Fiber {
             scopes: Cell::new(ptr::null()),
             regions: Cell::new(ptr::null()),
             depth: Cell::new(0),
+            class: Cell::default(),
             timer: Cell::new(None),
             wake_at: Cell::new(None),
             id: Cell::new(0),
             name: Name::default(),
             outcome: Outcome::new(),
+            locals: Locals::default(),
         }
     }
 
@@ -160,6 +166,7 @@ impl Fiber {
         self.regions.set(ptr::null());
         self.parent.set(ptr::null());
         self.held.set(false);
+        self.locals.reset();
     }
 
     /// Whether blocking calls of this fiber have to end now. A shield keeps a cancel off, not an abort.
@@ -293,7 +300,9 @@ impl Drop for Table {
             let records = ptr::slice_from_raw_parts_mut(chunk.as_ptr(), CHUNK);
             // SAFETY: from `Box::into_raw` in `grow`, freed once. Whoever refers to a record holds the table, too. The
             // stack of a fiber that never finished is leaked: dropping a `Context` frees nothing.
-            drop(unsafe { Box::from_raw(records) });
+            let records = unsafe { Box::from_raw(records) };
+            records.iter().for_each(|fiber| fiber.locals.leak());
+            drop(records);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::Ended;
 use crate::park::{Aborted, Place, Reason, in_callback, place};
 use crate::record::{Fiber, State};
-use crate::sched::{Core, current_rc};
+use crate::sched::{Core, Priority, current_rc};
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
@@ -53,7 +53,7 @@ pub fn spawn_named<T: 'static>(
     Builder::new().name(name).spawn(f)
 }
 
-/// A fiber to be: its name and the size of its stack.
+/// A fiber to be: its name, the size of its stack and its priority.
 ///
 /// ```
 /// use becket_fiber::{Builder, Runtime, current_name};
@@ -70,6 +70,7 @@ pub fn spawn_named<T: 'static>(
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    priority: Priority,
 }
 
 impl Builder {
@@ -88,6 +89,13 @@ impl Builder {
     /// at least 16 KiB. It is address space: memory is used for the pages that were touched.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// How soon it runs among those that can; [`Priority::Normal`] is the default. The fibers that it spawns do not
+    /// inherit it.
+    pub fn priority(mut self, priority: Priority) -> Builder {
+        self.priority = priority;
         self
     }
 
@@ -147,6 +155,7 @@ impl Core {
             unsafe { fiber.name.set(Some(name.into_boxed_str())) };
             label = fiber.name.get().unwrap_or("");
         }
+        fiber.priority.set(what.priority);
         fiber.held.set(true);
         fiber.class.set(class);
         // SAFETY: the name stays until the record is reset, after the task. The task borrows what the caller vouches
@@ -158,6 +167,14 @@ impl Core {
                 if fiber.aborted.get() {
                     resume_unwind(Box::new(Aborted)); // before it began: `f` is dropped here, on its own stack
                 }
+                /// On the fiber's own stack, however it ends; after its result was stored or dropped.
+                struct EndsLocals<'a>(&'a Fiber);
+                impl Drop for EndsLocals<'_> {
+                    fn drop(&mut self) {
+                        self.0.locals.end();
+                    }
+                }
+                let _locals = EndsLocals(fiber);
                 let value = f();
                 if fiber.held.get() {
                     fiber.outcome.set_value(value);
