@@ -24,13 +24,13 @@ fn a_million_fibers_sleep_are_woken_and_give_their_memory_back() {
     if skips_valgrind("it counts mappings and pages, and has its own") {
         return;
     }
-    let (count, most_maps) = if std::env::var_os("BECKET_LONG").is_some() { (1_000_000, 45) } else { (20_000, 60) };
+    let count = if std::env::var_os("BECKET_LONG").is_some() { 1_000_000 } else { 20_000 };
     let mut runtime = Runtime::builder().max_fibers(count + 1).idle_stacks(100).build().unwrap();
     runtime
         .run(|| {
             assert!(stack_use().is_empty());
             spawn(|| ()).unwrap().join().unwrap();
-            let [space, used] = memory();
+            let (maps_before, [space, used]) = (maps(), memory());
             let mut fibers = Vec::with_capacity(count);
             for _ in 0..count {
                 fibers.push(match spawn(|| sleep(HOUR)) {
@@ -44,7 +44,10 @@ fn a_million_fibers_sleep_are_woken_and_give_their_memory_back() {
             }
             settle();
             let (peak_maps, [peak_space, peak_used]) = (maps(), memory());
-            println!("{count} fibers: {peak_maps} mappings, {} bytes each", (peak_used - used) / count);
+            println!(
+                "{count} fibers: {peak_maps} mappings, {maps_before} before, {} bytes each",
+                (peak_used - used) / count
+            );
             assert!(peak_space - space > count * 128 * 1024);
             fibers.iter().for_each(|fiber| fiber.cancel());
             for fiber in fibers {
@@ -58,8 +61,14 @@ fn a_million_fibers_sleep_are_woken_and_give_their_memory_back() {
             let left = memory()[1].saturating_sub(used);
             println!("afterwards: {} mappings, {} bytes each", maps(), left / count);
             assert!(left < (peak_used - used) / 10, "{left} of {}", peak_used - used);
-            assert!(peak_maps <= most_maps, "{peak_maps} mappings");
-            assert!(maps() <= most_maps, "{} mappings", maps());
+            if peak_maps > count {
+                println!("SKIP: each guard page is a mapping: no MADV_GUARD_INSTALL on this kernel");
+                return;
+            }
+            // On a thread malloc takes two for every 64 MiB, of which the records alone need five.
+            assert!(peak_maps <= maps_before + 30, "{peak_maps} mappings, {maps_before} before");
+            // What is kept may lie in several places; far fewer than there are runs of 64 stacks.
+            assert!(maps() <= peak_maps + 30, "{} mappings", maps());
             // All is as before.
             assert_eq!(spawn(|| 42).unwrap().join().unwrap(), 42);
         })
