@@ -55,7 +55,7 @@ fn a_cancel_before_the_start_meets_the_first_wait() {
 }
 
 #[test]
-fn swallowing_the_error_and_waiting_again_is_refused_again() {
+fn rule_04_swallowing_the_error_and_waiting_again_is_refused_again() {
     each_backend(|rt| {
         rt.run(|| {
             let fiber = spawn(|| {
@@ -158,7 +158,7 @@ fn an_abort_is_raised_again_where_it_was_caught() {
 }
 
 #[test]
-fn a_wait_in_a_destructor_while_unwinding_is_an_error_at_once() {
+fn rule_05_a_wait_in_a_destructor_while_unwinding_is_an_error_at_once() {
     struct Waits(Rc<Cell<u32>>);
     impl Drop for Waits {
         fn drop(&mut self) {

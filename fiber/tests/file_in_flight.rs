@@ -147,7 +147,7 @@ fn what_has_not_begun_never_does() {
 }
 
 #[test]
-fn a_panic_in_a_scope_waits_for_the_file_that_a_child_borrows() {
+fn rule_07_a_panic_in_a_scope_waits_for_the_file_that_a_child_borrows() {
     each_backend(|rt| {
         let drained = Rc::new(Cell::new(None));
         let d = drained.clone();

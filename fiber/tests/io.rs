@@ -407,7 +407,7 @@ fn what_cannot_be_polled_is_an_error() {
 }
 
 #[test]
-fn a_busy_descriptor_starves_nobody() {
+fn rule_09_a_busy_descriptor_starves_nobody() {
     each_backend(|rt| {
         rt.run(|| {
             let (a, b) = pair();

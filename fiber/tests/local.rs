@@ -33,7 +33,7 @@ fiber_local! {
 }
 
 #[test]
-fn each_fiber_has_its_own_and_the_next_in_its_place_a_new_one() {
+fn rule_11_each_fiber_has_its_own_and_the_next_in_its_place_a_new_one() {
     each_backend(|runtime| {
         runtime
             .run(|| {

@@ -83,7 +83,7 @@ fn check(case: &str, message: &str) {
 }
 
 #[test]
-fn an_overflow_names_the_fiber_and_aborts() {
+fn rule_02_an_overflow_names_the_fiber_and_aborts() {
     check("plain", "\nfiber 3 has overflowed its stack\n");
     check("named", "\nfiber 3 deep one has overflowed its stack\n");
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
-fn results_and_panics_reach_the_other_thread() {
+fn rule_08_results_and_panics_reach_the_other_thread() {
     each_backend(|rt| {
         let remote = rt.remote();
         let other = thread::spawn(move || {

@@ -78,7 +78,7 @@ fn a_panic_of_the_closure_cancels_the_children_and_waits() {
 }
 
 #[test]
-fn the_first_panic_of_a_child_cancels_its_siblings_and_the_closure() {
+fn rule_06_the_first_panic_of_a_child_cancels_its_siblings_and_the_closure() {
     each_backend(|rt| {
         rt.run(|| {
             let cancelled = Cell::new(0);

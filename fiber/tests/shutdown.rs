@@ -90,7 +90,7 @@ fn who_ignores_the_abort_too_is_left_behind_and_named() {
 }
 
 #[test]
-fn a_runtime_dropped_while_the_thread_unwinds_leaks_its_fibers() {
+fn rule_01_a_runtime_dropped_while_the_thread_unwinds_leaks_its_fibers() {
     each_builder(|builder| {
         let drops = Drops::default();
         let witness = drops.witness();

@@ -54,7 +54,7 @@ fn every_result_and_closure_is_dropped_once() {
 }
 
 #[test]
-fn a_panic_stays_in_its_fiber() {
+fn rule_03_a_panic_stays_in_its_fiber() {
     each_backend(|rt| {
         rt.run(|| {
             let bad = spawn(|| -> u32 { quiet_panic() }).unwrap();

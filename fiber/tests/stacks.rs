@@ -119,7 +119,7 @@ fn maps() -> usize {
 }
 
 #[test]
-fn churn_keeps_the_number_of_mappings_flat() {
+fn rule_13_churn_keeps_the_number_of_mappings_flat() {
     if skips_valgrind("it keeps mappings of its own") {
         return;
     }

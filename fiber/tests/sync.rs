@@ -312,7 +312,7 @@ fn outside_of_a_fiber_what_would_wait_is_an_error() {
 }
 
 #[test]
-fn a_mutex_is_held_across_waits_and_taken_in_order() {
+fn rule_12_a_mutex_is_held_across_waits_and_taken_in_order() {
     each_backend(|runtime| {
         let order = RefCell::new(Vec::new());
         let mutex = Mutex::new(0);

@@ -82,7 +82,7 @@ fn the_earliest_deadline_counts_and_is_taken_back() {
 }
 
 #[test]
-fn a_deadline_is_inherited_by_children_of_scopes_alone() {
+fn rule_10_a_deadline_is_inherited_by_children_of_scopes_alone() {
     each_backend(|rt| {
         rt.run(|| {
             timeout(5 * MS, || {
