@@ -148,6 +148,10 @@ fn trap_26_no_post_is_left_lying_while_the_loop_waits() {
         let seen = std::sync::Arc::clone(&arrived);
         let poster = std::thread::spawn(move || {
             for n in 1..=POSTS {
+                if n % 4 == 0 {
+                    // Now before, now while, now after the loop looks at those that woke it.
+                    (0..n / 4 * 7 % 2048).for_each(|_| std::hint::spin_loop());
+                }
                 let seen = std::sync::Arc::clone(&seen);
                 remote.post(move |total, _| {
                     *total += 1;
@@ -192,7 +196,7 @@ fn what_was_found_before_a_removal_is_told_to_nobody() {
     });
 }
 
-/// Four threads wait for connections of one listener.
+/// Four threads wait for connections of one listener, which nobody takes.
 #[test]
 fn trap_24_an_exclusive_listener_wakes_not_everybody() {
     const THREADS: usize = 4;
@@ -205,15 +209,16 @@ fn trap_24_an_exclusive_listener_wakes_not_everybody() {
             let ready = ready.clone();
             std::thread::spawn(move || {
                 let mut event_loop: Loop<u32> = Loop::new().unwrap();
-                let id = event_loop.on(listener, |accepted, _, _| {
-                    *accepted += 1;
+                // By edges: one that is woken late is told all the same, though others were told before.
+                let id = event_loop.add(listener, Ready::READ, Mode::Edge, |told, _, _, _| {
+                    *told += 1;
                     Ok(Next::Keep)
                 });
                 assert!(event_loop.set_flags(id.unwrap(), Flags::EXCLUSIVE).unwrap());
                 ready.send(event_loop.remote()).unwrap();
-                let mut accepted = 0;
-                event_loop.run(&mut accepted).unwrap();
-                (accepted, event_loop.stats().events)
+                let mut told = 0;
+                event_loop.run(&mut told).unwrap();
+                told
             })
         })
         .collect();
@@ -227,8 +232,9 @@ fn trap_24_an_exclusive_listener_wakes_not_everybody() {
         .collect();
     std::thread::sleep(Duration::from_millis(100));
     remotes.iter().for_each(|remote| assert!(remote.exit(0)));
-    let (accepted, woken): (Vec<_>, Vec<_>) = handles.into_iter().map(|handle| handle.join().unwrap()).unzip();
-    assert_eq!(accepted.iter().sum::<u32>(), clients.len() as u32);
-    let woken: u64 = woken.iter().sum();
-    assert!(woken < (clients.len() * THREADS) as u64, "all of them were woken for each: {woken}");
+    let told: u32 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
+    let all = (clients.len() * THREADS) as u32;
+    assert!(told > 0 && told <= all * 3 / 4, "{told} were told, of {all} if all of them were woken for each");
+    let accepted = std::iter::from_fn(|| listener.try_accept().unwrap()).count();
+    assert_eq!(accepted, clients.len());
 }
