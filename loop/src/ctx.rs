@@ -12,6 +12,7 @@ use crate::queue::Queue;
 use crate::remote::{Bell, Mailbox, Nudges};
 use crate::slab::Slab;
 use crate::submit::{Ending, OpEntry};
+use crate::trace;
 use crate::watched::{Io, State, Watched, Who, WithClosure, WithPlain, take_source};
 use crate::wheel::{TimerWheel, nanos};
 use crate::{AddError, AnyId, CallbackError, Every, Fault, Flags, Hook, HookPoint, Id, Mode, Next, Plain, Ready};
@@ -33,6 +34,9 @@ pub(crate) type ErrorCall<S> = Box<dyn FnMut(&mut S, &mut Ctx<S>, Fault)>;
 /// How many ready descriptors one turn serves at most, unless the user says otherwise, so that timers and other threads
 /// are not kept waiting by many busy ones. The rest is served in the next turn, before what that one finds.
 const READY_PER_TURN: usize = 256;
+
+/// How many waits in a row may be ended by what nobody is told of. One is nothing: it was removed or disabled meanwhile.
+const PATIENCE: u32 = 4;
 
 /// A key that no slot has.
 const NOBODY: Key = Key::from_u64(u64::MAX);
@@ -228,6 +232,11 @@ pub struct Ctx<S> {
     pub(crate) dropped: Arc<Nudges>,
     pub(crate) pool: Pool,
     pub(crate) outer: Option<Outer>,
+    /// How many turns in a row told nobody of what the wait found, and from how many on that is looked into.
+    pub(crate) unheard: u32,
+    pub(crate) patience: u32,
+    /// Whether the last wait found what the backend was told to forget.
+    pub(crate) haunted: bool,
     /// When it was made: a time that has passed, for which nobody has to look at the clock.
     pub(crate) past: Instant,
     /// Whose callback is running, or `NOBODY`.
@@ -290,6 +299,9 @@ impl<S: 'static> Ctx<S> {
             here: bell.origin.to_ask(),
             bell,
             outer: None,
+            unheard: 0,
+            patience: PATIENCE,
+            haunted: false,
             past: backend.now(),
             running: NOBODY,
             answer: None,
@@ -774,6 +786,41 @@ impl<S: 'static> Ctx<S> {
             if anew && !io.is(State::DIRTY) {
                 io.mark(State::DIRTY, true);
                 dirty.push_back(key);
+            }
+        }
+    }
+
+    /// Looks whether the wait found what is not registered: whatever left, left before.
+    #[cold]
+    pub(crate) fn look_for_ghosts(&mut self) {
+        let slots = &self.slots;
+        let registered = |key| match slots.get(key).map(|entry| &entry.kind) {
+            Some(Kind::Io(io)) => io.registered().is_some(),
+            _ => Outer::has(key),
+        };
+        self.haunted |= self.batch.ready().any(|key| !registered(key));
+    }
+
+    /// Has the backend forget what it was told to forget and reports all the same.
+    #[cold]
+    pub(crate) fn renew(&mut self, s: &mut S) {
+        (self.haunted, self.unheard) = (false, 0);
+        if self.here.has_forked() {
+            return;
+        }
+        let renewed = self.backend.renew().and_then(|()| {
+            trace::renewed();
+            self.stats.renewals += 1;
+            self.register_anew();
+            self.outer.as_ref().map_or(Ok(()), |outer| outer.join(&mut *self.backend))
+        });
+        match renewed {
+            Ok(()) => self.patience = PATIENCE,
+            Err(e) => {
+                self.patience = self.patience.saturating_mul(2); // lest it is told of all the time
+                let why = format!("something that was removed, and is open elsewhere, keeps the loop awake: {e}");
+                let error = io::Error::new(e.kind(), why).into();
+                self.report(s, Fault { id: None, name: Some("the backend".into()), error });
             }
         }
     }

@@ -104,9 +104,19 @@ impl Outer {
 
     fn new(backend: &mut dyn Backend) -> io::Result<Self> {
         let outer = Outer { timer: Timer::new(Clock::Monotonic)?, armed: None, work: Event::new()? };
-        backend.add(outer.timer.as_fd(), Self::TIMER, Ready::READ, Mode::Edge)?;
-        backend.add(outer.work.as_fd(), Self::WORK, Ready::READ, Mode::Edge)?;
+        outer.join(backend)?;
         Ok(outer)
+    }
+
+    /// Has the set ready when they are.
+    pub(crate) fn join(&self, backend: &mut dyn Backend) -> io::Result<()> {
+        backend.add(self.timer.as_fd(), Self::TIMER, Ready::READ, Mode::Edge)?;
+        backend.add(self.work.as_fd(), Self::WORK, Ready::READ, Mode::Edge)
+    }
+
+    /// Whether a key is one of theirs.
+    pub(crate) fn has(key: Key) -> bool {
+        [Self::TIMER, Self::WORK].contains(&key)
     }
 }
 

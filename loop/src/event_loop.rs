@@ -206,6 +206,9 @@ impl<S: 'static> Loop<S> {
         let waited = ctx.backend.wait(&mut ctx.batch, deadline);
         ctx.note_wait(began);
         waited.inspect_err(trace::backend_error)?;
+        if ctx.unheard >= ctx.patience {
+            ctx.look_for_ghosts();
+        }
         let found = ctx.batch.len() - before;
         ctx.stats.events += found as u64;
         Ok(found)
@@ -225,6 +228,9 @@ impl<S: 'static> Loop<S> {
         // Each stops where a callback comes back in a child: the rest is not its own to be told before it says so.
         ctx.run_timers(s);
         ctx.run_ready(s);
+        if ctx.haunted {
+            ctx.renew(s);
+        }
         ctx.run_done(s);
         ctx.run_posts(s);
         ctx.run_deferred(s);
@@ -308,7 +314,7 @@ impl<S: 'static> Loop<S> {
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) where the backend has no descriptor (see
-    /// [`Caps::embed`](crate::backend::Caps::embed)); `EMFILE` where no three are left.
+    /// [`Caps::embed`](crate::backend::Caps::embed)); `EMFILE` where no five are left.
     pub fn embed(&mut self) -> io::Result<Embedded> {
         self.ctx.embed()
     }
@@ -487,39 +493,45 @@ impl<S: 'static> Ctx<S> {
     }
 
     fn run_ready(&mut self, s: &mut S) {
-        if self.ready.is_empty() && !self.ranked && !self.found_twice {
+        let found = !self.batch.is_empty();
+        let told = if self.ready.is_empty() && !self.ranked && !self.found_twice {
             // The usual case: nothing has to be queued first.
-            self.netted(|ctx| ctx.tell_found(s));
-            return self.queue_found(); // what is beyond this turn's share
-        }
-        self.queue_found();
-        self.rank_ready();
-        self.netted(|ctx| ctx.tell_queued(s));
+            let told = self.netted(|ctx| ctx.tell_found(s));
+            self.queue_found(); // what is beyond this turn's share
+            told
+        } else {
+            self.queue_found();
+            self.rank_ready();
+            self.netted(|ctx| ctx.tell_queued(s))
+        };
+        self.unheard = if found && !told { self.unheard.saturating_add(1) } else { 0 };
     }
 
-    /// Tells what the wait found.
-    fn tell_found(&mut self, s: &mut S) {
+    /// Tells what the wait found. Whether there was anybody to be told.
+    fn tell_found(&mut self, s: &mut S) -> bool {
         let mut left = self.per_turn;
         while left > 0 && !self.here.has_forked() {
-            let Some((key, ready)) = self.batch.next_ready() else { return };
+            let Some((key, ready)) = self.batch.next_ready() else { break };
             left -= usize::from(self.tell(s, key, |io| io.found().then_some(ready)));
         }
+        left < self.per_turn
     }
 
-    /// Tells what is queued.
-    fn tell_queued(&mut self, s: &mut S) {
+    /// Tells what is queued. Whether there was anybody to be told.
+    fn tell_queued(&mut self, s: &mut S) -> bool {
         let mut left = self.per_turn;
         for _ in 0..self.ready.len() {
             if left == 0 || self.here.has_forked() {
-                return;
+                break;
             }
-            let Some(key) = self.ready.pop() else { return };
+            let Some(key) = self.ready.pop() else { break };
             left -= usize::from(self.tell(s, key, |io| {
                 io.mark(State::QUEUED, false);
                 let ready = std::mem::take(&mut io.pending);
                 (!ready.is_empty()).then_some(ready) // else it was disabled since
             }));
         }
+        left < self.per_turn
     }
 
     /// Tells of a descriptor what `what` says, if anything. Whether there was somebody to be told.

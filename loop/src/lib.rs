@@ -63,6 +63,7 @@
 //! | `becket_loop::fault` | warn | `fault` | `id`, `name`, `error` |
 //! | `becket_loop::backend` | error | `wait` | `error` |
 //! | `becket_loop::backend` | debug | `after_fork` | `process`, the new id |
+//! | `becket_loop::backend` | warn | `renewed` | none; see [`Stats::renewals`] |
 //!
 //! Tests of what takes hours run at once on a clock of their own: [`TestTime`].
 //!

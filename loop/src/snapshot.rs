@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 /// Times are by the loop's clock. It prints as one line of JSON:
 ///
 /// - `backend`, its name, and `observed_ns`, for how long it was observed, or `null`;
-/// - `waits`, `events`, `timers`, `completions`, `posts`, `callbacks`, `faults`: the counts of [`Stats`];
+/// - `waits`, `events`, `timers`, `completions`, `posts`, `callbacks`, `faults`, `renewals`: the counts of
+///   [`Stats`];
 /// - `queues`: an object of the lengths in [`Queues`];
 /// - `waited`, `worked`, `lag`, `loose`, `gone`: times;
 /// - `last_fault`: `null`, or an object of `text` and `ago_ns`;
@@ -184,12 +185,12 @@ impl Snapshot {
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stats { waits, events, timers, completions, posts, callbacks, faults } = self.stats;
+        let Stats { waits, events, timers, completions, posts, callbacks, faults, renewals } = self.stats;
         let Queues { ready, due, armed, done, operations, deferred, changes } = self.queues;
         write!(f, r#"{{"backend":{},"observed_ns":"#, Text(self.backend))?;
         option(f, self.since, |f, since| write!(f, "{}", nanos(self.at.saturating_duration_since(since))))?;
         write!(f, r#","waits":{waits},"events":{events},"timers":{timers},"completions":{completions}"#)?;
-        write!(f, r#","posts":{posts},"callbacks":{callbacks},"faults":{faults}"#)?;
+        write!(f, r#","posts":{posts},"callbacks":{callbacks},"faults":{faults},"renewals":{renewals}"#)?;
         write!(f, r#","queues":{{"ready":{ready},"due":{due},"armed":{armed},"done":{done}"#)?;
         write!(f, r#","operations":{operations},"deferred":{deferred},"changes":{changes}}}"#)?;
         let times = [&self.waited, &self.worked, &self.lag, &self.loose, &self.gone];

@@ -287,4 +287,8 @@ unsafe impl<B: Backend> Backend for TestTime<B> {
     fn reopen(&mut self) -> io::Result<()> {
         self.inner.reopen()
     }
+
+    fn renew(&mut self) -> io::Result<()> {
+        self.inner.renew()
+    }
 }

@@ -49,6 +49,10 @@ mod events {
     pub(crate) fn forked() {
         event!(name: "after_fork", target: "becket_loop::backend", Level::DEBUG, { process = std::process::id() });
     }
+
+    pub(crate) fn renewed() {
+        event!(name: "renewed", target: "becket_loop::backend", Level::WARN);
+    }
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -66,6 +70,7 @@ mod events {
     pub(crate) fn turn(_: &Stats, _: Duration) {}
     pub(crate) fn backend_error(_: &std::io::Error) {}
     pub(crate) fn forked() {}
+    pub(crate) fn renewed() {}
 }
 
-pub(crate) use events::{backend_error, callback, fault, forked, slow, turn, wants_calls};
+pub(crate) use events::{backend_error, callback, fault, forked, renewed, slow, turn, wants_calls};

@@ -446,6 +446,9 @@ pub struct Stats {
     pub callbacks: u64,
     /// How many of them failed.
     pub faults: u64,
+    /// How often the set was made anew, because it went on reporting what had been taken out of it: somebody closes
+    /// descriptors behind the loop's back, see [`Epoll`](crate::backend::Epoll).
+    pub renewals: u64,
 }
 
 /// What kind of thing an entry of [`Ctx::sources`] is.

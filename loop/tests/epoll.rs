@@ -6,7 +6,7 @@ use becket_loop::backend::Poll;
 use becket_loop::{Ctx, Embedded, Flags, Loop, Mode, Next, Plain, Ready};
 use becket_sys::event::Event;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 #[test]
@@ -92,15 +92,23 @@ fn a_descriptor_that_was_taken_out_elsewhere_can_be_disabled() {
     drop(event_loop);
 }
 
-/// What the kernel was told of a descriptor.
-fn registered(set: &Embedded, fd: impl AsFd) -> Option<u32> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", set.as_fd().as_raw_fd())).unwrap();
-    let number = fd.as_fd().as_raw_fd().to_string();
-    let mut lines = info.lines().map(|line| line.split_whitespace());
-    lines.find_map(|mut words| {
-        let found = words.next() == Some("tfd:") && words.next() == Some(&number);
-        found.then(|| u32::from_str_radix(words.nth(1).unwrap(), 16).unwrap())
-    })
+/// What stands in an epoll set, and what the kernel was told of it.
+fn members(set: RawFd) -> Vec<(RawFd, u32)> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{set}")).unwrap();
+    let lines = info.lines().filter_map(|line| line.strip_prefix("tfd:"));
+    lines
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (words[0].parse().unwrap(), u32::from_str_radix(words[2], 16).unwrap())
+        })
+        .collect()
+}
+
+/// What the kernel was told of a descriptor in the set of an embedded loop.
+fn registered(embedded: &Embedded, fd: impl AsFd) -> Option<u32> {
+    // Outer loops wait for another set, in which that one stands.
+    let [(set, _)] = members(embedded.as_fd().as_raw_fd())[..] else { panic!("one set") };
+    members(set).into_iter().find_map(|(number, bits)| (number == fd.as_fd().as_raw_fd()).then_some(bits))
 }
 
 #[test]

@@ -3,16 +3,19 @@
 mod common;
 
 use becket_loop::backend::{Epoll, Poll};
-use becket_loop::{Accepted, Acceptor, Backoff, Ctx, Loop, Next, Result, Source};
+use becket_loop::{Accepted, Acceptor, Backoff, Ctx, Loop, Mode, Next, Ready, Result, Source};
+use becket_sys::event::Event;
 use becket_sys::{Reserve, is_exhausted, tcp, unix};
 use common::{each_backend, skips_valgrind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -269,4 +272,50 @@ fn a_listener_that_is_disabled_waits_until_somebody_makes_room() {
         turn_until(&mut event_loop, &mut told, |told| told.accepted.len() == clients.len() - 2);
         assert!(event_loop.remove(id).unwrap().into_listener().try_accept().unwrap().is_none());
     });
+}
+
+/// A source that stands for another descriptor than before, once it is told to.
+struct Changing {
+    descriptors: [Rc<Event>; 2],
+    now: Cell<usize>,
+}
+
+impl AsFd for Changing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptors[self.now.get()].as_fd()
+    }
+}
+
+/// The set cannot be made anew, for want of descriptors: that is told, and not all the time.
+#[test]
+fn trap_02_what_cannot_be_forgotten_is_told() {
+    let _one = one_at_a_time();
+    if skips_valgrind("trap_02_what_cannot_be_forgotten_is_told", VALGRIND) {
+        return;
+    }
+    let mut event_loop: Loop<Vec<String>> = Loop::with_backend(Epoll::new().unwrap());
+    event_loop.on_error(|told, _, fault| told.push(fault.to_string()));
+    let ghost = Rc::new(Event::with_count(1).unwrap());
+    let descriptors = [Rc::clone(&ghost), Rc::new(Event::new().unwrap())];
+    let source = Changing { descriptors, now: Cell::new(0) };
+    let id = event_loop.add(source, Ready::READ, Mode::Level, |_, _, _, _| Ok(Next::Keep)).unwrap();
+    event_loop.get(id).unwrap().now.set(1);
+    event_loop.cancel(id);
+    let before = getrlimit(Resource::Nofile);
+    limit(0);
+    let mut told = Vec::new();
+    for _ in 0..1000 {
+        event_loop.turn(&mut told, Some(Duration::ZERO)).unwrap();
+    }
+    setrlimit(Resource::Nofile, before).unwrap();
+    assert!((1..10).contains(&told.len()), "{told:?}");
+    assert!(told.iter().all(|told| told.contains("keeps the loop awake") && told.contains("os error 24")), "{told:?}");
+    assert_eq!(event_loop.stats().renewals, 0);
+    for _ in 0..10_000 {
+        event_loop.turn(&mut told, Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(event_loop.stats().renewals, 1);
+    let waits = event_loop.stats().events;
+    event_loop.turn(&mut told, Some(Duration::ZERO)).unwrap();
+    assert_eq!(event_loop.stats().events, waits);
 }

@@ -2,15 +2,16 @@
 
 mod common;
 
-use becket_loop::{Ctx, Flags, Loop, Mode, Next, Ready};
+use becket_loop::backend::{Epoll, Poll};
+use becket_loop::{Ctx, Embedded, Flags, Loop, Mode, Next, Ready};
 use becket_sys::event::Event;
 use becket_sys::inotify::{self, Inotify, Mask, Options};
 use becket_sys::tcp;
 use common::each_backend;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{PipeReader, Read, Write, pipe};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -79,6 +80,155 @@ fn trap_02_a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone(
         assert_eq!((n, duplicate.try_read().unwrap()), (1, Some(1)));
         assert!(event_loop.stats().waits - waits <= 3, "it did not spin: {:?}", event_loop.stats());
     });
+}
+
+/// A source that stands for another descriptor than before, once it is told to: as what is closed, and opened again
+/// under its number, behind the loop's back.
+struct Changing {
+    descriptors: [Rc<Event>; 2],
+    now: Cell<usize>,
+}
+
+impl AsFd for Changing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptors[self.now.get()].as_fd()
+    }
+}
+
+/// Leaves in the loop's set a descriptor that is ready, and that the loop cannot take out.
+fn haunt<S: 'static>(event_loop: &mut Loop<S>) -> Rc<Event> {
+    let ghost = Rc::new(raised());
+    let source = Changing { descriptors: [Rc::clone(&ghost), Rc::new(Event::new().unwrap())], now: Cell::new(0) };
+    let id = event_loop.add(source, Ready::READ, Mode::Level, |_, _, _, _| panic!("it was removed")).unwrap();
+    event_loop.get(id).unwrap().now.set(1);
+    assert!(event_loop.cancel(id));
+    ghost
+}
+
+/// The set is made anew, and everything else goes on in it.
+#[test]
+fn trap_02_what_cannot_be_taken_out_is_forgotten_and_nothing_else_is() {
+    type Log = Vec<&'static str>;
+    each_backend(|mut event_loop: Loop<Log>| {
+        let name = event_loop.caps().name;
+        let mode = if event_loop.caps().edge { Mode::Edge } else { Mode::Level };
+        let modes = [("level", Mode::Level), ("edge", mode), ("once", Mode::OneShot), ("disabled", Mode::Level)];
+        let (mut events, mut ids) = (Vec::new(), Vec::new());
+        for (what, mode) in modes {
+            let event = Rc::new(Event::new().unwrap());
+            let call = move |log: &mut Log, _: &mut Ctx<Log>, event: &Rc<Event>, _| {
+                event.try_read()?;
+                log.push(what);
+                Ok(Next::Keep)
+            };
+            ids.push(event_loop.add(Rc::clone(&event), Ready::READ, mode, call).unwrap());
+            events.push(event);
+        }
+        assert!(event_loop.enable(ids[3], false));
+        let (remote, detach) = (event_loop.remote(), event_loop.detach());
+        let mut log = Vec::new();
+        for round in 1..3 {
+            let ghost = haunt(&mut event_loop);
+            event_loop.after(Duration::from_millis(20), |log, ctx| {
+                log.push("timer");
+                ctx.exit(0);
+                Ok(())
+            });
+            let waits = event_loop.stats().waits;
+            event_loop.run(&mut log).unwrap();
+            let stats = event_loop.stats();
+            assert_eq!((stats.renewals, log.split_off(0)), (round, vec!["timer"]), "{name}");
+            assert!(stats.waits - waits <= 12, "{name} spins: {stats:?}");
+            assert_eq!(ghost.try_read().unwrap(), Some(1));
+
+            assert!(events.iter().all(|event| event.add(1).unwrap()));
+            event_loop.turn(&mut log, Some(LONG)).unwrap();
+            log.sort();
+            assert_eq!(log.split_off(0), ["edge", "level", "once"], "{name}");
+            events[2].add(1).unwrap(); // it has fired, and is not armed
+            event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+            assert_eq!(log, Log::new(), "{name}");
+            for event in [&events[2], &events[3]] {
+                event.try_read().unwrap();
+            }
+            event_loop.enable(ids[2], true);
+
+            let remote = remote.clone();
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                remote.post(|log, _| Ok(log.push("post")));
+            });
+            while log.is_empty() {
+                event_loop.turn(&mut log, Some(LONG)).unwrap();
+            }
+            thread.join().unwrap();
+            assert_eq!(log.split_off(0), ["post"], "{name}");
+
+            event_loop.submit(becket_loop::op::Read::new(raised(), vec![0; 8], None), |log, ctx, end| {
+                assert_eq!(end.filled()?.len(), 8);
+                log.push("operation");
+                Ok(ctx.exit(0))
+            });
+            event_loop.run(&mut log).unwrap();
+            assert_eq!(log.split_off(0), ["operation"], "{name}");
+        }
+        if let Some(detach) = detach {
+            detach.delete(events[0].as_fd()); // out of the set that is there now
+            events[0].add(1).unwrap();
+            event_loop.turn(&mut log, Some(Duration::ZERO)).unwrap();
+            assert_eq!(log, Log::new());
+        }
+    });
+}
+
+/// Nor do they see that the set is another.
+#[test]
+fn trap_02_outer_loops_do_not_spin_for_it() {
+    for outer in [Loop::with_backend(Epoll::new().unwrap()), Loop::with_backend(Poll::new().unwrap())] {
+        let outer = RefCell::new(outer);
+        each_backend(|mut inner: Loop<u32>| {
+            let (name, mut outer) = (inner.caps().name, outer.borrow_mut());
+            if !inner.caps().embed {
+                return;
+            }
+            let event = Rc::new(Event::new().unwrap());
+            let call = |n: &mut u32, _: &mut Ctx<u32>, event: &Rc<Event>, _| {
+                event.try_read()?;
+                *n += 1;
+                Ok(Next::Keep)
+            };
+            inner.add(Rc::clone(&event), Ready::READ, Mode::Level, call).unwrap();
+            let embedded = inner.embed().unwrap();
+            let inner = Rc::new(RefCell::new(inner));
+            let turned = Rc::clone(&inner);
+            let turn = move |n: &mut u32, _: &mut Ctx<u32>, _: &Embedded, _| {
+                turned.borrow_mut().turn(n, Some(Duration::ZERO))?;
+                Ok(Next::Keep)
+            };
+            let id = outer.add(embedded, Ready::READ, Mode::Level, turn).unwrap();
+            let mut n = 0;
+            for round in 1..3 {
+                let _ghost = haunt(&mut inner.borrow_mut());
+                outer.after(Duration::from_millis(20), |_, ctx| Ok(ctx.exit(0)));
+                let waits = outer.stats().waits;
+                outer.run(&mut n).unwrap();
+                assert!(outer.stats().waits - waits <= 20, "{name} spins: {:?}", outer.stats());
+                assert_eq!((inner.borrow().stats().renewals, n), (round, 0), "{name}");
+                event.add(1).unwrap();
+                outer.turn(&mut n, Some(LONG)).unwrap();
+                assert_eq!(std::mem::take(&mut n), 1, "{name}");
+                inner.borrow_mut().after(Duration::from_millis(2), |n, _| Ok(*n += 1));
+                let remote = inner.borrow().remote();
+                let thread = std::thread::spawn(move || remote.post(|n, _| Ok(*n += 1)));
+                while n < 2 {
+                    outer.turn(&mut n, Some(LONG)).unwrap();
+                }
+                thread.join().unwrap();
+                n = 0;
+            }
+            assert!(outer.cancel(id));
+        });
+    }
 }
 
 /// A kind of source of which only a part is read for one edge.

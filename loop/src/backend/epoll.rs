@@ -7,7 +7,7 @@ use crate::{Mode, Ready};
 use becket_sys::epoll::{self, Events, Trigger};
 use becket_sys::event;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,11 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// - A read *at an offset of what has none* (a pipe) is `ESPIPE` from helper threads; the ring ignores the offset.
 /// - A *cancel* reaches more: a read from an empty pipe, or the opening of a FIFO, waits in the ring and is ended; a
 ///   helper thread that has begun one waits to its end.
+/// - A *descriptor that is closed, or exchanged for another, behind the loop's back* goes on being reported while a
+///   duplicate of it is open, in whatever process: nobody can take it out then. The loop notices that some waits in a row
+///   find only what has left it, and makes the set anew: what has edges is reported once more, if it is ready, and
+///   [`Stats::renewals`](crate::Stats::renewals) counts it. So that outer loops see nothing of it, the descriptor that
+///   they get is of a second set with this one in it. The kernel takes five sets in each other at most: three such loops.
 /// - At most 960 operations are in the ring at a time; others wait for their turn.
 /// - Where io_uring is *forbidden after the first operation*, those that the kernel has not taken by then end with the
 ///   error, and later ones go to helper threads.
@@ -70,6 +75,15 @@ pub struct Epoll {
     /// A time that has passed, such as the loop gives where it does not want to wait.
     made: Instant,
     origin: Arc<Origin>,
+    shell: Option<Shell>,
+}
+
+/// What outer loops wait for: a set with the set in it, which can be exchanged for another.
+#[derive(Debug)]
+struct Shell {
+    set: epoll::Epoll,
+    /// The duplicate of the set that stands in it.
+    inside: OwnedFd,
 }
 
 /// Who carries out operations.
@@ -131,7 +145,19 @@ impl Epoll {
         set.add(&*waker, WAKER, Ready::READ, Trigger::EDGE)?;
         let origin = Arc::new(Origin::here());
         let (events, made) = (Events::with_capacity(EVENTS), Instant::now());
-        Ok(Epoll { set, events, wanted: EVENTS, waker, operations, spot, descriptors: 0, told: false, made, origin })
+        Ok(Epoll {
+            set,
+            events,
+            wanted: EVENTS,
+            waker,
+            operations,
+            spot,
+            descriptors: 0,
+            told: false,
+            made,
+            origin,
+            shell: None,
+        })
     }
 
     fn make_ring(&mut self) -> io::Result<()> {
@@ -172,6 +198,13 @@ pub(super) fn wake(event: &event::Event) {
         let _ = event.try_read();
         let _ = event.add(1);
     }
+}
+
+/// Has `shell` ready when `set` is. What stands in it is a duplicate, by which it can be taken out when `set` is another.
+fn take_in(shell: &epoll::Epoll, set: &epoll::Epoll) -> io::Result<OwnedFd> {
+    let inside = set.as_fd().try_clone_to_owned()?;
+    shell.add(&inside, 0, Ready::READ, Trigger::empty())?;
+    Ok(inside)
 }
 
 fn trigger(mode: Mode) -> Trigger {
@@ -328,10 +361,42 @@ unsafe impl Backend for Epoll {
         self.set.add(&*self.waker, WAKER, Ready::READ, Trigger::EDGE)?;
         self.origin.settle();
         (self.descriptors, self.told) = (0, false);
+        self.shell = None; // the parent's
+        Ok(())
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        let new = epoll::Epoll::new()?;
+        new.add(&*self.waker, WAKER, Ready::READ, Trigger::EDGE)?;
+        if let Some(ring) = self.ring() {
+            new.add(ring, RING, Ready::READ, Trigger::empty())?;
+        }
+        // What may fail comes first.
+        let inside = self.shell.as_ref().map(|shell| take_in(&shell.set, &new)).transpose()?;
+        if let Err(e) = fork::exchange(&*self.set, new) {
+            if let (Some(shell), Some(inside)) = (&self.shell, inside) {
+                let _ = shell.set.delete(inside); // it has it
+            }
+            return Err(e);
+        }
+        if let (Some(shell), Some(inside)) = (&mut self.shell, inside) {
+            let old = std::mem::replace(&mut shell.inside, inside);
+            let _ = shell.set.delete(old); // likewise
+        }
+        self.descriptors = 0;
+        Ok(())
+    }
+
+    fn expose(&mut self) -> io::Result<()> {
+        if self.shell.is_none() {
+            let shell = epoll::Epoll::new()?;
+            let inside = take_in(&shell, &self.set)?;
+            self.shell = Some(Shell { set: shell, inside });
+        }
         Ok(())
     }
 
     fn as_fd(&self) -> Option<Fd<'_>> {
-        Some(self.set.as_fd())
+        Some(self.shell.as_ref().map_or(self.set.as_fd(), |shell| shell.set.as_fd()))
     }
 }

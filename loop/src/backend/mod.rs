@@ -250,6 +250,11 @@ impl Batch {
         ready.chain(self.done.drain(..).map(|(key, result)| Event::Done { key, result }))
     }
 
+    /// The descriptors that are ready.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = Key> {
+        self.ready[self.taken..].iter().map(|(key, _)| *key)
+    }
+
     /// Takes out the next descriptor that is ready.
     #[inline]
     pub(crate) fn next_ready(&mut self) -> Option<(Key, Ready)> {
@@ -564,6 +569,19 @@ pub unsafe trait Backend {
     /// be tried again.
     fn reopen(&mut self) -> io::Result<()> {
         let why = format!("the backend {} cannot begin anew in a child process", self.caps().name);
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
+    }
+
+    /// Makes the set anew, with nothing registered in it: it goes on reporting what was taken out of it, as epoll does
+    /// with a descriptor that was closed, or exchanged, behind the loop's back while a duplicate of it is open
+    /// elsewhere. What [`waker`](Self::waker), [`detach`](Self::detach) and, after [`expose`](Self::expose),
+    /// [`as_fd`](Self::as_fd) handed out works on with the new one; operations go on.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported), the default, where that cannot happen, or not be helped; the
+    /// system's own. All is as before then.
+    fn renew(&mut self) -> io::Result<()> {
+        let why = format!("the backend {} cannot forget what was taken out of it", self.caps().name);
         Err(io::Error::new(io::ErrorKind::Unsupported, why))
     }
 

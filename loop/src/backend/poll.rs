@@ -131,6 +131,10 @@ unsafe impl Backend for Poll {
 
     fn reopen(&mut self) -> io::Result<()> {
         fork::exchange(&*self.waker, event::Event::new()?)?;
+        self.renew()
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
         let mut set = poll::Poll::new();
         set.add(&*self.waker, WAKER, Ready::READ)?;
         self.set = set;

@@ -15,6 +15,9 @@ use std::time::Instant;
 /// What this crate can be asked for; failure and hang-up are told unasked.
 const WANT: Ready = Ready::READ.union(Ready::WRITE).union(Ready::ERR).union(Ready::HUP);
 
+/// The key of what the set tells of though it is not registered.
+const GONE: Key = Key::from_u64(u64::MAX);
+
 /// The backend over the crate `polling` 3, which has epoll here, and kqueue, event ports and IOCP on other systems.
 ///
 /// # What it is for
@@ -57,6 +60,8 @@ pub struct Polling {
     registered: HashMap<usize, (Key, Ready)>,
     next: usize,
     woken: Arc<AtomicBool>,
+    /// What outer loops wait for: a poller with the poller in it, which can be exchanged for another.
+    shell: Option<Poller>,
     /// Whether the poller is the parent's, in a child that fork(2) made.
     is_parents: bool,
 }
@@ -82,6 +87,7 @@ impl Polling {
             registered: HashMap::new(),
             next: 0,
             woken: Arc::default(),
+            shell: None,
             is_parents: false,
         })
     }
@@ -100,6 +106,13 @@ impl Polling {
             Mode::Level | Mode::Edge => cannot(format!("has no mode {mode:?} on this system")),
         }
     }
+}
+
+/// Has `shell` ready when `poller` is.
+#[allow(unsafe_code, reason = "the crate's way to register")]
+fn take_in(shell: &Poller, poller: &Poller) -> io::Result<()> {
+    // SAFETY: it is taken out again before it is closed, or `shell` is closed with it.
+    unsafe { shell.add_with_mode(poller, polling::Event::readable(0), PollMode::Level) }
 }
 
 fn interest(name: usize, want: Ready) -> polling::Event {
@@ -165,7 +178,10 @@ unsafe impl Backend for Polling {
                 None => self.poller.wait(&mut self.events, None)?,
             };
             for event in self.events.iter() {
-                let Some(&(key, want)) = self.registered.get(&event.key) else { continue };
+                let Some(&(key, want)) = self.registered.get(&event.key) else {
+                    batch.push(Event::Ready { key: GONE, what: Ready::empty() });
+                    continue;
+                };
                 let mut what = Ready::empty();
                 what.set(Ready::READ, event.readable && want.contains(Ready::READ));
                 what.set(Ready::WRITE, event.writable && want.contains(Ready::WRITE));
@@ -196,9 +212,10 @@ unsafe impl Backend for Polling {
             return;
         }
         // At its end it takes its own descriptors out of its set, which is the parent's, too: let that be another one.
-        let exchanged = epoll::Epoll::new().and_then(|empty| fork::exchange(&*self.poller, empty));
+        let own = [Some(&*self.poller), self.shell.as_ref()];
+        let exchanged = own.into_iter().flatten().try_for_each(|poller| fork::exchange(poller, epoll::Epoll::new()?));
         if exchanged.is_err() {
-            std::mem::forget(Arc::clone(&self.poller)); // no descriptor is left: these stay open
+            std::mem::forget((Arc::clone(&self.poller), self.shell.take())); // no descriptor is left: these stay open
         }
     }
 
@@ -212,13 +229,39 @@ unsafe impl Backend for Polling {
             }
             Err(TryLockError::Poisoned(_)) => unreachable!("no code panics under this lock"),
         }
-        (self.poller, self.is_parents) = (poller, false);
+        (self.poller, self.is_parents, self.shell) = (poller, false, None);
         self.names.clear();
         self.registered.clear();
         Ok(())
     }
 
+    fn renew(&mut self) -> io::Result<()> {
+        let poller = Arc::new(Poller::new()?);
+        poller.notify()?; // who woke the old one meant this
+        if let Some(shell) = &self.shell {
+            take_in(shell, &poller)?;
+            if let Err(e) = shell.delete(&*self.poller) {
+                shell.delete(&*poller)?;
+                return Err(e);
+            }
+        }
+        *self.woken_one.lock().expect("no code panics under this lock") = Arc::clone(&poller);
+        self.poller = poller;
+        self.names.clear();
+        self.registered.clear();
+        Ok(())
+    }
+
+    fn expose(&mut self) -> io::Result<()> {
+        if self.shell.is_none() && self.poller.supports_edge() {
+            let shell = Poller::new()?;
+            take_in(&shell, &self.poller)?;
+            self.shell = Some(shell);
+        }
+        Ok(())
+    }
+
     fn as_fd(&self) -> Option<Fd<'_>> {
-        self.poller.supports_edge().then(|| self.poller.as_fd())
+        self.poller.supports_edge().then(|| self.shell.as_ref().unwrap_or(&self.poller).as_fd())
     }
 }

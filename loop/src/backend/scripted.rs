@@ -206,6 +206,10 @@ unsafe impl Backend for Scripted {
         Ok(())
     }
 
+    fn renew(&mut self) -> io::Result<()> {
+        self.reopen()
+    }
+
     fn reopen(&mut self) -> io::Result<()> {
         self.state.borrow_mut().registered.clear();
         Ok(())

@@ -518,6 +518,17 @@ unsafe impl Backend for Uring {
         self.ring.abandon();
     }
 
+    fn renew(&mut self) -> io::Result<()> {
+        let mut ends = std::mem::take(&mut self.ends);
+        self.end_polls(&mut ends);
+        self.ends = ends;
+        let waker = number(&*self.waker);
+        let watches = (0..).zip(&mut self.polls.watches);
+        watches.filter(|(fd, _)| *fd != waker).for_each(|(_, watch)| *watch = None);
+        self.polls.arm(waker);
+        Ok(())
+    }
+
     fn reopen(&mut self) -> io::Result<()> {
         let (ring, defers) = open()?;
         // Everybody who shares it keeps what he has, and has the new one.
