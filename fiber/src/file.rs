@@ -7,6 +7,7 @@ use crate::time::thread_deadline;
 use crate::{Ready, sleep};
 use becket_loop::op::{RawBuf, RawOp};
 use becket_sys::file::{IoFlags, read_vectored_at};
+use rustix::fs::{OFlags, fcntl_getfl};
 use std::fs::{self, FileTimes, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -21,9 +22,10 @@ use std::time::{Duration, Instant, SystemTime};
 /// It is [`std::fs::File`] for fibers: the same names, the same meaning, [`Read`], [`Write`] and [`Seek`] for the file
 /// and for references to it, and [`FileExt`] for offsets of the caller's own. A read of what the system has in memory is
 /// done on the spot, by a call that never waits (preadv2(2) with `RWF_NOWAIT`), and may give less than was asked for,
-/// as any read may. Every other call is an operation of the loop on the caller's buffer, which may lie on the fiber's
-/// stack. It costs a trip to a helper thread (at offsets, and where [`Epoll`](becket_loop::backend::Epoll) has one,
-/// through io_uring): read and write kilobytes at a time, through `BufReader` and `BufWriter` where the program does not.
+/// as any read may; not so a read of a file that had `O_DIRECT` when it came here, since the kernel waits for a device
+/// even then. Every other call is an operation of the loop on the caller's buffer, which may lie on the fiber's stack.
+/// It costs a trip to a helper thread (at offsets, and where [`Epoll`](becket_loop::backend::Epoll) has one, through
+/// io_uring): read and write kilobytes at a time, through `BufReader` and `BufWriter` where the program does not.
 ///
 /// - A cancel or a deadline keeps a call from beginning. Once it has begun it is waited for, whatever happens, and what
 ///   it did is returned: no byte is moved that its caller is not told of (but for one that is aborted). A read that
@@ -61,6 +63,8 @@ pub struct File {
     file: fs::File,
     /// How many operations at the position are under way: each locks it, and a call on the spot would wait for that.
     at_position: Arc<AtomicU32>,
+    /// Whether it is read from the device itself, for which the kernel waits, whatever a call says.
+    is_direct: bool,
 }
 
 /// The longest rest between two looks at a lock that somebody else has.
@@ -162,7 +166,7 @@ impl File {
     /// # Errors
     /// `EMFILE`: the process has too many descriptors.
     pub fn try_clone(&self) -> io::Result<File> {
-        Ok(File { file: self.file.try_clone()?, at_position: self.at_position.clone() })
+        Ok(File { file: self.file.try_clone()?, at_position: self.at_position.clone(), is_direct: self.is_direct })
     }
 
     /// How to open a file; [`OpenOptions::new`](crate::fs::OpenOptions::new).
@@ -267,7 +271,7 @@ impl File {
     /// Reads what is in memory already, on the spot; `None` where that is not possible, or is not known to be.
     fn read_cached(&self, bufs: &mut [IoSliceMut<'_>], at: Option<u64>) -> io::Result<Option<usize>> {
         let Place::Fiber(here) = place() else { return Ok(None) };
-        if at.is_none() && self.at_position.load(Ordering::Relaxed) > 0 {
+        if self.is_direct || at.is_none() && self.at_position.load(Ordering::Relaxed) > 0 {
             return Ok(None);
         }
         here.check()?;
@@ -498,7 +502,8 @@ impl FileExt for File {
 
 impl From<fs::File> for File {
     fn from(file: fs::File) -> File {
-        File { file, at_position: Arc::default() }
+        let is_direct = fcntl_getfl(&file).is_ok_and(|flags| flags.contains(OFlags::DIRECT));
+        File { file, at_position: Arc::default(), is_direct }
     }
 }
 

@@ -25,6 +25,7 @@ const TESTS: &[(&str, fn())] = &[
     ("registrations", registrations),
     ("the_wait_of_the_loop", the_wait_of_the_loop),
     ("files", files),
+    ("files_on_the_spot", files_on_the_spot),
     ("stacks_and_runtimes", stacks_and_runtimes),
 ];
 
@@ -154,6 +155,23 @@ fn in_fiber(name: &str) -> String {
                 assert_eq!(blocked.join().unwrap().unwrap(), 1);
                 line
             })
+        }
+        "read direct file" => {
+            #[repr(align(4096))]
+            struct Block([u8; 4096]);
+            let path = std::env::temp_dir().join(format!("becket-fiber-direct-{}", std::process::id()));
+            std::fs::write(&path, [7; 4096]).unwrap();
+            let direct = becket_fiber::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
+            std::fs::remove_file(&path).unwrap();
+            let file = match direct {
+                Ok(file) => file,
+                Err(e) => {
+                    from_here();
+                    return format!("no O_DIRECT in {}: {e}", std::env::temp_dir().display());
+                }
+            };
+            let mut block = Box::new(Block([0; 4096]));
+            twice(|| told(file.read_at(&mut block.0, 0), |n| n.to_string()))
         }
         "read file" => {
             let file = File::open("/proc/self/exe").unwrap();
@@ -342,6 +360,22 @@ fn files() {
             ("sync file", "fdatasync", "error=EIO", "error 5"),
         ],
     );
+}
+
+/// What is in memory is looked for first; what comes from the device itself is not, for the kernel would wait for that.
+fn files_on_the_spot() {
+    if !can_trace("files_on_the_spot") || common::skips_valgrind("strace runs the probes") {
+        return;
+    }
+    let looks = |probe| {
+        let (said, trace) = strace(probe, "preadv2,getpgid", None).unwrap();
+        (said, trace.split_once("getpgid").unwrap().1.matches("preadv2(").count())
+    };
+    assert_eq!(looks("read file"), ("3, then 3".to_owned(), 2));
+    match looks("read direct file") {
+        (said, _) if said.starts_with("no O_DIRECT") => println!("SKIP: files_on_the_spot: of a device: {said}"),
+        seen => assert_eq!(seen, ("4096, then 4096".to_owned(), 0)),
+    }
 }
 
 fn stacks_and_runtimes() {
