@@ -194,7 +194,8 @@ impl Ring {
     /// Operations through a ring that may have polls beside them. Those are the only ones with several completions, and
     /// may fill the queue: the kernel then puts aside what comes, and has it ready for the next call that asks for
     /// completions (`NODROP`, Linux 5.5). Only where it has no memory for that is one lost, which it counts: see
-    /// [`lost`](Self::lost). An operation whose completion is lost never ends, and who waits for its end waits for ever.
+    /// [`lost`](Self::lost). An operation whose completion is lost never ends, and who waits for its end waits for
+    /// ever.
     pub(super) fn over(ring: IoUring) -> io::Result<Ring> {
         let probe = probe(&ring)?;
         let most = ring.params().cq_entries().min(COMPLETIONS);
@@ -388,11 +389,12 @@ impl Ring {
             } else {
                 return;
             };
-            // SAFETY: a cancellation names no memory, nor does a poll (see `give`). The other entries were made by `entry` of operations whose
-            // submitter promised that what they name stays valid until their end is told. It is told once the operation
-            // has left `flights`: by `reap`, when the kernel has completed it (each has one completion, no operation
-            // here has several); or by `give_up`, after which nobody enters the kernel, which takes entries only then
-            // (there is no SQPOLL). And the ring is not closed before `flights` is empty: see `Drop`.
+            // SAFETY: a cancellation names no memory, nor does a poll (see `give`). The other entries were made by
+            // `entry` of operations whose submitter promised that what they name stays valid until their end is told.
+            // It is told once the operation has left `flights`: by `reap`, when the kernel has completed it (each has
+            // one completion, no operation here has several); or by `give_up`, after which nobody enters the kernel,
+            // which takes entries only then (there is no SQPOLL). And the ring is not closed before `flights` is empty:
+            // see `Drop`.
             if unsafe { queue.push(entry) }.is_err() {
                 unreachable!("the queue is not full");
             }
@@ -588,14 +590,14 @@ impl Ring {
         self.is_parents
     }
 
-    /// How many completions the kernel keeps before it puts some aside.
-    pub(super) fn room(&self) -> usize {
-        self.ring.params().cq_entries() as usize
+    /// Whether the kernel has put completions aside, for which there was no room.
+    pub(super) fn has_put_aside(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
     }
 
-    /// Puts a poll(2) of a descriptor into the queue: of one completion, or, with `edges`, of one for each change, until
-    /// one without [`more`](cqueue::more). They come to `others` of [`reap_beside`](Self::reap_beside). Returns `false`
-    /// where there is no room to be had.
+    /// Puts a poll(2) of a descriptor into the queue: of one completion, or, with `edges`, of one for each change,
+    /// until one without [`more`](cqueue::more). They come to `others` of [`reap_beside`](Self::reap_beside). Returns
+    /// `false` where there is no room to be had.
     pub(super) fn give_poll(&mut self, of: Other, fd: FdNumber, events: u32, edges: bool) -> bool {
         self.give(opcode::PollAdd::new(types::Fd(fd), events).multi(edges).build().user_data(of.word()))
     }

@@ -35,11 +35,11 @@ const MASK: u32 = 0xffff;
 ///
 /// A turn is one system call, whatever the turn before has changed: registrations, changes of interest, one-shots that
 /// are armed again and operations that were submitted go to the kernel with the call that waits. Where nothing is to be
-/// told, and the loop is not to wait, there is none at all. Level-triggered sources are polled once, and again with the
-/// wait that follows an event; [`Mode::Edge`] is a multishot poll.
+/// told, and the loop is not to wait, there is none at all (from Linux 6.1 on). Level-triggered sources are polled
+/// once, and again with the wait that follows an event; [`Mode::Edge`] is a multishot poll.
 ///
-/// Needs Linux 5.13; from 6.1 on, the kernel does its part of the work within the wait, and interrupts neither callbacks
-/// nor the system calls that they make.
+/// Needs Linux 5.13; from 6.1 on, the kernel does its part of the work within the wait, and interrupts neither
+/// callbacks nor the system calls that they make.
 ///
 /// # When to use it
 ///
@@ -50,25 +50,31 @@ const MASK: u32 = 0xffff;
 ///
 /// # Honest trouble
 ///
+/// - A *source that a callback of another one has emptied* may be told of in the next turn all the same, where it had
+///   become ready meanwhile: before Linux 6.1, inside another loop, or when thousands are ready at once.
+/// - A *look without a wait* may miss what became ready just before, where another thread wakes the loop at the same
+///   moment; the next one finds it, and no wait sleeps through it. Again before Linux 6.1, and inside another loop.
 /// - A *removal* that has to reach the kernel, because the source was not ready, is a system call of its own, made at
 ///   once: the poll holds the file, which would not be closed before. That of a source in its own callback costs none,
 ///   but with [`Mode::Edge`].
-/// - What is wrong with a *registration* is found at the wait, not by [`add`](Backend::add): a number that is not open is
-///   reported there, by poll(2)'s NVAL (0x20), once.
-/// - *Regular files* are always ready. With [`Mode::Edge`] they are reported once. What is always ready, and not for what
-///   is asked, is never reported, as by poll(2).
-/// - In *another loop* its descriptor has to wake who waits for it, which a ring that does its work within the wait does
-///   not: [`embed`](crate::Loop::embed) makes a ring of the other kind, and polls all sources anew, so that edges are
-///   told once more. It fails with [`ResourceBusy`](io::ErrorKind::ResourceBusy) while operations are under way. From then
-///   on, and with kernels before 6.1, the thread's blocking system calls may fail with `EINTR` when a source is ready.
-/// - [`Ready::PRI`] is told where the kernel says by no mask what it wakes for (attributes, mounts, pressure, video), and
-///   of sockets; a driver that wakes by `EPOLLPRI` alone would go unheard, unless [`Ready::READ`] is asked for as well.
+/// - What is wrong with a *registration* is found at the wait, not by [`add`](Backend::add): a number that is not open
+///   is reported there, by poll(2)'s NVAL (0x20), once.
+/// - *Regular files* are always ready. With [`Mode::Edge`] they are reported once. What is always ready, and not for
+///   what is asked, is never reported, as by poll(2).
+/// - In *another loop* its descriptor has to wake who waits for it, which a ring that does its work within the wait
+///   does not: [`embed`](crate::Loop::embed) makes a ring of the other kind, and polls all sources anew, so that edges
+///   are told once more. It fails with [`ResourceBusy`](io::ErrorKind::ResourceBusy) while operations are under way.
+///   From then on, and with kernels before 6.1, the thread's blocking system calls may fail with `EINTR` when a source
+///   is ready.
+/// - [`Ready::PRI`] is told where the kernel says by no mask what it wakes for (attributes, mounts, pressure, video),
+///   and of sockets; a driver that wakes by `EPOLLPRI` alone would go unheard, unless [`Ready::READ`] is asked for as
+///   well.
 /// - The rules for *operations* are those that [`Epoll`](super::Epoll) has for its ring.
 /// - It belongs to the *thread* that made it: it is not [`Send`].
 /// - Where io_uring is *forbidden after the start*, waits fail with that error, and a loop that is dropped with
 ///   operations under way in the kernel waits for them for ever.
-/// - Completions that the kernel *lost* for want of memory (it is out of it altogether) are noticed: all descriptors are
-///   polled anew, and the wait fails once with `ENOMEM` where operations are under way, one of which may never end.
+/// - Completions that the kernel *lost* for want of memory (it is out of it altogether) are noticed: all descriptors
+///   are polled anew, and the wait fails once with `ENOMEM` where operations are under way, one of which may never end.
 ///
 /// ```
 /// use becket_loop::{Loop, backend::Uring};
@@ -89,11 +95,12 @@ pub struct Uring {
     aside: Vec<Told>,
     ends: Batch,
     waker: Arc<event::Event>,
-    /// Whether the kernel does its part only when it is entered: then nobody who waits for the ring's descriptor is woken.
+    /// Whether the kernel does its part only when it is entered: then nobody who waits for the ring's descriptor is
+    /// woken.
     defers: bool,
     /// How many completions the kernel had lost when we looked last.
     lost: u32,
-    /// Whether the last completions may have been put aside by the kernel.
+    /// Whether some of the completions that come next were put aside by the kernel.
     crowded: bool,
     /// The kernel lets only one thread have a ring of this kind.
     thread: PhantomData<Rc<()>>,
@@ -106,6 +113,8 @@ struct Polls {
     watches: Vec<Option<Watch>>,
     /// Those that are to be polled from the next call on.
     pending: Vec<FdNumber>,
+    /// Those whose edges were found and not yet told.
+    edges: Vec<FdNumber>,
     /// Polls that are to end.
     leaving: Vec<Other>,
     /// How many polls the kernel has.
@@ -126,6 +135,7 @@ struct Watch {
     /// It was told of what nobody asked for (the kernel always looks for RDHUP), which lasts. A multishot poll tells it
     /// no more.
     quiet: bool,
+    edges: Ready,
     /// Which poll the kernel has.
     poll: Poll,
     count: u32,
@@ -160,7 +170,8 @@ impl Polls {
         if self.watches[at].is_some() {
             return Err(Errno::EXIST.into());
         }
-        let watch = Watch { key, want, mode, pending: true, quiet: false, poll: Poll::None, count: 0 };
+        let watch =
+            Watch { key, want, mode, pending: true, quiet: false, edges: Ready::empty(), poll: Poll::None, count: 0 };
         self.watches[at] = Some(watch);
         self.pending.push(fd);
         Ok(())
@@ -267,17 +278,41 @@ impl Polls {
         watch.quiet = false;
         match mode {
             _ if what.bits() & NOT_OPEN != 0 => {}
-            Mode::Level => self.arm(fd),
+            // A multishot poll, which it may have where it was quiet, would tell it several times.
+            Mode::Level => {
+                self.disarm(fd);
+                self.arm(fd);
+            }
             Mode::OneShot => self.disarm(fd),
-            // Else it has ended because it has no edges.
-            Mode::Edge if !told.more && told.crowded => self.arm(fd),
-            Mode::Edge => {}
+            Mode::Edge => {
+                let known = watch.edges;
+                watch.edges |= what;
+                if known.is_empty() {
+                    self.edges.push(fd);
+                }
+                // Else it has ended because it has no edges.
+                if !told.more && told.crowded {
+                    self.arm(fd);
+                }
+                return;
+            }
         }
-        if key == WAKER {
-            self.woken = true;
-        } else {
-            batch.push(Event::Ready { key, what });
+        batch.push(Event::Ready { key, what });
+    }
+
+    /// Tells edges, of which a descriptor may have had several.
+    fn tell_edges(&mut self, batch: &mut Batch) {
+        let mut edges = std::mem::take(&mut self.edges);
+        for fd in edges.drain(..) {
+            let Some(watch) = self.watch(fd) else { continue };
+            let (key, what) = (watch.key, std::mem::replace(&mut watch.edges, Ready::empty()));
+            if key == WAKER {
+                self.woken = true;
+            } else {
+                batch.push(Event::Ready { key, what });
+            }
         }
+        self.edges = edges;
     }
 
     /// Polls anew all that the kernel was to tell of.
@@ -295,7 +330,8 @@ impl Uring {
     ///
     /// # Errors
     /// `EPERM` where io_uring is forbidden (by `/proc/sys/kernel/io_uring_disabled` or a sandbox), `ENOSYS` where the
-    /// kernel has none, `EOPNOTSUPP` where it is older than 5.13; `EMFILE` or `ENFILE` where no two descriptors are left,
+    /// kernel has none, `EOPNOTSUPP` where it is older than 5.13; `EMFILE` or `ENFILE` where no two descriptors are
+    /// left,
     /// `ENOMEM`.
     pub fn new() -> io::Result<Uring> {
         let (ring, defers) = open()?;
@@ -332,31 +368,27 @@ impl Uring {
 
     /// Takes what the kernel tells.
     fn reap(&mut self, batch: &mut Batch) {
-        let (polls, room) = (&mut self.polls, self.ring.room());
+        let polls = &mut self.polls;
         self.aside.drain(..).for_each(|told| polls.told(told, batch));
-        let mut n = 0;
+        // Only this makes room, so what was put aside is not told before we saw that some was.
+        self.crowded |= self.ring.has_put_aside();
         let crowded = self.crowded;
-        self.ring.reap_beside(batch, |batch, of, completion| {
-            n += 1;
-            polls.told(Told::new(of, completion, crowded || n > room), batch);
-        });
-        self.note_crowd(n);
+        self.ring.reap_beside(batch, |batch, of, told| polls.told(Told::new(of, told, crowded), batch));
+        polls.tell_edges(batch);
+        self.note_losses();
     }
 
     /// As `reap`, where nobody can be told.
     fn reap_aside(&mut self) {
-        let (aside, room) = (&mut self.aside, self.ring.room());
-        let mut n = 0;
+        let aside = &mut self.aside;
+        self.crowded |= self.ring.has_put_aside();
         let crowded = self.crowded;
-        self.ring.reap_beside(&mut self.ends, |_, of, completion| {
-            n += 1;
-            aside.push(Told::new(of, completion, crowded || n > room));
-        });
-        self.note_crowd(n);
+        self.ring.reap_beside(&mut self.ends, |_, of, told| aside.push(Told::new(of, told, crowded)));
+        self.note_losses();
     }
 
-    fn note_crowd(&mut self, n: usize) {
-        self.crowded = n >= self.ring.room();
+    fn note_losses(&mut self) {
+        self.crowded = self.ring.has_put_aside();
         let lost = self.ring.lost();
         if std::mem::replace(&mut self.lost, lost) != lost {
             self.polls.rearm();
@@ -463,7 +495,8 @@ unsafe impl Backend for Uring {
             let found = batch.len() > before || self.polls.woken || self.ring.has_ended() || !self.aside.is_empty();
             let look = found || left == Some(Duration::ZERO);
             let mut short = false;
-            if !look || !self.ring.is_at_rest() {
+            // Where the kernel does not wait to be entered it may still be at work for what another thread did.
+            if !look || !self.defers || !self.ring.is_at_rest() {
                 let took = self.ring.enter_for_events(!look, left.filter(|_| !look));
                 if let Err(e) = took {
                     self.reap(batch);

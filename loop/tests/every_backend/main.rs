@@ -29,23 +29,31 @@ const LONG: Duration = Duration::from_secs(20);
 struct World<S> {
     event_loop: Loop<S>,
     script: Option<Script>,
+    /// Whether a look without a wait may miss, until the next one, what became ready just before.
+    misses: bool,
 }
 
 impl<S: 'static> World<S> {
     fn real(backend: impl Backend + 'static) -> Self {
-        World { event_loop: Loop::with_backend(backend), script: None }
+        World { event_loop: Loop::with_backend(backend), script: None, misses: false }
     }
 
     fn scripted() -> Self {
         let (backend, script) = Scripted::new();
-        World { event_loop: Loop::with_backend(backend), script: Some(script) }
+        World { event_loop: Loop::with_backend(backend), script: Some(script), misses: false }
     }
 
     /// `None`, and says so, where io_uring is not to be had.
     #[cfg(feature = "uring")]
-    fn uring(test: &str) -> Option<Self> {
-        match Uring::new() {
-            Ok(uring) => Some(Self::real(uring)),
+    fn uring(test: &str, exposed: bool) -> Option<Self> {
+        let made = Uring::new().and_then(|mut uring| {
+            if exposed {
+                uring.expose()?;
+            }
+            Ok(uring)
+        });
+        match made {
+            Ok(uring) => Some(World { misses: exposed, ..Self::real(uring) }),
             Err(e) => {
                 println!("SKIP: {test}: no io_uring here: {e}");
                 None
@@ -117,7 +125,15 @@ macro_rules! on_every_backend {
             #[cfg(feature = "uring")]
             $(#[$attribute])*
             fn uring() {
-                World::uring(concat!(module_path!(), "::uring")).into_iter().for_each(body);
+                World::uring(concat!(module_path!(), "::uring"), false).into_iter().for_each(body);
+            }
+
+            // With the ring that it has inside another loop, and before Linux 6.1.
+            #[test]
+            #[cfg(feature = "uring")]
+            $(#[$attribute])*
+            fn uring_exposed() {
+                World::uring(concat!(module_path!(), "::uring_exposed"), true).into_iter().for_each(body);
             }
 
             #[test]

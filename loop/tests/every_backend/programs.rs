@@ -433,12 +433,12 @@ fn seeds() -> Range<u64> {
 
 on_every_backend! {
     fn random_programs_agree_with_a_model(world: World<State>) {
-        let World { event_loop: l, script } = &mut world;
+        let World { event_loop: l, script, misses } = &mut world;
         l.on_error(|_, _, _| {});
         for seed in seeds() {
             let mut s = State {
                 seed,
-                model: Model::default(),
+                model: Model::new(*misses),
                 script: script.clone(),
                 remote: l.remote(),
                 guards: Vec::new(),
