@@ -26,13 +26,12 @@ pub(crate) struct TimerWheel {
     /// Before this nothing is due, nor has the wheel to turn.
     floor: u64,
     len: usize,
-    /// What has expired, in its order; of that, how many places were gone through, and how many timers are still to be
-    /// told.
-    expired: Vec<Due>,
+    /// The cells of what has expired, in its order, and the number of the first. One that was withdrawn since is not
+    /// due, or has another number. Of those, how many places were gone through, and how many timers are still to be told.
+    expired: Vec<u32>,
+    first: u32,
     told: usize,
     due: usize,
-    /// The number of the next that expires.
-    serial: u32,
     /// While what is due is taken out: the deadline of the last one so far, and whether any came after a later one.
     last_due: u64,
     unsorted: bool,
@@ -69,19 +68,11 @@ enum State {
     Due,
 }
 
-/// A timer that has expired, unless it was withdrawn since: then it is not due, or has another number.
-#[derive(Clone, Copy)]
-struct Due {
-    deadline: u64,
-    index: u32,
-    serial: u32,
-}
-
 const TICK: u32 = 16;
 const DIGIT: u32 = 6;
 const LEVELS: usize = ((u64::BITS - TICK) / DIGIT) as usize;
 const HEADS: u32 = (LEVELS as u32) << DIGIT;
-/// For how many that are due memory is kept.
+/// For how many that are due memory is kept; more only where an eighth of it was used.
 const KEPT: usize = 1024;
 const VACANT: Cell = Cell { deadline: 0, next: 0, prev: 0, generation: 0, state: State::Vacant, periodic: false };
 
@@ -101,9 +92,9 @@ impl TimerWheel {
             floor: 0,
             len: 0,
             expired: Vec::new(),
+            first: 0,
             told: 0,
             due: 0,
-            serial: 0,
             last_due: 0,
             unsorted: false,
             slacks: Vec::new(),
@@ -256,6 +247,7 @@ impl TimerWheel {
         if now < self.floor || self.len == 0 {
             return;
         }
+        self.first = self.first.wrapping_add(self.told as u32);
         self.expired.drain(..std::mem::take(&mut self.told));
         let (armed, before) = (self.len, self.expired.len());
         (self.last_due, self.unsorted) = (0, false);
@@ -280,10 +272,21 @@ impl TimerWheel {
             }
         }
         if self.unsorted {
-            self.expired[before..].sort_by_key(|due| due.deadline); // stable: equal ones are in the order of arming
+            self.sort_expired(before);
         }
         if armed - self.len >= self.front.len() {
             self.forget_front(); // for few of them are still armed, if any
+        }
+    }
+
+    /// Sorts what has just expired.
+    fn sort_expired(&mut self, from: usize) {
+        let mut due: Vec<_> =
+            self.expired[from..].iter().map(|index| (self.cells[*index as usize].deadline, *index)).collect();
+        due.sort_by_key(|due| due.0); // stable: equal ones are in the order of arming
+        for (place, (_, index)) in (from..).zip(due) {
+            self.expired[place] = index;
+            self.cells[index as usize].next = self.first.wrapping_add(place as u32);
         }
     }
 
@@ -296,13 +299,14 @@ impl TimerWheel {
     /// deadline, for [`time`](Self::time).
     #[inline]
     pub(crate) fn next_due(&mut self) -> Option<(Key, u64)> {
-        while let Some(Due { deadline, index, serial }) = self.expired.get(self.told).copied() {
+        while let Some(index) = self.expired.get(self.told).copied() {
+            let number = self.first.wrapping_add(self.told as u32);
             self.told += 1;
             let cell = &mut self.cells[index as usize];
-            if cell.state == State::Due && cell.next == serial {
+            if cell.state == State::Due && cell.next == number {
                 cell.state = State::Idle;
                 self.due -= 1;
-                return Some((Key::new(index - HEADS, cell.generation), deadline));
+                return Some((Key::new(index - HEADS, cell.generation), cell.deadline));
             }
         }
         if !self.expired.is_empty() {
@@ -312,10 +316,10 @@ impl TimerWheel {
     }
 
     fn forget_expired(&mut self) {
-        self.told = 0;
+        let used = std::mem::take(&mut self.told);
         self.expired.clear();
-        if self.expired.capacity() > KEPT {
-            self.expired = Vec::new();
+        if self.expired.capacity() > KEPT.max(8 * used) {
+            self.expired = Vec::new(); // of a flood that is over
         }
     }
 
@@ -412,11 +416,10 @@ impl TimerWheel {
     #[inline(always)]
     fn note_due(&mut self, index: u32) -> u32 {
         let cell = &mut self.cells[index as usize];
-        let (deadline, serial) = (cell.deadline, self.serial);
+        let (deadline, number) = (cell.deadline, self.first.wrapping_add(self.expired.len() as u32));
         cell.state = State::Due;
-        let next = std::mem::replace(&mut cell.next, serial);
-        self.expired.push(Due { deadline, index, serial });
-        self.serial = serial.wrapping_add(1);
+        let next = std::mem::replace(&mut cell.next, number);
+        self.expired.push(index);
         self.unsorted |= deadline < self.last_due;
         self.last_due = deadline;
         self.len -= 1;
