@@ -51,7 +51,7 @@ mod events {
     }
 
     pub(crate) fn renewed() {
-        event!(name: "renewed", target: "becket_loop::backend", Level::WARN);
+        event!(name: "renewed", target: "becket_loop::backend", Level::WARN, "the set is made anew");
     }
 }
 
