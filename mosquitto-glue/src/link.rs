@@ -47,7 +47,7 @@ impl Link {
                 (None, None) => return,
                 (None, Some((generation, fd))) => {
                     // Edges where the loop has them; the library asks for writing at times when it cannot.
-                    let both = Ready::READ | Ready::WRITE | Ready::RDHUP;
+                    let both = Ready::READ | Ready::WRITE;
                     let mut mode = Mode::Edge;
                     let mut done = wishes.watch(generation, fd, both, mode);
                     if done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::Unsupported) {
@@ -67,9 +67,9 @@ impl Link {
     }
 }
 
-/// What to watch the socket for where there are no edges.
+/// What to watch the socket for where there are no edges. The end of what the broker sends is read.
 fn level_interest(machine: &Machine) -> Ready {
-    if machine.wants_write() { Ready::READ | Ready::RDHUP | Ready::WRITE } else { Ready::READ | Ready::RDHUP }
+    if machine.wants_write() { Ready::READ | Ready::WRITE } else { Ready::READ }
 }
 
 impl External for Link {
