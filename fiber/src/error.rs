@@ -141,10 +141,15 @@ impl SpawnError {
         matches!(self.kind, SpawnErrorKind::Limit(_))
     }
 
-    /// Whether memory, address space or mappings for its stack ran out, or the memory that may be locked after mlockall(2);
-    /// see `vm.max_map_count` in proc_sys_vm(5).
+    /// Whether memory, address space or mappings for its stack ran out, or the memory that may be locked after
+    /// mlockall(2).
+    ///
+    /// Before Linux 6.13, and for locked memory, each stack takes two mappings. Then there are as many stacks, those
+    /// kept idle among them, as seven sixteenths of `vm.max_map_count` (see proc_sys_vm(5)): 28,669 by default. The
+    /// message says so at this limit.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(&self.kind, SpawnErrorKind::Stack(e) if matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)))
+        matches!(&self.kind, SpawnErrorKind::Stack(e)
+            if e.kind() == io::ErrorKind::OutOfMemory || e.raw_os_error() == Some(libc::EAGAIN))
     }
 }
 

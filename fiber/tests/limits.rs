@@ -3,9 +3,15 @@
 
 #![allow(unsafe_code, reason = "locks the memory of a child process")]
 
-use becket_fiber::{Runtime, SpawnError, spawn, yield_now};
+mod common;
+
+use becket_fiber::sync::Event;
+use becket_fiber::{Builder, Runtime, SpawnError, sleep, spawn, yield_now};
+use common::skips_valgrind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 const CASE: &str = "BECKET_LIMITS_CASE";
 
@@ -13,6 +19,8 @@ const CASE: &str = "BECKET_LIMITS_CASE";
 fn the_child() {
     match std::env::var(CASE).as_deref() {
         Ok("mappings") => mappings(),
+        Ok("forty thousand") => forty_thousand(),
+        Ok("locked later") => locked_later(),
         Ok("address space") => address_space(),
         _ => {}
     }
@@ -59,6 +67,136 @@ fn mappings() {
     }
 }
 
+/// Whether guards within a mapping are refused: by the kernel, or because all memory that this process maps from now on
+/// is locked. Says SKIP where neither can be.
+fn refuses_guards() -> bool {
+    // SAFETY: the call concerns no memory.
+    let known = unsafe { libc::madvise(std::ptr::null_mut(), 0, 102) } == 0; // MADV_GUARD_INSTALL
+    println!("this kernel {} guards within a mapping", if known { "has" } else { "does not have" });
+    // SAFETY: concerns this process alone, which is about to end.
+    let refuses = !known || unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } == 0;
+    if !refuses {
+        eprintln!("SKIP: memory cannot be locked: {}", std::io::Error::last_os_error());
+    }
+    refuses
+}
+
+fn max_map_count() -> usize {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap()
+}
+
+/// How many stacks may have two mappings each; `None`, with SKIP, where `count` may.
+fn cap_below(count: usize) -> Option<usize> {
+    let max = max_map_count();
+    let cap = (max - max / 8) / 2;
+    if cap >= count {
+        eprintln!("SKIP: vm.max_map_count is {max}: {count} fibers are no more than there may be");
+    }
+    (cap < count).then_some(cap)
+}
+
+fn maps() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+/// Bytes in memory.
+fn used() -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Tries to spawn 40,000 fibers that wait, of which some are refused; wakes and joins those that live. Returns their
+/// number.
+fn spawn_forty_thousand(stack_size: usize) -> usize {
+    let go = Rc::new(Event::new());
+    let mut fibers = Vec::with_capacity(COUNT);
+    let mut refused = 0;
+    for i in 0..COUNT {
+        let go = go.clone();
+        match Builder::new().stack_size(stack_size).spawn(move || go.wait().map(|()| i)) {
+            Ok(fiber) => fibers.push((i, fiber)),
+            Err(e) => {
+                assert!(e.is_out_of_memory() && !e.is_limit(), "{e}");
+                let text = e.to_string();
+                if text.contains("os error 11") {
+                    eprintln!("SKIP: so much memory cannot be locked: {e}");
+                    std::process::exit(0);
+                }
+                assert!(text.contains("vm.max_map_count"), "{text}");
+                if refused == 0 {
+                    println!("{} fibers, then: {e}", fibers.len());
+                }
+                refused += 1;
+            }
+        }
+    }
+    // Once one is refused, so are all after it: none has ended.
+    assert_eq!(refused + fibers.len(), COUNT);
+    assert!(fibers.last().unwrap().0 == fibers.len() - 1, "{refused} were refused, not the last ones");
+    (0..3).for_each(|_| yield_now());
+    // The rest of the process still has what it needs.
+    assert_eq!(std::thread::spawn(|| vec![1u8; 1 << 20].len()).join().unwrap(), 1 << 20);
+    go.set();
+    let count = fibers.len();
+    for (i, fiber) in fibers {
+        assert_eq!(fiber.join().unwrap().unwrap(), i);
+    }
+    count
+}
+
+const COUNT: usize = 40_000;
+const STACK: usize = 64 * 1024;
+
+fn forty_thousand() {
+    let Some(cap) = cap_below(COUNT) else { return };
+    if !refuses_guards() {
+        return;
+    }
+    let ran = Runtime::builder().idle_stacks(100).build().unwrap().run(|| {
+        spawn(|| ()).unwrap().join().unwrap();
+        let (maps_before, used_before) = (maps(), used());
+        for round in 0..2 {
+            let count = spawn_forty_thousand(STACK);
+            // The stacks of this fiber and the one before it are there already.
+            assert!((cap - 100..cap).contains(&count), "round {round}: {count} fibers, of {cap}");
+            let (peak_maps, peak_used) = (maps(), used());
+            assert!(peak_maps > 2 * count, "{peak_maps} mappings");
+            // All stacks are idle now, and serve no other size: they make room for it.
+            let other = Builder::new().stack_size(4 * STACK).spawn(|| 42).unwrap();
+            assert_eq!(other.join().unwrap(), 42);
+            let late = Instant::now() + Duration::from_secs(60);
+            while maps() > maps_before + 400 {
+                assert!(Instant::now() < late, "{} mappings, {maps_before} before, {peak_maps} at most", maps());
+                sleep(Duration::from_millis(20)).unwrap();
+            }
+            let left = used().saturating_sub(used_before);
+            println!("{peak_maps} mappings, then {}; {} bytes each, then {left} in all", maps(), peak_used / count);
+            assert!(left < (peak_used - used_before) / 5, "{left} of {}", peak_used - used_before);
+            assert_eq!(spawn(|| 42).unwrap().join().unwrap(), 42);
+        }
+    });
+    if let Err(e) = ran {
+        eprintln!("SKIP: so much memory cannot be locked: {e}");
+    }
+}
+
+fn locked_later() {
+    let Some(cap) = cap_below(COUNT) else { return };
+    Runtime::new()
+        .unwrap()
+        .run(|| {
+            // By now it is known how guards are best made.
+            spawn(|| ()).unwrap().join().unwrap();
+            if refuses_guards() {
+                let count = spawn_forty_thousand(STACK);
+                assert!((cap - 100..=cap).contains(&count), "{count} fibers, of {cap}");
+                assert_eq!(spawn(|| 42).unwrap().join().unwrap(), 42);
+            }
+        })
+        .unwrap();
+}
+
 fn address_space() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")).unwrap();
@@ -94,6 +232,20 @@ fn check(case: &str) {
 #[test]
 fn running_out_of_mappings_is_an_error_not_a_hang() {
     check("mappings");
+}
+
+#[test]
+fn forty_thousand_fibers_whose_guards_are_mappings_are_refused_in_order_at_the_limit() {
+    if !skips_valgrind("it counts mappings and pages, and has its own") {
+        check("forty thousand");
+    }
+}
+
+#[test]
+fn memory_that_is_locked_while_fibers_run_has_the_same_limit() {
+    if !skips_valgrind("it counts mappings and pages, and has its own") {
+        check("locked later");
+    }
 }
 
 #[test]

@@ -57,11 +57,21 @@ pub(super) fn reserve(size: usize) -> io::Result<bool> {
     const BATCH: u32 = 32;
 
     let own_mapping = !WITHIN_MAPPING.load(Ordering::Relaxed);
-    if own_mapping {
-        OWN_MAPPINGS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < own_mappings_max()).then_some(n + 1))
-            .map_err(|_| rustix::io::Errno::NOMEM)?;
-    }
+    let has_room = |count| count < own_mappings_max();
+    let counted = if own_mapping {
+        OWN_MAPPINGS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| has_room(n).then_some(n + 1))
+    } else {
+        // Where guards within the mapping work, `install` may still fail for this stack, and has for others.
+        let count = OWN_MAPPINGS.load(Ordering::Relaxed);
+        if count == 0 || has_room(count) { Ok(count) } else { Err(count) }
+    };
+    counted.map_err(|count| {
+        let message = format!(
+            "{count} stacks have guard pages that are mappings of their own, as many as vm.max_map_count leaves room \
+             for: raise it, or use Linux 6.13 or newer and memory that is not locked"
+        );
+        io::Error::new(io::ErrorKind::OutOfMemory, message)
+    })?;
     let (probed_size, left) = PROBED.get();
     let probed = if probed_size == size && left > 0 {
         PROBED.set((size, left - 1));

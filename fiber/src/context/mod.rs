@@ -103,7 +103,7 @@ impl Context {
     /// Makes a stack of `size` bytes, a multiple of the page size, beside its guard page.
     ///
     /// # Errors
-    /// `ENOMEM` where memory, address space or mappings run out; `InvalidInput` for a size that cannot be.
+    /// `OutOfMemory` where memory, address space or mappings run out; `InvalidInput` for a size that cannot be.
     pub(crate) fn new(size: usize) -> io::Result<Context> {
         init()?;
         let page = guard::page_size();

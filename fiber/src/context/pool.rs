@@ -28,6 +28,9 @@ impl Class {
 /// kernel allows few: so gaps are large, or none.
 const RUN: usize = 64;
 
+/// How many idle stacks go at once where there is no room for one of another size, which may be larger.
+const ROOM: usize = 64;
+
 /// Idle stacks by size. They stay mapped for a while: a warm stack is 280 times cheaper than a new one.
 ///
 /// What was idle for a whole interval is surplus, save for `keep`: [`condemn`](Self::condemn) finds it out, and
@@ -73,7 +76,34 @@ impl Pool {
             }
         }
         drop(shelves);
-        Context::new(class.bytes())
+        match Context::new(class.bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && self.make_room() => Context::new(class.bytes()),
+            made => made,
+        }
+    }
+
+    /// Unmaps a few idle stacks whose guards are mappings, of which there may be as many as the limit allows; returns
+    /// whether there were any.
+    #[cold]
+    fn make_room(&self) -> bool {
+        let mut freed = 0;
+        for shelf in self.shelves.borrow_mut().iter_mut() {
+            while freed < ROOM
+                && let Some(context) = shelf.condemned.pop_if(|c| c.has_own_mapping())
+            {
+                context.free();
+                freed += 1;
+            }
+            while freed < ROOM
+                && let Some(context) = shelf.idle.pop_if(|c| c.has_own_mapping())
+            {
+                context.free();
+                freed += 1;
+            }
+            shelf.low = shelf.low.min(shelf.idle.len());
+        }
+        self.count.set(self.count.get() - freed);
+        freed > 0
     }
 
     /// Takes a stack back. One that is not idle is leaked.
