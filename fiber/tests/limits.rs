@@ -7,7 +7,7 @@ mod common;
 
 use becket_fiber::sync::Event;
 use becket_fiber::{Builder, Runtime, SpawnError, sleep, spawn, yield_now};
-use common::skips_valgrind;
+use common::{kernel_has_guards, skips_valgrind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::Command;
 use std::rc::Rc;
@@ -70,8 +70,7 @@ fn mappings() {
 /// Whether guards within a mapping are refused: by the kernel, or because all memory that this process maps from now on
 /// is locked. Says SKIP where neither can be.
 fn refuses_guards() -> bool {
-    // SAFETY: the call concerns no memory.
-    let known = unsafe { libc::madvise(std::ptr::null_mut(), 0, 102) } == 0; // MADV_GUARD_INSTALL
+    let known = kernel_has_guards();
     println!("this kernel {} guards within a mapping", if known { "has" } else { "does not have" });
     // SAFETY: concerns this process alone, which is about to end.
     let refuses = !known || unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } == 0;

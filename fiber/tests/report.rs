@@ -128,10 +128,11 @@ fn backtraces_name_the_functions_and_nobody_notices() {
 #[test]
 fn all_of_many_can_be_asked_between_two_runs() {
     let mut rt = Runtime::new().unwrap();
+    let (hold, held) = mpsc::channel::<()>();
     rt.run(|| {
         (0..500).for_each(|n| drop(spawn(move || inner_function(n % 5)).unwrap()));
         (0..10).for_each(|_| drop(spawn(|| block_on(std::future::pending::<()>())).unwrap()));
-        spawn(|| unblock(|| thread::sleep(Duration::from_millis(5)))).unwrap();
+        spawn(|| unblock(move || held.recv())).unwrap();
         settle();
     })
     .unwrap();
@@ -146,6 +147,7 @@ fn all_of_many_can_be_asked_between_two_runs() {
     assert!(!fresh.is_finished(), "it has not begun");
     assert_eq!(rt.run(|| fresh.join().unwrap()).unwrap(), 7);
     assert!(rt.report(false).fibers.iter().all(|f| f.frames.is_none()));
+    drop(hold);
     rt.shutdown().unwrap();
 }
 

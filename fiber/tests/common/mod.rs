@@ -50,6 +50,14 @@ impl Drop for Witness {
     }
 }
 
+/// Whether this kernel guards pages within a mapping (Linux 6.13); before, each guard page is a mapping of its own.
+#[allow(unsafe_code, reason = "asks the kernel")]
+pub(crate) fn kernel_has_guards() -> bool {
+    const MADV_GUARD_INSTALL: libc::c_int = 102;
+    // SAFETY: the call concerns no memory.
+    unsafe { libc::madvise(std::ptr::null_mut(), 0, MADV_GUARD_INSTALL) == 0 }
+}
+
 /// Whether this runs under valgrind, and `why` is a reason not to; says so.
 pub(crate) fn skips_valgrind(why: &str) -> bool {
     let skips = std::env::var_os("BECKET_VALGRIND").is_some();
