@@ -81,7 +81,8 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
     // SAFETY: clock_nanosleep(2) may be called in a handler, and returns its error, so that errno stays as it is.
     let nap = || unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, &moment, ptr::null_mut()) };
     for _ in 0..PATIENCE.as_millis() {
-        if STATE.load(Ordering::Acquire) != STOPPED {
+        // Another one may be asked, and stop, while this one sleeps.
+        if STATE.load(Ordering::Acquire) != STOPPED || THREAD.load(Ordering::Relaxed) != thread {
             return;
         }
         nap();
