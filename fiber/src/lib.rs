@@ -29,28 +29,37 @@
 //!
 //! # The parts
 //!
-//! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it.
-//! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; in a [`scope()`] fibers borrow from their parent and never
-//!   outlive it; a [`Remote`] spawns from other threads.
-//! - [`RuntimeBuilder::threads`] makes a runtime on each of several threads.
+//! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it, [`Runtime::shutdown`] ends all.
+//! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; a [`Builder`] also gives it a name, a size of its stack and a
+//!   [`Priority`]. In a [`scope()`] fibers borrow from their parent and never outlive it; a [`Remote`] spawns from other
+//!   threads.
+//! - [`RuntimeBuilder::threads`] makes a runtime on each of several [`Threads`], as a pool or with the same program on each,
+//!   whose listeners [share a port](net::TcpListener::bind_shards).
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
 //!   what std's module of that name has.
 //! - Named types over it stand in a module for each kind of descriptor, as in `becket_sys`: [`net`], [`pipe`], [`process`],
 //!   [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`], [`netlink`],
-//!   [`psi`], [`mounts`] and [`attribute`].
+//!   [`psi`], [`mounts`] and [`attribute`]. They lend the methods of the types there, and say how they wait themselves.
 //! - [`stdin`], [`stdout`] and [`stderr`] wait in the fiber, and stay as they are for whoever shares them.
 //! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
-//! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library.
-//! - [`sync`] has channels, locks, events and what else fibers wait for among each other.
-//! - [`race`], [`first_ok`] and [`all`] run several tasks at once; a [`CancelToken`] cancels a part of what fibers do.
+//! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library;
+//!   [`yield_now`] lets others run.
+//! - [`sync`] has channels, locks, events and what else fibers wait for among each other; a [`sync::thread_channel`]
+//!   leads to other threads, too.
+//! - [`race`], [`first_ok`] and [`all`] run several tasks at once.
+//! - A [`cancel_scope`], or a [`CancelToken`] in several places, cancels a part of what fibers do; a [`shield`] keeps
+//!   a cancel from what has to be finished.
 //! - [`fiber_local!`] declares values that each fiber has its own of.
-//! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, time.
+//! - [`select!`] waits for the first of several: channels, descriptors, ends of fibers, events, permits, cancels, time;
+//!   [`select::Select`] for a number of them that is known at run time only.
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
-//! - [`fibers`] lists what they do, and a [`Report`] has their backtraces, too; [`Runtime::on_stall`] tells who keeps the
-//!   thread.
-//! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one.
+//! - [`fibers`] lists what they do, and a [`report()`] has their backtraces, too: also [on a
+//!   signal](Runtime::report_on_signal), and [at a socket](Runtime::serve_reports). [`Runtime::on_stall`] tells who keeps
+//!   the thread; [`stack_use`] how deep the stacks were.
+//! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one, and
+//!   [`Runtime::turn`] lets it have one turn.
 //!
 //! # Rules
 //!
