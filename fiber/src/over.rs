@@ -51,6 +51,12 @@ macro_rules! over_io {
             ) -> std::io::Result<Option<crate::Ready>> {
                 self.io.wait(want, deadline)
             }
+
+            /// An arm of [`select!`](crate::select!): chosen when the descriptor is ready for any of `want`; see
+            /// [`Io::on_ready`](crate::Io::on_ready).
+            pub fn on_ready(&self, want: crate::Ready) -> impl crate::select::Arm<Output = crate::Ready> + '_ {
+                self.io.on_ready(want)
+            }
         }
 
         /// The methods that never wait: addresses, options, `try_` calls.

@@ -7,13 +7,15 @@
 //! |---|---|---|
 //! | [`Receiver`](crate::sync::Receiver) | [`on_recv`](crate::sync::Receiver::on_recv) | the value; `None` where no sender is left |
 //! | [`Sender`](crate::sync::Sender) | [`on_send`](crate::sync::Sender::on_send) | whether it was sent |
+//! | [`ThreadReceiver`](crate::sync::ThreadReceiver), [`ThreadSender`](crate::sync::ThreadSender) | `on_recv`, `on_send` | the same |
 //! | [`OneshotReceiver`](crate::sync::OneshotReceiver) | [`on_recv`](crate::sync::OneshotReceiver::on_recv) | the answer |
 //! | [`BroadcastReceiver`](crate::sync::BroadcastReceiver) | [`on_recv`](crate::sync::BroadcastReceiver::on_recv) | a value, or a loss |
 //! | [`WatchReceiver`](crate::sync::WatchReceiver) | [`on_change`](crate::sync::WatchReceiver::on_change) | as of `changed` |
 //! | [`Event`](crate::sync::Event), [`Notify`](crate::sync::Notify) | [`on_set`](crate::sync::Event::on_set), [`on_signal`](crate::sync::Notify::on_signal) | nothing |
 //! | [`Semaphore`](crate::sync::Semaphore) | [`on_permits`](crate::sync::Semaphore::on_permits) | the permit |
-//! | [`Io`](crate::Io) | [`on_ready`](crate::Io::on_ready) | what it is ready for |
+//! | [`Io`](crate::Io), and the named types over it | [`on_ready`](crate::Io::on_ready) | what it is ready for |
 //! | [`JoinHandle`], [`ScopedJoinHandle`] | [`on_end`](JoinHandle::on_end) | nothing: join it |
+//! | [`CancelToken`](crate::CancelToken) | [`on_cancel`](crate::CancelToken::on_cancel) | nothing |
 //! | time | [`after`], [`at`] | nothing |
 //!
 //! An arm that is not chosen takes nothing and gives nothing. So dropping the whole at any time loses nothing, and
@@ -58,6 +60,9 @@ pub(crate) mod arm {
 
         /// Takes that back; returns whether it was done meanwhile.
         fn leave(&self, turn: Turn) -> bool;
+
+        /// It is not looked at again: what it was told of, and has not taken, is for others.
+        fn pass_on(&self) {}
     }
 }
 
@@ -90,6 +95,10 @@ impl<A: Wait> Wait for Option<A> {
     fn leave(&self, turn: arm::Turn) -> bool {
         self.as_ref().is_some_and(|arm| arm.leave(turn))
     }
+
+    fn pass_on(&self) {
+        self.iter().for_each(Wait::pass_on);
+    }
 }
 
 impl<A: Arm> Arm for Option<A> {
@@ -101,8 +110,20 @@ impl<A: Arm> Arm for Option<A> {
 }
 
 /// Waits for the first of `arms`, does that, and returns which it was; where `waits` is false, `None` instead of waiting.
+///
+/// The references are exclusive so that no arm is there twice, nor in the hands of two fibers.
 #[doc(hidden)]
-pub fn run(arms: &[&dyn Wait], biased: bool, waits: bool) -> io::Result<Option<usize>> {
+pub fn run(arms: &[&mut dyn Wait], biased: bool, waits: bool) -> io::Result<Option<usize>> {
+    let mut waited = false;
+    let chosen = choose(arms, biased, waits, &mut waited);
+    if waited {
+        // They may stay for long before they are dropped.
+        arms.iter().for_each(|arm| arm.pass_on());
+    }
+    chosen
+}
+
+fn choose(arms: &[&mut dyn Wait], biased: bool, waits: bool, waited: &mut bool) -> io::Result<Option<usize>> {
     let here = match place() {
         Place::Fiber(here) => {
             here.check()?;
@@ -127,12 +148,13 @@ pub fn run(arms: &[&dyn Wait], biased: bool, waits: bool) -> io::Result<Option<u
         })?;
         let wait = here.wait(Reason::new("the first of several"));
         let turn = arm::Turn { here: Some(here), token: wait.token() };
+        *waited = true;
         let mut until = None;
         let mut entered = 0;
         let refused: io::Result<()> = arms.iter().try_for_each(|arm| {
             entered += 1;
-            // SAFETY: the arms are borrowed until this returns, and all that were asked leave below. Nothing in between
-            // unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
+            // SAFETY: the arms are borrowed, each once, until this returns, and all that were asked leave below. Nothing in
+            // between unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
             until = earliest(until, unsafe { arm.enter(turn) }?);
             Ok(())
         });
@@ -207,8 +229,8 @@ fn random(n: usize) -> usize {
 
 /// Waits for the first of any number of arms of any kinds.
 ///
-/// Where several are ready one of them is chosen by chance. The arms are lent to it until it has waited: then take out of
-/// the chosen one what came ([`Arm::finish`]).
+/// Where several are ready one of them is chosen by chance. The arms are lent to it, each once, until it has waited: then
+/// take out of the chosen one what came ([`Arm::finish`]).
 ///
 /// ```
 /// use becket_fiber::select::{Arm, Select};
@@ -220,16 +242,26 @@ fn random(n: usize) -> usize {
 ///     spawn(move || senders[7].send("seven").unwrap())?;
 ///     let mut arms: Vec<_> = receivers.iter().map(|receiver| receiver.on_recv()).collect();
 ///     let mut select = Select::new();
-///     arms.iter().for_each(|arm| drop(select.add(arm)));
+///     arms.iter_mut().for_each(|arm| drop(select.add(arm)));
 ///     let chosen = select.wait()?;
 ///     assert_eq!((chosen, arms.swap_remove(chosen).finish()), (7, Some(Some("seven"))));
 ///     Ok::<_, std::io::Error>(())
 /// })??;
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// Nothing is added twice:
+///
+/// ```compile_fail,E0499
+/// let mut arm = becket_fiber::select::after(std::time::Duration::ZERO);
+/// let mut select = becket_fiber::select::Select::new();
+/// select.add(&mut arm);
+/// select.add(&mut arm);
+/// select.wait().unwrap();
+/// ```
 #[derive(Default)]
 pub struct Select<'a> {
-    arms: Vec<&'a dyn Wait>,
+    arms: Vec<&'a mut dyn Wait>,
     biased: bool,
 }
 
@@ -246,7 +278,7 @@ impl<'a> Select<'a> {
     }
 
     /// Adds an arm; returns its number, counted from 0.
-    pub fn add(&mut self, arm: &'a impl Arm) -> usize {
+    pub fn add(&mut self, arm: &'a mut impl Arm) -> usize {
         self.arms.push(arm);
         self.arms.len() - 1
     }
@@ -477,7 +509,7 @@ impl<T> ScopedJoinHandle<'_, T> {
 
 /// Waits for the first of several things, takes that, and goes on with what belongs to it.
 ///
-/// Each arm is `pattern = arm => expression`, where [arms](mod@crate::select) are made by methods such as
+/// Each arm is `pattern = arm => expression,` (no comma is needed after a block), where [arms](mod@crate::select) are made by methods such as
 /// [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an [`io::Result`](std::io::Result) of what the chosen
 /// expression is: an error says that the fiber was cancelled or its deadline is reached, and no arm was chosen.
 ///
@@ -524,23 +556,27 @@ macro_rules! select {
     (@arms $biased:tt [$($done:tt)*] default => $body:expr $(,)?) => {
         $crate::select!(@build $biased false [$($done)*] { $body })
     };
-    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr, if $when:expr => $body:expr, $($rest:tt)*) => {
-        $crate::select!(@arms $biased [$($done)* { arm out ($pattern) (if $when { Some($arm) } else { None }) ($body) }] $($rest)*)
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr, if $when:expr => $($rest:tt)+) => {
+        $crate::select!(@body $biased [$($done)*] ($pattern) (if $when { Some($arm) } else { None }) $($rest)+)
     };
-    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr, if $when:expr => $body:expr) => {
-        $crate::select!(@arms $biased [$($done)*] $pattern = $arm, if $when => $body,)
+    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr => $($rest:tt)+) => {
+        $crate::select!(@body $biased [$($done)*] ($pattern) ($arm) $($rest)+)
     };
-    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr => $body:expr, $($rest:tt)*) => {
-        $crate::select!(@arms $biased [$($done)* { arm out ($pattern) ($arm) ($body) }] $($rest)*)
+    // A block ends an arm, as in a `match`.
+    (@body $biased:tt [$($done:tt)*] $pattern:tt $arm:tt $body:block, $($rest:tt)*) => {
+        $crate::select!(@arms $biased [$($done)* { arm out $pattern $arm ($body) }] $($rest)*)
     };
-    (@arms $biased:tt [$($done:tt)*] $pattern:pat = $arm:expr => $body:expr) => {
-        $crate::select!(@arms $biased [$($done)*] $pattern = $arm => $body,)
+    (@body $biased:tt [$($done:tt)*] $pattern:tt $arm:tt $body:block $($rest:tt)*) => {
+        $crate::select!(@arms $biased [$($done)* { arm out $pattern $arm ($body) }] $($rest)*)
+    };
+    (@body $biased:tt [$($done:tt)*] $pattern:tt $arm:tt $body:expr $(, $($rest:tt)*)?) => {
+        $crate::select!(@arms $biased [$($done)* { arm out $pattern $arm ($body) }] $($($rest)*)?)
     };
     (@build $biased:tt $waits:tt [$({ $arm:ident $out:ident ($pattern:pat) ($make:expr) ($body:expr) })*] $default:block) => {{
         $(let $out;)*
         let chosen = {
-            $(let $arm = $make;)*
-            let chosen = $crate::select::run(&[$(&$arm),*], $biased, $waits);
+            $(let mut $arm = $make;)*
+            let chosen = $crate::select::run(&[$(&mut $arm),*], $biased, $waits);
             $($out = $crate::select::Arm::finish($arm);)*
             chosen
         };
@@ -551,6 +587,9 @@ macro_rules! select {
         };
         result
     }};
+    (@$($what:tt)*) => {
+        ::core::compile_error!("an arm of `select!` is `pattern = arm => expression,`; `default => expression` is the last")
+    };
     (biased; $($arms:tt)+) => { $crate::select!(@arms true [] $($arms)+) };
     ($($arms:tt)+) => { $crate::select!(@arms false [] $($arms)+) };
 }

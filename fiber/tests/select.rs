@@ -249,7 +249,7 @@ fn a_select_of_many_is_made_at_run_time() {
                 let waiting = spawn(move || {
                     let mut arms: Vec<_> = receivers.iter().map(|receiver| receiver.on_recv()).collect();
                     let mut select = Select::new();
-                    for (i, arm) in arms.iter().enumerate() {
+                    for (i, arm) in arms.iter_mut().enumerate() {
                         assert_eq!(select.add(arm), i);
                     }
                     let chosen = select.wait()?;
@@ -258,11 +258,67 @@ fn a_select_of_many_is_made_at_run_time() {
                 settle();
                 senders[321].send(7)?;
                 assert_eq!(waiting.join()??, (321, Some(Some(7))));
-                let arm = select::after(HOUR);
+                let mut arm = select::after(HOUR);
                 let mut select = Select::new().biased();
-                select.add(&arm);
+                select.add(&mut arm);
                 assert_eq!(select.try_wait()?, None);
                 sleep(Duration::ZERO)
+            })
+            .unwrap()
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_block_ends_an_arm_as_in_a_match() {
+    each_backend(|runtime| {
+        let chosen = runtime.run(|| {
+            let (sender, receiver) = channel::<u32>(1);
+            let (near, mut far) = becket_fiber::net::UnixStream::pair()?;
+            let mut order = String::new();
+            let mut next = Some(1);
+            for _ in 0..3 {
+                select! {
+                    biased;
+                    sent = sender.on_send(&mut next) => { sent?; order.push('s') }
+                    _ = near.on_ready(Ready::READ), if order.len() == 2 => { order.push('i') }
+                    _ = receiver.on_recv() => order.push('r'),
+                    () = select::after(HOUR) => { unreachable!() }
+                    default => {}
+                }?;
+                far.write_all(b"x")?;
+            }
+            Ok::<_, io::Error>(order)
+        });
+        assert_eq!(chosen.unwrap().unwrap(), "sri");
+    });
+}
+
+#[test]
+fn what_was_left_in_an_arm_is_dropped_before_it_waits_anew() {
+    each_backend(|runtime| {
+        runtime
+            .run(|| {
+                let (drops, (sender, receiver)) = (Drops::default(), channel(1));
+                let waiting = spawn({
+                    let drops = drops.clone();
+                    move || {
+                        let mut arm = receiver.on_recv();
+                        for _ in 0..2 {
+                            let mut select = Select::new();
+                            select.add(&mut arm);
+                            select.wait()?;
+                        }
+                        assert_eq!(drops.count(), 1);
+                        Ok::<_, io::Error>(arm.finish().flatten().is_some())
+                    }
+                })?;
+                assert!(sender.send(drops.witness()).is_ok());
+                settle();
+                assert_eq!(drops.count(), 1);
+                assert!(sender.send(drops.witness()).is_ok());
+                assert!(waiting.join()??);
+                Ok::<_, io::Error>(())
             })
             .unwrap()
             .unwrap();

@@ -2,11 +2,13 @@
 
 mod common;
 
-use becket_fiber::sync::{ThreadReceiver, ThreadSender, TrySendError, thread_channel, thread_unbounded};
+use becket_fiber::select::Select;
+use becket_fiber::sync::{Event, ThreadReceiver, ThreadSender, TrySendError, thread_channel, thread_unbounded};
 use becket_fiber::{Runtime, is_cancelled, select, sleep, spawn, timeout};
 use common::{HOUR, each_backend, kind, settle};
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -232,6 +234,37 @@ fn both_ends_are_arms_and_lose_nothing() {
         drop(questions);
         drop(answered);
         let _ = server.join();
+    });
+}
+
+#[test]
+fn an_arm_that_was_woken_and_not_chosen_leaves_the_value_to_others_at_once() {
+    each_backend(|runtime| {
+        let got = runtime.run(|| {
+            let (sender, receiver) = thread_channel(1);
+            let event = Rc::new(Event::new());
+            let first = spawn({
+                let (receiver, event) = (receiver.clone(), Rc::clone(&event));
+                move || {
+                    let (mut stop, mut value) = (event.on_set(), receiver.on_recv());
+                    let mut select = Select::new().biased();
+                    select.add(&mut stop);
+                    select.add(&mut value);
+                    assert_eq!(select.wait()?, 0);
+                    sleep(HOUR) // the arms are still there
+                }
+            })?;
+            settle();
+            let second = spawn(move || receiver.recv())?;
+            settle();
+            sender.try_send(7).unwrap();
+            event.set();
+            let got = timeout(Duration::from_secs(20), || second.join())?;
+            first.cancel();
+            assert!(is_cancelled(&first.join()?.unwrap_err()));
+            got
+        });
+        assert_eq!(got.unwrap().unwrap(), Some(7));
     });
 }
 

@@ -207,6 +207,13 @@ impl<'a, T> Ticket<'a, T> {
         self.woken.set(false);
     }
 
+    /// Wakes the next where it was woken, and has not taken what for.
+    fn pass_on(&self) {
+        if self.woken.take() {
+            self.shared.lock().line(self.side).wake_one();
+        }
+    }
+
     /// Repeats `attempt`, which is lent the state, until it returns something; waits in between.
     fn wait<R>(&self, what: &'static str, mut attempt: impl FnMut(&mut State<T>) -> Option<R>) -> io::Result<R> {
         loop {
@@ -249,9 +256,7 @@ impl<'a, T> Ticket<'a, T> {
 
 impl<T> Drop for Ticket<'_, T> {
     fn drop(&mut self) {
-        if self.woken.get() {
-            self.shared.lock().line(self.side).wake_one();
-        }
+        self.pass_on();
     }
 }
 
@@ -465,6 +470,10 @@ impl<T> Wait for OnSend<'_, T> {
         self.ticket.leave();
         false // to be looked at again
     }
+
+    fn pass_on(&self) {
+        self.ticket.pass_on();
+    }
 }
 
 impl<T> Arm for OnSend<'_, T> {
@@ -502,6 +511,10 @@ impl<T> Wait for OnRecv<'_, T> {
     fn leave(&self, _: Turn) -> bool {
         self.ticket.leave();
         false // to be looked at again
+    }
+
+    fn pass_on(&self) {
+        self.ticket.pass_on();
     }
 }
 
