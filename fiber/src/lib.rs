@@ -29,12 +29,13 @@
 //!
 //! # The parts
 //!
-//! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it, [`Runtime::shutdown`] ends all.
+//! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it, [`Runtime::shutdown`]
+//!   ends all.
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; a [`Builder`] also gives it a name, a size of its stack and a
 //!   [`Priority`]. In a [`scope()`] fibers borrow from their parent and never outlive it; a [`Remote`] spawns from other
 //!   threads.
-//! - [`RuntimeBuilder::threads`] makes a runtime on each of several [`Threads`], as a pool or with the same program on each,
-//!   whose listeners [share a port](net::TcpListener::bind_shards).
+//! - [`RuntimeBuilder::threads`] makes a runtime on each of several [`Threads`], as a pool or with the same program on
+//!   each, whose listeners [share a port](net::TcpListener::bind_shards).
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
 //!   what std's module of that name has.
@@ -43,8 +44,8 @@
 //!   [`psi`], [`mounts`] and [`attribute`]. They lend the methods of the types there, and say how they wait themselves.
 //! - [`stdin`], [`stdout`] and [`stderr`] wait in the fiber, and stay as they are for whoever shares them.
 //! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
-//! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever library;
-//!   [`yield_now`] lets others run.
+//! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever
+//!   library; [`yield_now`] lets others run.
 //! - [`sync`] has channels, locks, events and what else fibers wait for among each other; a [`sync::thread_channel`]
 //!   leads to other threads, too.
 //! - [`race`], [`first_ok`] and [`all`] run several tasks at once.

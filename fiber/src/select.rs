@@ -153,8 +153,8 @@ fn choose(arms: &[&mut dyn Wait], biased: bool, waits: bool, waited: &mut bool) 
         let mut entered = 0;
         let refused: io::Result<()> = arms.iter().try_for_each(|arm| {
             entered += 1;
-            // SAFETY: the arms are borrowed, each once, until this returns, and all that were asked leave below. Nothing in
-            // between unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
+            // SAFETY: the arms are borrowed, each once, until this returns, and all that were asked leave below.
+            // Nothing in between unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
             until = earliest(until, unsafe { arm.enter(turn) }?);
             Ok(())
         });
@@ -229,8 +229,8 @@ fn random(n: usize) -> usize {
 
 /// Waits for the first of any number of arms of any kinds.
 ///
-/// Where several are ready one of them is chosen by chance. The arms are lent to it, each once, until it has waited: then
-/// take out of the chosen one what came ([`Arm::finish`]).
+/// Where several are ready one of them is chosen by chance. The arms are lent to it, each once, until it has waited:
+/// then take out of the chosen one what came ([`Arm::finish`]).
 ///
 /// ```
 /// use becket_fiber::select::{Arm, Select};
@@ -509,8 +509,8 @@ impl<T> ScopedJoinHandle<'_, T> {
 
 /// Waits for the first of several things, takes that, and goes on with what belongs to it.
 ///
-/// Each arm is `pattern = arm => expression,` (no comma is needed after a block), where [arms](mod@crate::select) are made by methods such as
-/// [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an [`io::Result`](std::io::Result) of what the chosen
+/// Each arm is `pattern = arm => expression,` (no comma is needed after a block), where [arms](mod@crate::select) are made by
+/// methods such as [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an [`io::Result`](std::io::Result) of what the chosen
 /// expression is: an error says that the fiber was cancelled or its deadline is reached, and no arm was chosen.
 ///
 /// - Where several are ready one of them is chosen by chance; after `biased;` at the beginning, the first of them.

@@ -1,8 +1,9 @@
 //! Waiting for other fibers of the same thread: channels, locks, events, and what else std has for threads.
 //!
 //! All of it belongs to one thread (nothing here is `Send`, but for a [`thread_channel`]), and serves in the order of
-//! waiting: who comes while others wait stands behind them. What is waited for is handed over when the waiting fiber is woken, not when it next runs, so
-//! that a fiber which is cancelled before gets nothing, and one that is cancelled after has it: nothing is lost.
+//! waiting: who comes while others wait stands behind them. What is waited for is handed over when the waiting fiber is
+//! woken, not when it next runs, so that a fiber which is cancelled before gets nothing, and one that is cancelled
+//! after has it: nothing is lost.
 //!
 //! A wait ends with an error when its fiber is cancelled or its deadline is reached; a call that need not wait fails for
 //! these, too. While a fiber unwinds every such call is an error at once. On a thread that runs no fiber, and in a
