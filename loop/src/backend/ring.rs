@@ -389,12 +389,13 @@ impl Ring {
             } else {
                 return;
             };
-            // SAFETY: a cancellation names no memory, nor does a poll (see `give`). The other entries were made by
-            // `entry` of operations whose submitter promised that what they name stays valid until their end is told.
-            // It is told once the operation has left `flights`: by `reap`, when the kernel has completed it (each has
+            // An end is told once the operation has left `flights`: by `reap`, when the kernel has completed it (each has
             // one completion, no operation here has several); or by `give_up`, after which nobody enters the kernel,
-            // which takes entries only then (there is no SQPOLL). And the ring is not closed before `flights` is empty:
-            // see `Drop`.
+            // which takes entries only then (there is no SQPOLL). The ring is not closed before `flights` is empty: see
+            // `Drop`.
+            // SAFETY: a cancellation names no memory, nor does a poll (see `give`). The other entries were made by
+            // `entry` of operations whose submitter promised that what they name stays valid until their end is told,
+            // and by the above the kernel is done with it then.
             if unsafe { queue.push(entry) }.is_err() {
                 unreachable!("the queue is not full");
             }
