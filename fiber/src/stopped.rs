@@ -223,6 +223,9 @@ fn modules() -> Vec<Module<&'static [u8]>> {
 }
 
 fn module(info: &libc::dl_phdr_info) -> Option<Module<&'static [u8]>> {
+    if info.dlpi_phdr.is_null() {
+        return None;
+    }
     let base = info.dlpi_addr;
     // SAFETY: so the dynamic linker says.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
