@@ -114,11 +114,13 @@ impl Client {
     /// Sends a message, or has it wait for the connection, or for room in the window.
     ///
     /// Messages of QoS 1 and 2 go out in the order of these calls. They survive the loss of a connection, not the end
-    /// of the process. One of QoS 0 is sent on this connection or never.
+    /// of the process. One of QoS 0 is sent on this connection or never, unless
+    /// [the queue is for it too](crate::Options::queue_qos0).
     ///
     /// # Errors
-    /// [`PublishError`] with the message in it: the queue is full; a message of QoS 0 without a connection;
-    /// a client that was closed; a message that MQTT, or the version of it in use, cannot carry.
+    /// [`PublishError`] with the message in it: the queue is full, in which case [`Event::Room`] follows when it
+    /// is worth another try; a message of QoS 0 without a connection; a client that was closed; a message that MQTT, or the
+    /// version of it in use, cannot carry.
     pub fn publish(&self, publish: Publish) -> std::result::Result<Delivery, PublishError> {
         let delivery = self.machine.borrow_mut().publish(publish)?;
         self.nudge();
@@ -147,8 +149,10 @@ impl Client {
     }
 
     /// Ends the client: it says DISCONNECT, for which it waits as long as [`Options::linger`] says, and leaves the loop
-    /// with [`Event::Closed`]. Messages without an answer are [dropped](crate::Outcome::Dropped); who wants them
-    /// answered waits for that first. The broker does not publish the will. A second call changes nothing.
+    /// with [`Event::Closed`]. Messages that wait are [dropped](crate::Outcome::Dropped), those under way are
+    /// [uncertain](crate::Outcome::Uncertain); who wants them answered waits for that first. The broker does not publish
+    /// the will. A session [of the client's own](crate::Session::PerClient) ends too, where there is a connection: with
+    /// MQTT 3.1.1 that takes another one, as short as can be. A second call changes nothing.
     #[doc(alias = "disconnect")]
     pub fn close(&self) {
         self.machine.borrow_mut().close();

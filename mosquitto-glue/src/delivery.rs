@@ -20,11 +20,16 @@ pub struct DeliveryId(pub(crate) u64);
 
 /// What became of a published message. Reported once, and final.
 ///
+/// What is acknowledged arrived at the broker: at QoS 1 once or more often, at QoS 2 once. What is refused, dropped or
+/// expired did not. Where the client cannot know, it says [`Uncertain`](Self::Uncertain).
+///
 /// ```
-/// use becket_mosquitto::{Dropped, Outcome, ReasonCode};
+/// use becket_mosquitto::{Dropped, Outcome, ReasonCode, Uncertain};
 ///
 /// assert!(Outcome::Acknowledged(ReasonCode::SUCCESS).is_acknowledged());
 /// assert!(!Outcome::Dropped(Dropped::Closed).is_acknowledged());
+/// let outcome = Outcome::Uncertain(Uncertain::SessionLost);
+/// assert_eq!(outcome.to_string(), "uncertain: acknowledged after its session was lost, so once or twice");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -35,8 +40,14 @@ pub enum Outcome {
     Acknowledged(ReasonCode),
     /// The broker, or what it announced when it accepted the connection, refuses the message.
     Refused(ReasonCode),
-    /// Given up. A message of QoS 1 or 2 that was under way may have reached the broker all the same.
+    /// Its [deadline](crate::Publish::deadline) came while it waited.
+    Expired,
+    /// Given up without having been sent; at QoS 0, perhaps sent in part.
     Dropped(Dropped),
+    /// QoS 1 and 2: it was sent, and nobody can know what the broker did with it.
+    Uncertain(Uncertain),
+    /// QoS 1 and 2, with a store: the client ended without an answer, and a later client sends the message.
+    Kept,
 }
 
 impl Outcome {
@@ -52,7 +63,10 @@ impl fmt::Display for Outcome {
             Outcome::Sent => f.write_str("sent"),
             Outcome::Acknowledged(code) => write!(f, "acknowledged: {code}"),
             Outcome::Refused(code) => write!(f, "refused: {code}"),
+            Outcome::Expired => f.write_str("expired"),
             Outcome::Dropped(why) => write!(f, "dropped: {why}"),
+            Outcome::Uncertain(why) => write!(f, "uncertain: {why}"),
+            Outcome::Kept => f.write_str("kept for a later client"),
         }
     }
 }
@@ -69,6 +83,8 @@ impl fmt::Display for Outcome {
 pub enum Dropped {
     /// The connection was lost with a message of QoS 0 unsent.
     ConnectionLost,
+    /// The queue was full, and a newer message [took its place](crate::WhenFull).
+    QueueFull,
     /// The client was closed.
     Closed,
     /// The client gave up, see [`Event::Failed`](crate::Event::Failed).
@@ -79,8 +95,48 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Dropped::ConnectionLost => "the connection was lost",
+            Dropped::QueueFull => "a newer message took its place in the full queue",
             Dropped::Closed => "the client was closed",
             Dropped::Failed => "the client gave up",
+        })
+    }
+}
+
+/// Why nobody can know whether, or how often, a message of QoS 1 or 2 arrived.
+///
+/// ```
+/// use becket_mosquitto::Uncertain;
+///
+/// assert_eq!(Uncertain::Closed.to_string(), "the client was closed while it was under way");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Uncertain {
+    /// QoS 2: the broker lost the [session](crate::Session) in which the message was under way, or the client was not
+    /// to keep it. It was sent again, and acknowledged: it arrived once or twice.
+    SessionLost,
+    /// It was sent on more than one connection, and the last copy was refused: it arrived with an earlier one or not
+    /// at all.
+    RefusedAgain,
+    /// The broker lost the session in which the message was under way, and its deadline came before it was sent again.
+    Expired,
+    /// QoS 2: the broker answers that it knows nothing of the message that it has taken.
+    Forgotten,
+    /// The client was closed while it was under way.
+    Closed,
+    /// The client gave up while it was under way, see [`Event::Failed`](crate::Event::Failed).
+    Failed,
+}
+
+impl fmt::Display for Uncertain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Uncertain::SessionLost => "acknowledged after its session was lost, so once or twice",
+            Uncertain::RefusedAgain => "sent again, and refused",
+            Uncertain::Expired => "its session was lost, and it expired before it could be sent again",
+            Uncertain::Forgotten => "the broker has forgotten it",
+            Uncertain::Closed => "the client was closed while it was under way",
+            Uncertain::Failed => "the client gave up while it was under way",
         })
     }
 }

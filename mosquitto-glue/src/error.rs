@@ -49,6 +49,8 @@ pub enum PublishRefusal {
     NotConnected,
     /// The client was closed, or gave up.
     Closed,
+    /// The store could not take it, for this reason.
+    Store(io::ErrorKind),
     /// The topic is empty, too long, or has a wildcard or a forbidden character.
     Topic,
     /// Topic, payload and properties are longer than MQTT's 256 MiB.
@@ -93,6 +95,7 @@ impl fmt::Display for PublishError {
             PublishRefusal::QueueFull => "the queue is full",
             PublishRefusal::NotConnected => "there is no connection, and QoS 0 does not wait for one",
             PublishRefusal::Closed => "the client is closed",
+            PublishRefusal::Store(kind) => return write!(f, "the store cannot take it: {kind}"),
             PublishRefusal::Topic => "it is no topic",
             PublishRefusal::TooLong => "the message is longer than MQTT can carry",
             PublishRefusal::PropertiesNeedV5 => "properties need MQTT 5",
@@ -103,13 +106,15 @@ impl fmt::Display for PublishError {
 
 impl error::Error for PublishError {}
 
-/// As `WouldBlock` (a full queue), `NotConnected`, `BrokenPipe` (closed) or `InvalidInput`, with this inside.
+/// As `WouldBlock` (a full queue), `NotConnected`, `BrokenPipe` (closed), what the store said, or `InvalidInput`, with
+/// this inside.
 impl From<PublishError> for io::Error {
     fn from(e: PublishError) -> io::Error {
         let kind = match e.refusal {
             PublishRefusal::QueueFull => io::ErrorKind::WouldBlock,
             PublishRefusal::NotConnected => io::ErrorKind::NotConnected,
             PublishRefusal::Closed => io::ErrorKind::BrokenPipe,
+            PublishRefusal::Store(kind) => kind,
             _ => io::ErrorKind::InvalidInput,
         };
         io::Error::new(kind, e)

@@ -38,6 +38,8 @@ pub enum Event {
     },
     /// A message arrived.
     Message(Message),
+    /// After a message was refused because the queue was full: there is room for it now.
+    Room,
     /// What became of a published message: once for each that was accepted.
     Delivered {
         /// Which one.

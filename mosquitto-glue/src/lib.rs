@@ -33,10 +33,11 @@
 //!
 //! # Special problems
 //!
-//! - *A message of QoS 1 or 2 that is under way* when its connection breaks is published anew in the new session, after
-//!   the subscriptions and before what waits; the broker may have it twice then, at QoS 2 too. With
-//!   [`clean_start(false)`](Options::clean_start) it goes on where it was instead, at once; where the broker has lost
-//!   that session, a message of QoS 2 may count as acknowledged that went with it.
+//! - *A message of QoS 1 or 2 that is under way* when its connection breaks goes on where it was in the next one, since
+//!   the broker keeps the [`Session`] meanwhile: at QoS 2 it arrives once. Where the broker has lost the session, what is
+//!   not acknowledged is published anew, after the subscriptions and before what waits; a message of QoS 2 may then
+//!   arrive twice, and is reported as [uncertain](Outcome::Uncertain). A broker that comes back with an old state of the
+//!   session, as after SIGKILL, cannot be told from one that forgot nothing.
 //! - *An incoming message is acknowledged when it comes*, before the program has seen it. A program that must not lose
 //!   one answers by a message of its own.
 //! - *A broker that froze* is noticed by the keep-alive alone, after about twice its time.
@@ -71,16 +72,19 @@ mod properties;
 mod queue;
 mod reason;
 mod resolve;
+mod session;
 
 pub use address::{Address, AddressError};
 pub use client::{Backlog, Client};
-pub use delivery::{Delivery, DeliveryId, Dropped, Outcome};
+pub use delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
 pub use error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 pub use event::Event;
 pub use message::{Message, Publish, QoS};
 pub use options::{LogLevel, Options, Protocol};
 pub use properties::Properties;
+pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
+pub use session::Session;
 
 /// The version of the libmosquitto in use: major, minor, revision.
 ///

@@ -2,6 +2,7 @@
 
 use crate::properties::Properties;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// How surely a message arrives.
 ///
@@ -47,6 +48,8 @@ impl TryFrom<u8> for QoS {
 /// assert_eq!(publish.payload(), b"21.5");
 /// assert_eq!(publish.clone().qos(QoS::ExactlyOnce).level(), QoS::ExactlyOnce);
 /// ```
+///
+/// The deadline of a message is a point in time of this process, of the clock that [`Instant`] reads.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Publish {
     pub(crate) topic: String,
@@ -54,12 +57,23 @@ pub struct Publish {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) properties: Option<Box<Properties>>,
+    /// Never for no deadline.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) expiry_to_broker: bool,
 }
 
 impl Publish {
     /// A message at QoS 1, not retained. Whether the topic is one is checked when it is published.
     pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Publish {
-        Publish { topic: topic.into(), payload: payload.into(), qos: QoS::AtLeastOnce, retain: false, properties: None }
+        Publish {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            properties: None,
+            deadline: None,
+            expiry_to_broker: false,
+        }
     }
 
     /// How surely it shall arrive.
@@ -80,6 +94,30 @@ impl Publish {
         self
     }
 
+    /// Until when it may wait to be sent; then it is given up as [`Expired`](crate::Outcome::Expired). Default: for as
+    /// long as the client lives. What is under way is not called back. One that has passed already is accepted, and
+    /// expires at once.
+    pub fn deadline(mut self, at: Instant) -> Publish {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// A [deadline](Self::deadline) so long from now; none where that is beyond the clock's range.
+    pub fn expire_after(mut self, after: Duration) -> Publish {
+        self.deadline = Instant::now().checked_add(after);
+        self
+    }
+
+    /// Whether the broker too is to give the message up at the deadline: what is left of the time when it is sent, in
+    /// whole seconds and at least one, goes with it as its message expiry, unless the
+    /// [one given](crate::Properties::message_expiry) is shorter. Default: no. Needs MQTT 5, and does nothing without a
+    /// deadline.
+    #[doc(alias = "MQTT_PROP_MESSAGE_EXPIRY_INTERVAL")]
+    pub fn expiry_to_broker(mut self, tell: bool) -> Publish {
+        self.expiry_to_broker = tell;
+        self
+    }
+
     /// The topic it goes to.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -93,6 +131,17 @@ impl Publish {
     /// How surely it shall arrive.
     pub fn level(&self) -> QoS {
         self.qos
+    }
+
+    /// What the broker is told about the deadline, where it is.
+    pub(crate) fn set_expiry(&mut self, now: Instant) {
+        if let (Some(at), true) = (self.deadline, self.expiry_to_broker) {
+            let left = at.saturating_duration_since(now);
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
+            let given = &mut self.properties.get_or_insert_default().message_expiry;
+            *given = Some(given.map_or(seconds, |given| given.min(seconds)));
+        }
     }
 
     /// The bytes of its PUBLISH packet, beyond the first byte and the length field.
@@ -128,7 +177,8 @@ impl fmt::Debug for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("Publish");
         s.field("topic", &self.topic).field("payload", &self.payload.escape_ascii().to_string());
-        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties).finish()
+        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties);
+        s.field("deadline", &self.deadline).finish()
     }
 }
 

@@ -4,6 +4,8 @@ use crate::address::Address;
 use crate::error::OptionsError;
 use crate::ffi;
 use crate::message::Publish;
+use crate::queue::WhenFull;
+use crate::session::Session;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -88,7 +90,7 @@ pub struct Options {
     pub(crate) address: Address,
     pub(crate) client_id: Option<String>,
     pub(crate) protocol: Protocol,
-    pub(crate) clean_start: bool,
+    pub(crate) session: Session,
     pub(crate) session_expiry: Option<Duration>,
     pub(crate) keep_alive: Duration,
     pub(crate) connect_timeout: Duration,
@@ -99,6 +101,8 @@ pub struct Options {
     pub(crate) window: u16,
     pub(crate) queue_messages: usize,
     pub(crate) queue_bytes: usize,
+    pub(crate) when_full: WhenFull,
+    pub(crate) queue_plain: bool,
     pub(crate) log: Option<LogLevel>,
 }
 
@@ -109,7 +113,7 @@ impl Options {
             address,
             client_id: None,
             protocol: Protocol::default(),
-            clean_start: true,
+            session: Session::default(),
             session_expiry: None,
             keep_alive: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
@@ -120,6 +124,8 @@ impl Options {
             window: 20,
             queue_messages: 1000,
             queue_bytes: 16 << 20,
+            when_full: WhenFull::default(),
+            queue_plain: false,
             log: Some(LogLevel::Warning),
         }
     }
@@ -137,17 +143,22 @@ impl Options {
         self
     }
 
-    /// Whether each connection, a reconnection too, begins a new session at the broker. Default: yes. With `false`
-    /// the broker keeps subscriptions, and messages for them, while this client is away, and messages of QoS 2 arrive
-    /// once over reconnections too; it needs a client id.
-    #[doc(alias = "clean_session")]
-    pub fn clean_start(mut self, clean: bool) -> Options {
-        self.clean_start = clean;
+    /// Which session at the broker it uses. Default: [`Session::PerClient`].
+    pub fn session(mut self, session: Session) -> Options {
+        self.session = session;
         self
     }
 
+    /// Whether the first connection begins a new session at the broker ([`Session::PerClient`], the default) or goes on
+    /// with the one that an earlier client of the same id left ([`Session::Kept`], which needs a client id). Reconnections
+    /// go on with the session in both.
+    #[doc(alias = "clean_session")]
+    pub fn clean_start(self, clean: bool) -> Options {
+        self.session(if clean { Session::PerClient } else { Session::Kept })
+    }
+
     /// For how long, in whole seconds, the broker keeps the session of a client that is gone. MQTT 5 only; default:
-    /// it ends with the connection.
+    /// one hour, and with [`Session::PerConnection`] it ends with the connection.
     pub fn session_expiry(mut self, after: Duration) -> Options {
         self.session_expiry = Some(after);
         self
@@ -215,6 +226,19 @@ impl Options {
         self
     }
 
+    /// What becomes of a message that finds the queue full. Default: [`WhenFull::Wait`].
+    pub fn when_full(mut self, policy: WhenFull) -> Options {
+        self.when_full = policy;
+        self
+    }
+
+    /// Whether messages of QoS 0 wait in the queue, too, for a connection. Default: no, without a connection they are
+    /// [refused](crate::PublishRefusal::NotConnected), and those that wait go with the connection.
+    pub fn queue_qos0(mut self, queue: bool) -> Options {
+        self.queue_plain = queue;
+        self
+    }
+
     /// The log lines of libmosquitto to report: those of this level and graver ones. Default: warnings. `None` spares
     /// libmosquitto the making of a line for each packet.
     pub fn log(mut self, level: impl Into<Option<LogLevel>>) -> Options {
@@ -233,8 +257,8 @@ impl Options {
         {
             return fail(format!("client id `{}`: it can be a text of 1 to 65535 bytes", id.escape_debug()));
         }
-        if !self.clean_start && self.client_id.is_none() {
-            return fail("clean start `false`: it needs a client id".to_owned());
+        if self.session == Session::Kept && self.client_id.is_none() {
+            return fail("a kept session: it needs a client id".to_owned());
         }
         if let Some(expiry) = self.session_expiry {
             if self.protocol != Protocol::V5 {

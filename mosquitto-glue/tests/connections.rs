@@ -2,7 +2,7 @@
 
 mod support;
 
-use becket_mosquitto::{Event, LogLevel, Outcome, Protocol, Publish, QoS, Reason, ReasonCode};
+use becket_mosquitto::{Event, LogLevel, Outcome, Protocol, Publish, QoS, Reason, ReasonCode, Uncertain};
 use std::collections::HashMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ fn reasons(world: &World) -> Vec<&Reason> {
     world.events.iter().filter_map(reason).collect()
 }
 
-/// Publishes at QoS 1 and 2 while the broker dies and comes back: each message is acknowledged, and told so once.
+/// Publishes at QoS 1 and 2 while the broker dies and comes back without its memory: each message is acknowledged, but
+/// for those of QoS 2 that were under way then, which nobody can be certain of; and is told so once.
 fn killed_and_restarted(protocol: Protocol) {
     let Some(mut broker) = Broker::start() else { return };
     let mut harness = Harness::new();
@@ -44,10 +45,14 @@ fn killed_and_restarted(protocol: Protocol) {
     assert_eq!(harness.world.connections(), 2);
     let mut told = HashMap::new();
     for (id, outcome) in harness.world.outcomes() {
-        assert!(outcome.is_acknowledged(), "{outcome}");
+        let exactly_once = deliveries.iter().position(|d| d.id() == id).unwrap() % 2 == 1;
+        let uncertain = exactly_once && outcome == Outcome::Uncertain(Uncertain::SessionLost);
+        assert!(outcome.is_acknowledged() || uncertain, "{outcome}");
         *told.entry(id).or_insert(0) += 1;
     }
-    assert!(deliveries.iter().all(|d| told[&d.id()] == 1 && d.outcome().is_some_and(Outcome::is_acknowledged)));
+    assert!(deliveries.iter().all(|d| told[&d.id()] == 1));
+    let uncertain = deliveries.iter().filter(|d| !d.outcome().is_some_and(Outcome::is_acknowledged)).count();
+    assert!(uncertain <= 20, "no more than were under way");
 
     // The subscription came back by itself.
     client.publish(Publish::new("back/1", "x")).unwrap();

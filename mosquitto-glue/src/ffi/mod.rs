@@ -1,8 +1,9 @@
 //! The one place where libmosquitto is called.
 //!
 //! Everything here follows three rules that libmosquitto's mutexes and its use of `errno` force upon its callers: its
-//! callbacks only put a record into the [`Inbox`]; nobody calls into the library from inside one; and after every
-//! call the socket is asked for, since the library may have closed it whatever the return code says.
+//! callbacks only put a record into the [`Inbox`]; nobody calls into the library from inside one, but for the
+//! DISCONNECT that answers a CONNACK of the wrong session; and after every call the socket is asked for, since the
+//! library may have closed it whatever the return code says.
 
 mod properties;
 mod trampolines;
@@ -10,6 +11,7 @@ mod trampolines;
 pub(crate) use properties::{Limits, PropertyList};
 pub(crate) use trampolines::{Inbox, Record};
 
+use crate::session::Expect;
 use libc::c_int;
 use libmosquitto_sys as sys;
 use std::ffi::{CStr, c_void};
@@ -220,10 +222,16 @@ impl Handle {
         self.call(|m| unsafe { sys::mosquitto_connect_async(m, host.as_ptr(), port.into(), keepalive.into()) })
     }
 
-    /// Queues a DISCONNECT; the library closes its socket once it is written.
-    pub(crate) fn disconnect(&mut self) -> After {
-        // SAFETY: a live client.
-        self.call(|m| unsafe { sys::mosquitto_disconnect(m) })
+    /// What the next CONNACK has to say of the session: to another one the answer is a DISCONNECT, before anything
+    /// that is under way is sent again.
+    pub(crate) fn expect_session(&mut self, expected: Expect) {
+        self.inbox.expect(expected);
+    }
+
+    /// Queues a DISCONNECT, with properties where there are some; the library closes its socket once it is written.
+    pub(crate) fn disconnect(&mut self, list: &PropertyList) -> After {
+        // SAFETY: a live client and a list that is live or null; the list is written out before the call returns.
+        self.call(|m| unsafe { sys::mosquitto_disconnect_v5(m, 0, list.as_ptr()) })
     }
 
     /// Reads about one packet. `errno` says `EAGAIN` when the socket was empty, and also when an answer to what was

@@ -3,26 +3,58 @@
 //! No user code runs here, nothing unwinds, no fiber is switched: the library holds its mutexes meanwhile, and a
 //! second call into it would wait for them for ever. Each sets `errno` to zero at its end, since the library's read
 //! loop takes an `EAGAIN` that it finds there for its own.
+//!
+//! There is one exception. After the callback for a CONNACK the library sends again what it has under way, whatever
+//! the broker said of the session; in a session that knows nothing of it that does harm, and only the callback can
+//! prevent it. It does so by `mosquitto_disconnect`, which the library's manual allows there: the DISCONNECT is queued
+//! before everything else, and once it is written the library closes the socket.
 
 use super::properties::{Limits, read_limits, read_message};
 use super::{clear_errno, errno};
 use crate::properties::Properties;
+use crate::session::Expect;
 use libc::{c_char, c_int};
 use libmosquitto_sys as sys;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_void};
 
 /// What a callback was told.
 #[derive(Debug)]
 pub(crate) enum Record {
-    ConnAck { reason: c_int, session_present: bool, limits: Limits },
-    Disconnect { reason: c_int, errno: i32 },
-    Published { mid: u16, reason: u8 },
-    Message { topic: String, payload: Vec<u8>, qos: u8, retain: bool, properties: Option<Box<Properties>> },
-    SubAck { mid: u16, reason: Option<u8> },
-    UnsubAck { mid: u16 },
-    Log { level: c_int, line: String },
+    /// `unexpected` where it was answered by a DISCONNECT.
+    ConnAck {
+        reason: c_int,
+        session_present: bool,
+        unexpected: bool,
+        limits: Limits,
+    },
+    Disconnect {
+        reason: c_int,
+        errno: i32,
+    },
+    Published {
+        mid: u16,
+        reason: u8,
+    },
+    Message {
+        topic: String,
+        payload: Vec<u8>,
+        qos: u8,
+        retain: bool,
+        properties: Option<Box<Properties>>,
+    },
+    SubAck {
+        mid: u16,
+        reason: Option<u8>,
+    },
+    UnsubAck {
+        mid: u16,
+    },
+    Log {
+        level: c_int,
+        line: String,
+    },
 }
 
 /// The records that callbacks left, oldest first.
@@ -32,11 +64,17 @@ pub(crate) struct Inbox {
     records: RefCell<VecDeque<Record>>,
     /// The levels of log lines to keep.
     log: c_int,
+    /// What the broker has to say of the session.
+    expected: Cell<Expect>,
 }
 
 impl Inbox {
     pub(super) fn new(log: c_int) -> Inbox {
-        Inbox { records: RefCell::new(VecDeque::new()), log }
+        Inbox { records: RefCell::new(VecDeque::new()), log, expected: Cell::default() }
+    }
+
+    pub(super) fn expect(&self, expected: Expect) {
+        self.expected.set(expected);
     }
 
     fn push(&self, record: Record) {
@@ -81,7 +119,7 @@ pub(super) unsafe fn install(client: *mut sys::mosquitto, log: bool) {
 // pointers that are valid for the time of the call.
 
 unsafe extern "C" fn on_connect(
-    _: *mut sys::mosquitto,
+    client: *mut sys::mosquitto,
     user: *mut c_void,
     reason: c_int,
     flags: c_int,
@@ -89,7 +127,14 @@ unsafe extern "C" fn on_connect(
 ) {
     // SAFETY: user data and list are the library's, see above.
     let (inbox, limits) = unsafe { (inbox(user), read_limits(list)) };
-    inbox.push(Record::ConnAck { reason, session_present: flags & 1 != 0, limits });
+    let session_present = flags & 1 != 0;
+    let unexpected = reason == 0 && inbox.expected.get().fails(session_present);
+    if unexpected {
+        // SAFETY: the client is live, and this call is one that its callbacks may make: none of the mutexes that it
+        // takes is held around this one.
+        unsafe { sys::mosquitto_disconnect(client) };
+    }
+    inbox.push(Record::ConnAck { reason, session_present, unexpected, limits });
     clear_errno();
 }
 

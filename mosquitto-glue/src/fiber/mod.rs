@@ -32,7 +32,7 @@ use crate::event::Event;
 use crate::message::{Message, Publish, QoS};
 use crate::options::Options;
 use crate::reason::{Reason, ReasonCode};
-use crate::{Backlog, PublishRefusal};
+use crate::{Backlog, PublishRefusal, WhenFull};
 use becket_fiber::sync::{Condvar, Mutex};
 use becket_fiber::with_ctx;
 use filter::matches;
@@ -40,6 +40,7 @@ use messages::{Inbox, Line};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Instant;
 use std::{fmt, io};
 
 /// A client of a broker, for the fibers of one runtime.
@@ -67,6 +68,8 @@ use std::{fmt, io};
 pub struct Client {
     closes: Rc<Closes>,
     shared: Rc<Shared>,
+    /// Whether a publisher waits for room.
+    waits: bool,
 }
 
 /// Closes the client when the last handle goes.
@@ -183,6 +186,7 @@ impl Client {
         let line = Rc::new(Line::new(Events::CAPACITY));
         let shared = Rc::new(Shared { events: RefCell::new(Some(Rc::clone(&line))), ..Shared::default() });
         let told = Rc::clone(&shared);
+        let waits = options.when_full != WhenFull::Refuse;
         let inner = with_ctx(|ctx| {
             crate::Client::join(ctx, options, move |(), _, _, event| {
                 told.tell(event);
@@ -190,7 +194,7 @@ impl Client {
             })
         })??;
         let events = Events::new(line, Rc::downgrade(&shared));
-        Ok((Client { closes: Rc::new(Closes(inner)), shared }, events))
+        Ok((Client { closes: Rc::new(Closes(inner)), shared, waits }, events))
     }
 
     /// Makes a client, and waits until the broker has accepted it, however many attempts that takes: set a
@@ -219,23 +223,26 @@ impl Client {
         }
     }
 
-    /// Sends a message, or has it wait for the connection or the window; where the queue is full, waits for room in it.
-    /// Fibers that wait for room get it in the order in which they came.
+    /// Sends a message, or has it wait for the connection or the window; where the queue is full, and the
+    /// [policy](crate::WhenFull) says no other, waits for room in it. Fibers that wait for room get it in the order in
+    /// which they came. A message whose [deadline](Publish::deadline) comes meanwhile has
+    /// [expired](Outcome::Expired), which is no error.
     ///
     /// # Errors
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message was not accepted. `NotConnected`
     /// for a message of QoS 0 without a connection; `BrokenPipe` for a client that was closed or gave up;
-    /// `InvalidInput` for what MQTT cannot carry: each with a [`PublishError`](crate::PublishError) inside.
+    /// `WouldBlock` for a full queue where the policy is to refuse; `InvalidInput` for what MQTT cannot carry: each with
+    /// a [`PublishError`](crate::PublishError) inside.
     pub fn publish(&self, publish: Publish) -> io::Result<Delivery> {
         let mut publish = publish;
-        let _turn = self.shared.turn.lock()?;
+        let turn = until(publish.deadline, || self.shared.turn.lock())?;
         loop {
             publish = match self.closes.0.publish(publish) {
                 Ok(inner) => return Ok(Delivery { inner, shared: Rc::clone(&self.shared) }),
-                Err(e) if e.refusal() == PublishRefusal::QueueFull => e.into_publish(),
+                Err(e) if e.refusal() == PublishRefusal::QueueFull && self.waits && turn.is_some() => e.into_publish(),
                 Err(e) => return Err(e.into()),
             };
-            self.shared.room.wait()?;
+            until(publish.deadline, || self.shared.room.wait())?;
         }
     }
 
@@ -336,6 +343,15 @@ impl Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
+    }
+}
+
+/// Waits no longer than until `at`; `None` where that has come.
+fn until<T>(at: Option<Instant>, wait: impl FnOnce() -> io::Result<T>) -> io::Result<Option<T>> {
+    let Some(at) = at else { return wait().map(Some) };
+    match becket_fiber::deadline(at, wait) {
+        Err(e) if e.kind() == io::ErrorKind::TimedOut && Instant::now() >= at => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -1,21 +1,24 @@
 //! How connections come and go.
 
-use super::{Machine, State, Target, make_handle};
+use super::{Machine, Stage, State, Target, make_handle};
 use crate::address::Place;
 use crate::delivery::{Dropped, Outcome};
 use crate::event::Event;
-use crate::ffi::{After, Limits, PropertyList};
+use crate::ffi::{After, Code, Limits, PropertyList};
 use crate::message::QoS;
 use crate::options::Protocol;
-use crate::queue::Waiting;
 use crate::reason::{Reason, ReasonCode};
 use crate::resolve::Lookup;
+use crate::session::{Expect, Session};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{Shutdown, shutdown};
 use std::ffi::CString;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// For how long a broker keeps a session that is to outlive a connection, unless the program says something else.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// The most packets that are read from a socket that is on its way out: more than any buffer of the kernel's holds.
 const LAST_READS: usize = 1 << 20;
@@ -85,23 +88,20 @@ impl Machine {
 
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
-        if self.is_used && self.options.clean_start {
-            // The library would go on with the session of the past, which the broker is told to forget: it would ask to
-            // release messages that the broker does not have.
-            let made = make_handle(&self.options, &self.client_id);
+        if self.renew {
+            let made = make_handle(&self.options, &self.client_id, self.stage);
             self.handle = Some(made.map_err(|e| Reason::Library(e.to_string()))?);
             self.last_mid = 0;
+            self.renew = false;
         }
-        self.is_used = true;
+        let expected = self.expected_session();
+        let expiry = self.session_expiry();
         let handle = self.handle.as_mut().expect("there until the end");
+        handle.expect_session(expected);
         // The broker before may have asked for less.
         handle.set_window(self.options.window);
-        if self.options.protocol == Protocol::V5
-            && let Some(expiry) = self.options.session_expiry
-        {
-            let mut list = PropertyList::new();
-            let property = libmosquitto_sys::mqtt5_property::MQTT_PROP_SESSION_EXPIRY_INTERVAL;
-            let mut code = list.add_u32(property, expiry.as_secs() as u32);
+        if let Some(expiry) = expiry {
+            let (list, mut code) = expiry_list(expiry);
             if code.is_ok() {
                 code = handle.store_connect_properties(&list, keep_alive);
             }
@@ -122,15 +122,60 @@ impl Machine {
         }
     }
 
+    /// For how long the broker shall keep the session of the next connection; `None` where it is not asked to.
+    fn session_expiry(&self) -> Option<Duration> {
+        let default = (self.options.session != Session::PerConnection).then_some(SESSION_EXPIRY);
+        let wanted = self.options.session_expiry.or(default);
+        wanted.filter(|_| self.options.protocol == Protocol::V5 && self.stage != Stage::Sweep)
+    }
+
+    fn expected_session(&self) -> Expect {
+        match (self.options.session, self.stage) {
+            (Session::PerClient, Stage::First) => Expect::Absent,
+            // Where the library has nothing under way, in no direction, it can live with a new session.
+            (Session::Kept, Stage::Ours) => Expect::Present,
+            (Session::PerClient, Stage::Ours) if self.in_flight > 0 || self.subscriptions.may_bring_exactly_once() => {
+                Expect::Present
+            }
+            _ => Expect::Any,
+        }
+    }
+
+    /// The broker accepted the connection, and the library says DISCONNECT since the session is another one than it
+    /// should be: that of an earlier client, or not the one that messages are under way in.
+    pub(super) fn find_wrong_session(&mut self) {
+        self.wrong_session = true;
+        self.stage = if self.stage == Stage::First { Stage::Sweep } else { Stage::Empty };
+    }
+
+    /// The session of an earlier client is cleared, or our own: that was what the connection was for.
+    fn swept(&mut self) {
+        self.wrong_session = true;
+        self.stage = Stage::Empty;
+        let after = self.handle.as_mut().expect("there until the end").disconnect(&PropertyList::new());
+        self.settle(after);
+    }
+
     /// The broker accepted the connection.
     pub(super) fn up(&mut self, session_present: bool, limits: Limits) {
+        if self.stage == Stage::Sweep {
+            return self.swept();
+        }
         if !matches!(self.state, State::Connect { .. }) {
             return;
         }
+        let session_present = session_present && !std::mem::take(&mut self.lost_session);
+        self.stage = Stage::Ours;
         self.state = State::Up { misc: Instant::now() + super::pump::MISC };
         self.backoff.up();
         self.window = limits.receive_maximum.map_or(self.options.window, |n| n.min(self.options.window)).into();
         self.max_packet = limits.maximum_packet_size;
+        let shrunk = self.in_flight > self.window;
+        for flight in self.flights.values_mut() {
+            flight.repeated = true;
+            // Where the window is too small for what is under way, the library publishes some of it anew.
+            flight.item.before |= shrunk && flight.item.publish.qos == QoS::ExactlyOnce;
+        }
         self.events.push_back(Event::Connected { session_present });
         for filter in self.subscriptions.connected(session_present) {
             self.events.push_back(Event::Unsubscribed { filter });
@@ -164,10 +209,19 @@ impl Machine {
         self.shut();
         self.ended = None;
         self.lose_plain();
-        self.take_back();
         self.subscriptions.lost();
+        let wrong = std::mem::take(&mut self.wrong_session);
+        if wrong || self.options.session == Session::PerConnection {
+            self.lose_session();
+        }
         match was {
+            State::Closing { .. } if self.leave_session() => self.state = was,
             State::Closing { .. } => self.finish(Event::Closed),
+            State::Connect { .. } if wrong => {
+                // The same address again, and at once: what stood in the way is gone.
+                self.next_target -= 1;
+                self.connect_next(reason);
+            }
             State::Connect { .. } if self.refusal.is_none() => self.connect_next(reason),
             _ => self.retry(reason),
         }
@@ -189,33 +243,51 @@ impl Machine {
         self.absorb();
     }
 
-    /// Answers the messages of QoS 0, which do not outlive a connection.
+    /// Answers the messages of QoS 0, which do not outlive a connection once the library has them.
     fn lose_plain(&mut self) {
-        let plain = self.flights.extract_if(|_, flight| flight.qos == QoS::AtMostOnce);
-        let mut lost: Vec<_> = plain.map(|(_, flight)| flight.delivery).collect();
-        while let Some(waiting) = self.queue.pop(true) {
-            lost.push(waiting.delivery);
+        let plain = self.flights.extract_if(|_, flight| flight.is_plain());
+        let mut lost: Vec<_> = plain.map(|(_, flight)| flight.item).collect();
+        if !self.options.queue_plain {
+            lost.extend(std::iter::from_fn(|| self.queue.pop(true)));
         }
-        lost.sort_by_key(|delivery| delivery.id());
-        for delivery in lost {
-            self.resolve_delivery(&delivery, Outcome::Dropped(Dropped::ConnectionLost));
+        lost.sort_by_key(|item| item.delivery.id());
+        for item in lost {
+            self.answer(&item, Outcome::Dropped(Dropped::ConnectionLost));
         }
     }
 
-    /// Has the messages of QoS 1 and 2 that were under way published anew, before the others, where a new session
-    /// begins. In a kept one the library sends them again, as what they are.
-    fn take_back(&mut self) {
-        if !self.options.clean_start {
-            return;
+    /// The session is gone: what was under way in it goes out anew, with a client of the library that knows nothing of it.
+    fn lose_session(&mut self) {
+        self.renew = true;
+        self.lost_session = true;
+        self.take_back();
+        for filter in self.subscriptions.connected(false) {
+            self.events.push_back(Event::Unsubscribed { filter });
         }
+    }
+
+    /// Takes the messages of QoS 1 and 2 that were under way back into the queue, before all newer ones.
+    pub(super) fn take_back(&mut self) {
         self.in_flight = 0;
-        let flights = self.flights.drain().map(|(_, flight)| flight);
-        let mut back: Vec<_> =
-            flights.filter_map(|f| Some(Waiting { publish: f.publish?, delivery: f.delivery })).collect();
-        back.sort_by_key(|waiting| waiting.delivery.id());
-        for waiting in back.into_iter().rev() {
-            self.queue.push_front(waiting);
+        for (_, mut flight) in self.flights.drain() {
+            flight.item.before = !flight.is_plain();
+            self.queue.push(flight.item);
         }
+    }
+
+    /// Where a session has to be ended by a connection of its own, begins that, once; `false` where there is none to end.
+    fn leave_session(&mut self) -> bool {
+        if self.options.protocol == Protocol::V5
+            || self.options.session != Session::PerClient
+            || self.stage != Stage::Ours
+        {
+            return false;
+        }
+        self.stage = Stage::Sweep;
+        self.renew = true;
+        self.generation += 1;
+        let Some(target) = self.targets.get(self.next_target.wrapping_sub(1)).cloned() else { return false };
+        self.connect_to(&target).is_ok()
     }
 
     /// Waits for the next attempt, or gives up where that would be refused as this one was.
@@ -240,7 +312,9 @@ impl Machine {
             State::Closed => {}
             State::Up { .. } => {
                 self.state = State::Closing { deadline: Instant::now() + self.options.linger };
-                let after = self.handle.as_mut().expect("there until the end").disconnect();
+                let ends = self.session_expiry().is_some() && self.options.session == Session::PerClient;
+                let list = if ends { expiry_list(Duration::ZERO).0 } else { PropertyList::new() };
+                let after = self.handle.as_mut().expect("there until the end").disconnect(&list);
                 self.settle(after);
             }
             State::Connect { .. } => {
@@ -250,6 +324,14 @@ impl Machine {
             _ => self.finish(Event::Closed),
         }
     }
+}
+
+/// The property that says for how long the broker keeps a session.
+fn expiry_list(expiry: Duration) -> (PropertyList, Code) {
+    let mut list = PropertyList::new();
+    let property = libmosquitto_sys::mqtt5_property::MQTT_PROP_SESSION_EXPIRY_INTERVAL;
+    let code = list.add_u32(property, expiry.as_secs() as u32);
+    (list, code)
 }
 
 fn target(address: SocketAddr) -> Target {

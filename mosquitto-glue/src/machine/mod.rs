@@ -8,8 +8,42 @@
 //!            ^          |        |
 //!            +- BACKOFF <- DOWN -+
 //! ```
+//!
+//! # What becomes of a message
+//!
+//! Once the library has a message, the broker may have it. What it comes to depends on what happens to the connection
+//! and to the session that it was sent in. "Goes on": the library repeats the packet that was not answered, under the
+//! same identifier, with DUP. "Anew": it is published again, in its old place before everything newer.
+//!
+//! | QoS | how far it is | what happens | what is done | outcome, once acknowledged |
+//! |---|---|---|---|---|
+//! | any | in the queue | the connection is lost, the session or not | waits on | the one it gets |
+//! | any | in the queue | its deadline comes | given up | Expired |
+//! | any | in the queue | the client is closed, or fails | given up | Dropped(Closed, Failed) |
+//! | 0 | in the library | the connection is lost | given up | Dropped(ConnectionLost) |
+//! | 1 | PUBLISH | the connection is lost, the session kept | goes on | Acknowledged |
+//! | 1 | PUBLISH | the session is lost | anew | Acknowledged |
+//! | 1 | PUBLISH | either, and the repetition is refused | nothing | Uncertain(RefusedAgain) |
+//! | 2 | PUBLISH | the connection is lost, the session kept | goes on | Acknowledged |
+//! | 2 | PUBREC, PUBREL | the connection is lost, the session kept | goes on, with PUBREL | Acknowledged |
+//! | 2 | PUBLISH, PUBREC, PUBREL | the session is lost | anew | Uncertain(SessionLost) |
+//! | 2 | PUBLISH, PUBREC, PUBREL | the session is lost, and the repetition refused | nothing | Uncertain(RefusedAgain) |
+//! | 2 | PUBREL | PUBCOMP "packet identifier not found", first time | nothing | Uncertain(Forgotten) |
+//! | 2 | PUBREL | the same, after it went on | nothing | Acknowledged |
+//! | 1, 2 | PUBLISH and later | the session is lost, then its deadline comes | given up | Uncertain(Expired) |
+//! | 1, 2 | PUBLISH and later | the client is closed, or fails | given up | Uncertain(Closed, Failed) |
+//! | 1, 2 | acknowledged | anything | nothing | stays |
+//!
+//! A message of QoS 2 whose PUBREC did not come may be with subscribers all the same: a broker may deliver it when the
+//! PUBLISH comes, or when the PUBREL does. So a lost session leaves all of them uncertain, however far they were.
+//!
+//! That a session is lost is told by the CONNACK. The library would repeat what it has under way before anybody can
+//! look, so the callback itself answers with a DISCONNECT (see `ffi/trampolines.rs`); the next connection is made by a
+//! new client of the library, which knows of nothing. The same way round, a session that an earlier client left is
+//! cleared: by a connection of its own that asks for a clean session (see [`Stage`]).
 
 mod connection;
+mod keeper;
 mod pump;
 mod sending;
 mod subscriptions;
@@ -17,22 +51,26 @@ mod subscriptions;
 mod tests;
 
 use crate::backoff::{Backoff, random};
-use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome};
+use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
 use crate::error::{OptionsError, SubscribeError};
 use crate::event::Event;
 use crate::ffi::{self, Handle};
-use crate::message::{Publish, QoS};
+use crate::message::QoS;
 use crate::options::{Options, Protocol};
-use crate::queue::Queue;
+use crate::queue::{Item, Queue};
 use crate::reason::ReasonCode;
 use crate::resolve::Lookup;
+use crate::session::Session;
 use becket_sys::Ready;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 use subscriptions::Subscriptions;
+
+pub(crate) use keeper::{Keeper, Key};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -61,13 +99,32 @@ struct Target {
     port: u16,
 }
 
+/// How far a client is with its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No connection was accepted yet.
+    First,
+    /// The next connection clears what an earlier client left, and is ended once it is accepted.
+    Sweep,
+    /// The session is ours, or about to be, and the library has nothing under way: whatever the broker has will do.
+    Empty,
+    /// The session is ours.
+    Ours,
+}
+
 /// A message that the library has.
 #[derive(Debug)]
 struct Flight {
-    delivery: Delivery,
-    qos: QoS,
-    /// To publish it again in the next session; kept where that is what happens.
-    publish: Option<Publish>,
+    /// With the publish that goes out anew where the session is lost; without its payload at QoS 0.
+    item: Item,
+    /// Whether it was sent on more than this connection.
+    repeated: bool,
+}
+
+impl Flight {
+    fn is_plain(&self) -> bool {
+        self.item.publish.qos == QoS::AtMostOnce
+    }
 }
 
 /// What is called, from another thread, to have the machine stepped.
@@ -79,8 +136,17 @@ pub(crate) struct Machine {
     handle: Option<Handle>,
     /// The name under which the broker knows us.
     client_id: CString,
-    /// Whether `handle` has been connected before, so that it remembers what belongs to a session of the past.
-    is_used: bool,
+    /// Whether `handle` is to be replaced before the next connection, since it remembers what belongs to a session of
+    /// the past.
+    renew: bool,
+    stage: Stage,
+    /// Whether the broker's session is not the one that it should be, so that this connection is at its end.
+    wrong_session: bool,
+    /// Whether the session that the next connection finds is new, whatever the broker says.
+    lost_session: bool,
+    keeper: Option<Box<dyn Keeper>>,
+    /// The size of a message that was refused for want of room, and may come again.
+    wants_room: Option<usize>,
     state: State,
     wake: Wake,
     /// Counts connections, their beginnings and their ends: while it is the same, so is the socket.
@@ -122,11 +188,16 @@ impl Machine {
         // Up to 23 characters of this kind are what every broker has to take.
         let id = options.client_id.clone().unwrap_or_else(|| format!("becket{:016x}", random()));
         let client_id = c_string(&id);
-        let handle = make_handle(&options, &client_id)?;
+        let handle = make_handle(&options, &client_id, Stage::First)?;
         Ok(Machine {
             handle: Some(handle),
             client_id,
-            is_used: false,
+            renew: false,
+            stage: Stage::First,
+            wrong_session: false,
+            lost_session: false,
+            keeper: None,
+            wants_room: None,
             state: State::Idle,
             wake,
             generation: 0,
@@ -161,12 +232,13 @@ impl Machine {
 
     /// When to step next, whatever happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.state {
+        let own = match self.state {
             State::Resolve { deadline } | State::Connect { deadline } | State::Closing { deadline } => Some(deadline),
             State::Up { misc } => Some(misc),
             State::Backoff { until } => Some(until),
             State::Idle | State::Down | State::Closed => None,
-        }
+        };
+        own.into_iter().chain(self.queue.deadline()).min()
     }
 
     /// Whether another step is due at once.
@@ -203,8 +275,32 @@ impl Machine {
         (self.queue.len(), self.queue.bytes(), self.in_flight)
     }
 
+    /// Has messages kept beyond the life of this client, and takes in what an earlier one owed, whatever the bounds of
+    /// the queue. Before the first step.
+    #[allow(dead_code, reason = "for a store")]
+    pub(crate) fn keep(&mut self, mut keeper: Box<dyn Keeper>) -> io::Result<Vec<Delivery>> {
+        let owed = keeper.owed()?;
+        self.keeper = Some(keeper);
+        let queue = |machine: &mut Machine, (key, publish)| {
+            let delivery = machine.new_delivery();
+            // The broker may have had it from the client before, and that is what "at least once" is about.
+            machine.queue.push(Item { publish, delivery: delivery.clone(), before: false, key: Some(key) });
+            delivery
+        };
+        Ok(owed.into_iter().map(|owed| queue(self, owed)).collect())
+    }
+
     /// Does what is due: `ready` is what the socket is ready for, where that is why.
     pub(crate) fn step(&mut self, ready: Option<Ready>) {
+        self.advance(ready);
+        self.expire();
+        self.tell_room();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.settle();
+        }
+    }
+
+    fn advance(&mut self, ready: Option<Ready>) {
         if self.close_asked && !matches!(self.state, State::Closing { .. } | State::Closed) {
             return self.begin_close();
         }
@@ -243,10 +339,15 @@ impl Machine {
         Ok(())
     }
 
-    /// Reports the outcome of a delivery, the first time.
-    fn resolve_delivery(&mut self, delivery: &Delivery, outcome: Outcome) {
-        if delivery.resolve(outcome) {
-            self.events.push_back(Event::Delivered { id: delivery.id(), outcome });
+    /// Reports the outcome of a message.
+    fn answer(&mut self, item: &Item, outcome: Outcome) {
+        if let (Some(key), Some(keeper)) = (item.key, &mut self.keeper)
+            && outcome != Outcome::Kept
+        {
+            keeper.done(key);
+        }
+        if item.delivery.resolve(outcome) {
+            self.events.push_back(Event::Delivered { id: item.delivery.id(), outcome });
         }
     }
 
@@ -258,24 +359,46 @@ impl Machine {
 
     /// The end: destroys the library's client, answers every delivery that is open, and reports `last`.
     fn finish(&mut self, last: Event) {
-        let why = if last == Event::Closed { Dropped::Closed } else { Dropped::Failed };
+        let (dropped, uncertain) = match last {
+            Event::Closed => (Dropped::Closed, Uncertain::Closed),
+            _ => (Dropped::Failed, Uncertain::Failed),
+        };
         self.state = State::Closed;
         self.pump_again = false;
         self.lookup = None;
         self.handle = None;
-        self.drop_all(why);
+        self.take_back();
+        while let Some(item) = self.queue.pop_oldest() {
+            let outcome = match &item {
+                Item { key: Some(_), .. } => Outcome::Kept,
+                Item { before: true, .. } => Outcome::Uncertain(uncertain),
+                _ => Outcome::Dropped(dropped),
+            };
+            self.answer(&item, outcome);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.settle();
+        }
         self.events.push_back(last);
     }
 
-    fn drop_all(&mut self, why: Dropped) {
-        let mut open: Vec<Delivery> = self.flights.drain().map(|(_, flight)| flight.delivery).collect();
-        self.in_flight = 0;
-        while let Some(waiting) = self.queue.pop(false).or_else(|| self.queue.pop(true)) {
-            open.push(waiting.delivery);
+    /// Gives up what has waited for as long as it may.
+    fn expire(&mut self) {
+        if self.queue.deadline().is_none() {
+            return;
         }
-        open.sort_by_key(Delivery::id);
-        for delivery in open {
-            self.resolve_delivery(&delivery, Outcome::Dropped(why));
+        let now = Instant::now();
+        while let Some(item) = self.queue.pop_expired(now) {
+            let outcome = if item.before { Outcome::Uncertain(Uncertain::Expired) } else { Outcome::Expired };
+            self.answer(&item, outcome);
+        }
+    }
+
+    /// Says that there is room, to somebody who found none.
+    fn tell_room(&mut self) {
+        if self.wants_room.is_some_and(|size| self.queue.has_room(size)) && !self.is_closed() {
+            self.wants_room = None;
+            self.events.push_back(Event::Room);
         }
     }
 }
@@ -285,9 +408,10 @@ fn c_string(text: &str) -> CString {
     CString::new(text).expect("the check of the options refuses NUL")
 }
 
-fn make_handle(options: &Options, id: &CStr) -> Result<Handle, OptionsError> {
+fn make_handle(options: &Options, id: &CStr, stage: Stage) -> Result<Handle, OptionsError> {
     let log = options.log.map_or(0, |level| level.mask());
-    let mut handle = Handle::new(id, options.clean_start, log)
+    let sweeps = stage == Stage::Sweep;
+    let mut handle = Handle::new(id, sweeps || options.session == Session::PerConnection, log)
         .map_err(|e| OptionsError::new(format!("client id `{}`: {e}", id.to_string_lossy().escape_debug())))?;
     let check = |what: &str, code: ffi::Code| {
         if code.is_ok() { Ok(()) } else { Err(OptionsError::new(format!("{what}: {code}"))) }
@@ -300,7 +424,7 @@ fn make_handle(options: &Options, id: &CStr) -> Result<Handle, OptionsError> {
         let password = password.as_deref().map(c_string);
         check("credentials", handle.set_credentials(&c_string(user), password.as_deref()))?;
     }
-    if let Some(will) = &options.will {
+    if let Some(will) = options.will.as_ref().filter(|_| !sweeps) {
         check("will", handle.set_will(&c_string(&will.topic), &will.payload, will.qos as u8, will.retain))?;
     }
     Ok(handle)

@@ -89,7 +89,7 @@ impl Machine {
     pub(super) fn settle(&mut self, after: After) {
         let generation = self.generation;
         self.absorb();
-        if self.generation == generation && (!is_alive(after) || self.refusal.is_some()) {
+        if self.generation == generation && (!is_alive(after) || self.refusal.is_some() || self.wrong_session) {
             let reason = self.reason(after);
             self.down(reason);
         }
@@ -99,10 +99,13 @@ impl Machine {
     pub(super) fn absorb(&mut self) {
         while let Some(record) = self.handle.as_ref().and_then(|handle| handle.next_record()) {
             match record {
-                Record::ConnAck { reason: 0, session_present, limits } => self.up(session_present, limits),
+                Record::ConnAck { reason: 0, unexpected: true, .. } => self.find_wrong_session(),
+                Record::ConnAck { reason: 0, session_present, limits, .. } => self.up(session_present, limits),
                 Record::ConnAck { reason, .. } => self.refusal = Some(ReasonCode::of_connack(reason)),
                 Record::Disconnect { reason, errno } => self.ended = Some((reason, errno)),
                 Record::Published { mid, reason } => self.published(mid, ReasonCode(reason)),
+                // It belongs to a session that is not ours.
+                Record::Message { .. } if self.wrong_session => {}
                 Record::Message { topic, payload, qos, retain, properties } => {
                     let qos = QoS::try_from(qos).unwrap_or_default();
                     self.events.push_back(Event::Message(Message { topic, payload, qos, retain, properties }));

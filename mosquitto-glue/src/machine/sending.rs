@@ -2,14 +2,15 @@
 
 use super::subscriptions::Request;
 use super::{Flight, Machine};
-use crate::delivery::{Delivery, Outcome};
+use crate::delivery::{Delivery, Dropped, Outcome, Uncertain};
 use crate::error::{PublishError, PublishRefusal};
 use crate::ffi::{self, Code, PropertyList};
 use crate::message::{Publish, QoS};
 use crate::options::Protocol;
-use crate::queue::Waiting;
+use crate::queue::{Item, WhenFull, size};
 use crate::reason::{Reason, ReasonCode};
 use std::ffi::CString;
+use std::time::Instant;
 
 /// The most that the length field of a packet can say.
 const PACKET_MAX: usize = 268_435_455;
@@ -25,21 +26,57 @@ impl Machine {
             return refuse(refusal, publish);
         }
         let plain = publish.qos == QoS::AtMostOnce;
-        if plain && !self.is_up() {
+        if plain && !self.is_up() && !self.options.queue_plain {
             return refuse(PublishRefusal::NotConnected, publish);
         }
+        if publish.deadline.is_some_and(|at| at <= Instant::now()) {
+            let item = Item { publish, delivery: self.new_delivery(), before: false, key: None };
+            self.answer(&item, Outcome::Expired);
+            return Ok(item.delivery);
+        }
         let at_once = self.queue.is_empty_for(publish.qos) && self.may_send(plain);
-        if !at_once && !self.queue.has_room(&publish) {
+        if !at_once && !self.make_room(size(&publish)) {
             return refuse(PublishRefusal::QueueFull, publish);
         }
+        let key = match &mut self.keeper {
+            Some(keeper) if !plain => match keeper.accepted(&publish) {
+                Ok(key) => Some(key),
+                Err(e) => return refuse(PublishRefusal::Store(e.kind()), publish),
+            },
+            _ => None,
+        };
         let delivery = self.new_delivery();
-        let waiting = Waiting { publish, delivery: delivery.clone() };
+        let item = Item { publish, delivery: delivery.clone(), before: false, key };
         if at_once {
-            self.send(waiting);
+            self.send(item);
         } else {
-            self.queue.push(waiting);
+            self.queue.push(item);
         }
         Ok(delivery)
+    }
+
+    /// Whether a message of this size has room in the queue, after others made it where they are to.
+    fn make_room(&mut self, size: usize) -> bool {
+        loop {
+            if self.queue.has_room(size) {
+                return true;
+            }
+            let oldest = match self.options.when_full {
+                WhenFull::Wait | WhenFull::Refuse => None,
+                WhenFull::DropOldestQoS0 => self.queue.pop(true),
+                WhenFull::DropOldest => self.queue.pop_oldest(),
+            };
+            let Some(item) = oldest else {
+                self.wants_room = Some(self.wants_room.map_or(size, |other| other.min(size)));
+                return false;
+            };
+            // The broker may have had it in a session that is gone.
+            let outcome = match item.before {
+                true => Outcome::Uncertain(Uncertain::SessionLost),
+                false => Outcome::Dropped(Dropped::QueueFull),
+            };
+            self.answer(&item, outcome);
+        }
     }
 
     fn problem_of(&self, publish: &Publish) -> Option<PublishRefusal> {
@@ -54,6 +91,9 @@ impl Machine {
             if let Some(why) = properties.problem() {
                 return Some(PublishRefusal::Property(why));
             }
+        }
+        if !v5 && publish.expiry_to_broker && publish.deadline.is_some() {
+            return Some(PublishRefusal::PropertiesNeedV5);
         }
         (publish.remaining_length(v5) > PACKET_MAX).then_some(PublishRefusal::TooLong)
     }
@@ -71,28 +111,30 @@ impl Machine {
 
     /// Gives the library what waits and may go.
     pub(super) fn feed(&mut self) {
+        self.expire();
         for plain in [false, true] {
             while self.may_send(plain)
-                && let Some(waiting) = self.queue.pop(plain)
+                && let Some(item) = self.queue.pop(plain)
             {
-                self.send(waiting);
+                self.send(item);
             }
         }
     }
 
-    fn send(&mut self, waiting: Waiting) {
-        let Waiting { publish, delivery } = waiting;
+    fn send(&mut self, mut item: Item) {
+        item.publish.set_expiry(Instant::now());
+        let publish = &item.publish;
         let v5 = self.options.protocol == Protocol::V5;
         if self.max_packet.is_some_and(|max| publish.packet_len(v5) > max as usize) {
-            return self.resolve_delivery(&delivery, Outcome::Refused(ReasonCode::PACKET_TOO_LARGE));
+            return self.refuse(&item, false, ReasonCode::PACKET_TOO_LARGE);
         }
         if !self.free_packet_id() {
-            self.queue.push_front(Waiting { publish, delivery });
+            self.queue.push(item);
             return self.down(Reason::PacketIds);
         }
         let list = match publish.properties.as_deref().map(PropertyList::of_message).transpose() {
             Ok(list) => list,
-            Err(code) => return self.resolve_delivery(&delivery, refused(code)),
+            Err(code) => return self.refuse(&item, false, reason_of(code)),
         };
         let topic = CString::new(publish.topic.as_str()).expect("a topic has no NUL");
         let handle = self.handle.as_mut().expect("up");
@@ -101,14 +143,16 @@ impl Machine {
             self.last_mid = mid;
         }
         if mid == 0 || ffi::is_argument_error(after.code) {
-            return self.resolve_delivery(&delivery, refused(after.code));
+            return self.refuse(&item, false, reason_of(after.code));
         }
         // Whatever else went wrong, a message of QoS 1 or 2 is in the library's list now, and goes out on this
         // connection or, in a kept session, on the next one.
-        let qos = publish.qos;
-        self.in_flight += usize::from(qos != QoS::AtMostOnce);
-        let publish = (self.options.clean_start && qos != QoS::AtMostOnce).then_some(publish);
-        self.flights.insert(mid, Flight { delivery, qos, publish });
+        if publish.qos == QoS::AtMostOnce {
+            item.publish.payload = Vec::new();
+        } else {
+            self.in_flight += 1;
+        }
+        self.flights.insert(mid, Flight { item, repeated: false });
         self.settle(after);
     }
 
@@ -129,18 +173,30 @@ impl Machine {
     /// The broker, or for QoS 0 the kernel, has taken a message.
     pub(super) fn published(&mut self, mid: u16, reason: ReasonCode) {
         let Some(flight) = self.flights.remove(&mid) else { return };
-        let outcome = if flight.qos == QoS::AtMostOnce {
-            Outcome::Sent
-        } else {
-            self.in_flight -= 1;
-            // The second answer to a message of QoS 2, of which the broker that took it remembers nothing any more.
-            if reason.is_error() && reason != ReasonCode::PACKET_ID_NOT_FOUND {
-                Outcome::Refused(reason)
-            } else {
-                Outcome::Acknowledged(reason)
-            }
+        let Flight { item, repeated } = flight;
+        if item.publish.qos == QoS::AtMostOnce {
+            return self.answer(&item, Outcome::Sent);
+        }
+        self.in_flight -= 1;
+        let exactly_once = item.publish.qos == QoS::ExactlyOnce;
+        // The second answer to a message of QoS 2, of which the broker that took it remembers nothing any more.
+        let settled = exactly_once && reason == ReasonCode::PACKET_ID_NOT_FOUND;
+        let outcome = match () {
+            () if settled && !repeated => Outcome::Uncertain(Uncertain::Forgotten),
+            () if reason.is_error() && !settled => return self.refuse(&item, repeated && !exactly_once, reason),
+            () if exactly_once && item.before => Outcome::Uncertain(Uncertain::SessionLost),
+            () => Outcome::Acknowledged(reason),
         };
-        self.resolve_delivery(&flight.delivery, outcome);
+        self.answer(&item, outcome);
+    }
+
+    /// A message was refused; `repeated` where an earlier copy of it may have been taken in the same session.
+    fn refuse(&mut self, item: &Item, repeated: bool, reason: ReasonCode) {
+        let outcome = match repeated || item.before {
+            true => Outcome::Uncertain(Uncertain::RefusedAgain),
+            false => Outcome::Refused(reason),
+        };
+        self.answer(item, outcome);
     }
 
     /// Sends the subscriptions, and the ends of some, that the broker does not know of.
@@ -173,11 +229,11 @@ impl Machine {
     }
 }
 
-/// What a message comes to that the library refused for what it is.
-fn refused(code: Code) -> Outcome {
-    Outcome::Refused(match code {
+/// The reason code for a message that the library refused for what it is.
+fn reason_of(code: Code) -> ReasonCode {
+    match code {
         Code::OVERSIZE_PACKET | Code::PAYLOAD_SIZE => ReasonCode::PACKET_TOO_LARGE,
         Code::QOS_NOT_SUPPORTED => ReasonCode::QOS_NOT_SUPPORTED,
         _ => ReasonCode::UNSPECIFIED,
-    })
+    }
 }

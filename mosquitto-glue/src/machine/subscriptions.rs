@@ -88,6 +88,11 @@ impl Subscriptions {
         }
     }
 
+    /// Whether a message of QoS 2 may come, so that the library may hold a part of one.
+    pub(super) fn may_bring_exactly_once(&self) -> bool {
+        self.entries.iter().any(|e| e.qos == QoS::ExactlyOnce)
+    }
+
     /// Whether a packet of this identifier is under way.
     pub(super) fn uses(&self, mid: u16) -> bool {
         self.pending.contains_key(&mid)
