@@ -68,8 +68,8 @@ fn on_event(state: &mut State, ctx: &mut Ctx<State>, client: &Client, event: Eve
     match event {
         Event::Connected { .. } => eprintln!("connected"),
         Event::Disconnected { reason, retry_in } => eprintln!("{reason}; again in {retry_in:.1?}"),
-        Event::Subscribed { filter, granted: Ok(qos) } => eprintln!("subscribed to {filter} at QoS {}", qos as u8),
-        Event::Subscribed { filter, granted: Err(code) } => {
+        Event::Subscribed { filter, granted: Ok(qos), .. } => eprintln!("subscribed to {filter} at QoS {}", qos as u8),
+        Event::Subscribed { filter, granted: Err(code), .. } => {
             state.failure = Some(format!("subscribe to {filter}: {code}"));
             client.close();
         }

@@ -91,9 +91,9 @@ impl Mqtt {
                     log!("connection lost: {reason}; trying again in {retry_in:?}");
                 }
                 Event::Message(message) => self.command(&message),
-                Event::Delivered { id, outcome } => self.delivered(id, outcome)?,
-                Event::Subscribed { filter, granted: Ok(_) } => log!("subscribed to {filter}"),
-                Event::Subscribed { filter, granted: Err(code) } => log!("{filter}: subscription refused: {code}"),
+                Event::Delivered { id, outcome, .. } => self.delivered(id, outcome)?,
+                Event::Subscribed { filter, granted: Ok(_), .. } => log!("subscribed to {filter}"),
+                Event::Subscribed { filter, granted: Err(code), .. } => log!("{filter}: subscription refused: {code}"),
                 Event::Log { line, .. } => log!("libmosquitto: {line}"),
                 Event::Failed(reason) => return Err(io::Error::other(reason.to_string())),
                 Event::Closed => return Ok(()),

@@ -1,12 +1,14 @@
 //! The callback face.
 
 use crate::delivery::Delivery;
+use crate::disconnect::{Disconnect, DisconnectError};
 use crate::error::{OptionsError, PublishError, SubscribeError};
 use crate::event::Event;
 use crate::link::{Bell, Link, Shared};
 use crate::machine::Machine;
-use crate::message::{Publish, QoS};
+use crate::message::Publish;
 use crate::options::Options;
+use crate::subscribe::SubscribeOptions;
 use becket_loop::{Ctx, Next, Result};
 use std::cell::RefCell;
 use std::fmt;
@@ -127,13 +129,19 @@ impl Client {
         Ok(delivery)
     }
 
-    /// Subscribes to a topic filter, now and after each reconnection that finds no session; the broker's answer is
-    /// [`Event::Subscribed`]. A filter that was subscribed to before gets the new level.
+    /// Subscribes to a topic filter, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, now and after each
+    /// reconnection that finds no session; the broker's answer is [`Event::Subscribed`]. A filter that was subscribed to
+    /// before gets the new options.
     ///
     /// # Errors
-    /// A filter that is none, and a client that was closed.
-    pub fn subscribe(&self, filter: &str, qos: QoS) -> std::result::Result<(), SubscribeError> {
-        self.machine.borrow_mut().subscribe(filter, qos)?;
+    /// A filter that is none; options that need MQTT 5 where MQTT 3.1.1 is spoken, or that cannot be; a client that was
+    /// closed. The client goes on as if nothing was asked for.
+    pub fn subscribe(
+        &self,
+        filter: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> std::result::Result<(), SubscribeError> {
+        self.machine.borrow_mut().subscribe(filter, options.into())?;
         self.nudge();
         Ok(())
     }
@@ -143,7 +151,20 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub fn unsubscribe(&self, filter: &str) -> std::result::Result<(), SubscribeError> {
-        self.machine.borrow_mut().unsubscribe(filter)?;
+        self.unsubscribe_with(filter, Vec::new())
+    }
+
+    /// As [`unsubscribe`](Self::unsubscribe), with user properties for the broker to read. MQTT 5 only.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    #[doc(alias = "mosquitto_unsubscribe_v5")]
+    pub fn unsubscribe_with(
+        &self,
+        filter: &str,
+        user: Vec<(String, String)>,
+    ) -> std::result::Result<(), SubscribeError> {
+        self.machine.borrow_mut().unsubscribe(filter, user)?;
         self.nudge();
         Ok(())
     }
@@ -157,6 +178,24 @@ impl Client {
     pub fn close(&self) {
         self.machine.borrow_mut().close();
         self.nudge();
+    }
+
+    /// As [`close`](Self::close), with something to say to a broker of MQTT 5. It is not said where there is no
+    /// connection, nor by a second call.
+    ///
+    /// # Errors
+    /// What cannot be said, or needs MQTT 5; the client goes on.
+    #[doc(alias = "mosquitto_disconnect_v5")]
+    pub fn close_with(&self, goodbye: Disconnect) -> std::result::Result<(), DisconnectError> {
+        self.machine.borrow_mut().close_with(goodbye)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// The name under which the broker knows this client: given, made, or from a file. `None` until a broker that is to
+    /// [choose one](Options::assigned_client_id) has done so.
+    pub fn client_id(&self) -> Option<String> {
+        self.machine.borrow().client_id().map(str::to_owned)
     }
 
     /// Whether the broker has accepted the connection and it is not known to be lost.

@@ -134,6 +134,10 @@ impl From<PublishError> for io::Error {
 pub enum SubscribeError {
     /// This is no topic filter.
     Filter(String),
+    /// Something that MQTT 3.1.1 does not have; the text says what.
+    NeedsV5(&'static str),
+    /// Something that MQTT cannot carry, or forbids for this filter; the text says what.
+    Options(&'static str),
     /// The client was closed, or gave up.
     Closed,
 }
@@ -142,6 +146,8 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SubscribeError::Filter(filter) => write!(f, "`{}` is no topic filter", filter.escape_debug()),
+            SubscribeError::NeedsV5(what) => write!(f, "{what} needs MQTT 5"),
+            SubscribeError::Options(why) => f.write_str(why),
             SubscribeError::Closed => f.write_str("the client is closed"),
         }
     }
@@ -153,8 +159,8 @@ impl error::Error for SubscribeError {}
 impl From<SubscribeError> for io::Error {
     fn from(e: SubscribeError) -> io::Error {
         let kind = match e {
-            SubscribeError::Filter(_) => io::ErrorKind::InvalidInput,
             SubscribeError::Closed => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::InvalidInput,
         };
         io::Error::new(kind, e)
     }

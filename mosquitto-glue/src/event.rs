@@ -1,5 +1,6 @@
 //! What a client reports.
 
+use crate::announced::{Announced, Remark};
 use crate::delivery::{DeliveryId, Outcome};
 use crate::message::{Message, QoS};
 use crate::options::LogLevel;
@@ -28,6 +29,8 @@ pub enum Event {
     Connected {
         /// Whether the broker still had the session of this client id.
         session_present: bool,
+        /// What else it said.
+        announced: Box<Announced>,
     },
     /// The connection was lost, or an attempt (of all addresses of the host) failed; the next one follows by itself.
     Disconnected {
@@ -46,6 +49,8 @@ pub enum Event {
         id: DeliveryId,
         /// What became of it.
         outcome: Outcome,
+        /// What the broker said beside the code.
+        remark: Option<Box<Remark>>,
     },
     /// The broker answered a subscription. A refused one is not asked for again.
     Subscribed {
@@ -53,11 +58,15 @@ pub enum Event {
         filter: String,
         /// The level granted, or why not.
         granted: Result<QoS, ReasonCode>,
+        /// What the broker said beside the code.
+        remark: Option<Box<Remark>>,
     },
     /// The broker confirmed the end of a subscription, or never knew it.
     Unsubscribed {
         /// The filter, as it was given.
         filter: String,
+        /// What the broker said. Its code is not told: libmosquitto does not read it.
+        remark: Option<Box<Remark>>,
     },
     /// A line of libmosquitto's log, of the levels asked for.
     Log {

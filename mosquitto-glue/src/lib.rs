@@ -52,18 +52,22 @@
 //! build libmosquitto with it.
 //!
 //! What libmosquitto 2.0 cannot do is missing here too: whether an incoming message is a duplicate is not told, topic
-//! aliases and enhanced authentication are not there, and a broker's DISCONNECT comes without its properties.
+//! aliases of the broker's and enhanced authentication are not there, and its DISCONNECT comes without properties.
 
 mod address;
+mod announced;
 mod backoff;
 mod client;
+mod connect;
 mod delivery;
+mod disconnect;
 mod error;
 mod event;
 #[allow(unsafe_code, reason = "the one place where libmosquitto is called")]
 mod ffi;
 #[cfg(feature = "fiber")]
 pub mod fiber;
+mod identity;
 mod link;
 mod machine;
 mod message;
@@ -73,10 +77,13 @@ mod queue;
 mod reason;
 mod resolve;
 mod session;
+mod subscribe;
 
 pub use address::{Address, AddressError};
+pub use announced::{Announced, Remark};
 pub use client::{Backlog, Client};
 pub use delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
+pub use disconnect::{Disconnect, DisconnectError};
 pub use error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 pub use event::Event;
 pub use message::{Message, Publish, QoS};
@@ -85,6 +92,7 @@ pub use properties::Properties;
 pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
 pub use session::Session;
+pub use subscribe::{RetainHandling, SubscribeOptions};
 
 /// The version of the libmosquitto in use: major, minor, revision.
 ///

@@ -208,13 +208,17 @@ pub struct Message {
     pub retain: bool,
     /// Its properties; `None` where it has none, and with MQTT 3.1.1.
     pub properties: Option<Box<Properties>>,
+    /// The [identifiers](crate::SubscribeOptions::id) of the subscriptions that it came for; empty where none has one.
+    #[doc(alias = "MQTT_PROP_SUBSCRIPTION_IDENTIFIER")]
+    pub subscription_ids: Vec<u32>,
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("Message");
         s.field("topic", &self.topic).field("payload", &self.payload.escape_ascii().to_string());
-        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties).finish()
+        s.field("qos", &self.qos).field("retain", &self.retain).field("properties", &self.properties);
+        s.field("subscription_ids", &self.subscription_ids).finish()
     }
 }
 

@@ -1,13 +1,16 @@
 //! How a client connects and what it keeps.
 
 use crate::address::Address;
+use crate::connect::Connect;
 use crate::error::OptionsError;
 use crate::ffi;
+use crate::identity::{ClientId, is_id};
 use crate::message::Publish;
 use crate::queue::WhenFull;
 use crate::session::Session;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The version of the protocol to speak.
@@ -88,10 +91,10 @@ impl LogLevel {
 #[derive(Clone)]
 pub struct Options {
     pub(crate) address: Address,
-    pub(crate) client_id: Option<String>,
+    pub(crate) client_id: ClientId,
     pub(crate) protocol: Protocol,
     pub(crate) session: Session,
-    pub(crate) session_expiry: Option<Duration>,
+    pub(crate) connect: Connect,
     pub(crate) keep_alive: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) backoff: RangeInclusive<Duration>,
@@ -111,10 +114,10 @@ impl Options {
     pub fn new(address: Address) -> Options {
         Options {
             address,
-            client_id: None,
+            client_id: ClientId::Made,
             protocol: Protocol::default(),
             session: Session::default(),
-            session_expiry: None,
+            connect: Connect::default(),
             keep_alive: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             backoff: Duration::from_secs(1)..=Duration::from_secs(60),
@@ -131,9 +134,17 @@ impl Options {
     }
 
     /// The name under which the broker knows this client; a second client of the same name throws the first out.
-    /// Default: a random one, which stays the same over reconnections.
+    /// Default: a random one, which stays the same over reconnections and goes with the client.
     pub fn client_id(mut self, id: impl Into<String>) -> Options {
-        self.client_id = Some(id.into());
+        self.client_id = ClientId::Given(id.into());
+        self
+    }
+
+    /// Takes the client id from this file, a line of text. Where there is no such file, an id is made and written to it
+    /// when the client is made, so that the program has the same one the next time. The folder has to be there, and two
+    /// programs with one file throw each other out.
+    pub fn client_id_file(mut self, path: impl Into<PathBuf>) -> Options {
+        self.client_id = ClientId::Kept(path.into());
         self
     }
 
@@ -150,18 +161,11 @@ impl Options {
     }
 
     /// Whether the first connection begins a new session at the broker ([`Session::PerClient`], the default) or goes on
-    /// with the one that an earlier client of the same id left ([`Session::Kept`], which needs a client id). Reconnections
-    /// go on with the session in both.
+    /// with the one that an earlier client of the same id left ([`Session::Kept`], which needs a client id, given or from a
+    /// file). Reconnections go on with the session in both.
     #[doc(alias = "clean_session")]
     pub fn clean_start(self, clean: bool) -> Options {
         self.session(if clean { Session::PerClient } else { Session::Kept })
-    }
-
-    /// For how long, in whole seconds, the broker keeps the session of a client that is gone. MQTT 5 only; default:
-    /// one hour, and with [`Session::PerConnection`] it ends with the connection.
-    pub fn session_expiry(mut self, after: Duration) -> Options {
-        self.session_expiry = Some(after);
-        self
     }
 
     /// After how much silence, in whole seconds from 5 to 65535, the broker is asked for a sign of life. Default: 60 s.
@@ -205,7 +209,8 @@ impl Options {
         self
     }
 
-    /// The message that the broker publishes when this client is gone without a word. It can have no properties.
+    /// The message that the broker publishes when this client is gone without a word, with MQTT 5 after a
+    /// [delay](Self::will_delay). Its properties need MQTT 5.
     pub fn will(mut self, will: Publish) -> Options {
         self.will = Some(will);
         self
@@ -252,21 +257,21 @@ impl Options {
     /// The first option found wrong, with its value and what it can be.
     pub fn check(&self) -> Result<(), OptionsError> {
         let fail = |what: String| Err(OptionsError::new(what));
-        if let Some(id) = &self.client_id
-            && (id.is_empty() || !ffi::is_string(id))
+        if let ClientId::Given(id) = &self.client_id
+            && !is_id(id)
         {
             return fail(format!("client id `{}`: it can be a text of 1 to 65535 bytes", id.escape_debug()));
         }
-        if self.session == Session::Kept && self.client_id.is_none() {
+        if self.session == Session::Kept && !self.client_id.is_kept() {
             return fail("a kept session: it needs a client id".to_owned());
         }
-        if let Some(expiry) = self.session_expiry {
-            if self.protocol != Protocol::V5 {
-                return fail("session expiry: it needs MQTT 5".to_owned());
-            }
-            if expiry.as_secs() > u64::from(u32::MAX) {
-                return fail(format!("session expiry of {expiry:?}: it can be up to {} s", u32::MAX));
-            }
+        let v5 = self.protocol == Protocol::V5;
+        let assigned = matches!(self.client_id, ClientId::Assigned).then_some("client id assigned by the broker");
+        if let Some(what) = self.connect.needs_v5().or(assigned).filter(|_| !v5) {
+            return fail(format!("{what}: it needs MQTT 5"));
+        }
+        if let Some(what) = self.connect.problem() {
+            return fail(what);
         }
         if !(5..=65535).contains(&self.keep_alive.as_secs()) {
             return fail(format!("keep-alive of {:?}: it can be from 5 s to 65535 s", self.keep_alive));
@@ -293,8 +298,13 @@ impl Options {
                 fail(format!("will: `{}` is no topic", will.topic.escape_debug()))
             }
             Some(will) if will.payload.len() > 65535 => fail("will: its payload can be up to 65535 bytes".to_owned()),
-            Some(will) if will.properties.is_some() => fail("will: it can have no properties".to_owned()),
-            _ => Ok(()),
+            Some(will) => match &will.properties {
+                Some(_) if !v5 => fail("will: properties need MQTT 5".to_owned()),
+                Some(properties) => properties.problem().map_or(Ok(()), |why| fail(format!("will: {why}"))),
+                None => Ok(()),
+            },
+            None if self.connect.will_delay.is_some() => fail("will delay: there is no will".to_owned()),
+            None => Ok(()),
         }
     }
 }
@@ -311,15 +321,31 @@ impl fmt::Debug for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::Properties;
 
     #[test]
     fn contradictions_are_named() {
         let new = || Options::new("mqtt://h".parse().unwrap());
+        let properties = Properties { is_text: true, ..Properties::default() };
+        let bad = Properties { response_topic: Some("a/#".to_owned()), ..Properties::default() };
         for (options, why) in [
             (new().client_id(""), "client id ``"),
             (new().clean_start(false), "needs a client id"),
             (new().session_expiry(Duration::ZERO), "needs MQTT 5"),
             (new().protocol(Protocol::V5).session_expiry(Duration::MAX), "session expiry"),
+            (new().clean_start(false).assigned_client_id(), "needs a client id"),
+            (new().assigned_client_id(), "client id assigned by the broker: it needs MQTT 5"),
+            (new().receive_maximum(5), "receive maximum: it needs MQTT 5"),
+            (new().protocol(Protocol::V5).receive_maximum(0), "receive maximum of 0"),
+            (new().protocol(Protocol::V5).max_packet_size(0), "maximum packet size of 0"),
+            (new().topic_aliases(1), "topic aliases: it needs MQTT 5"),
+            (new().request_problem_information(false), "problem information: it needs MQTT 5"),
+            (new().request_response_information(true), "response information: it needs MQTT 5"),
+            (new().user_property("a", "b"), "user property: it needs MQTT 5"),
+            (new().protocol(Protocol::V5).user_property("a", "\0"), "user property"),
+            (new().protocol(Protocol::V5).will_delay(Duration::ZERO), "there is no will"),
+            (new().will(Publish::new("a", "").properties(properties.clone())), "will: properties need MQTT 5"),
+            (new().protocol(Protocol::V5).will(Publish::new("a", "").properties(bad)), "will: the response topic"),
             (new().keep_alive(Duration::ZERO), "keep-alive"),
             (new().keep_alive(Duration::from_secs(65536)), "keep-alive"),
             (new().connect_timeout(Duration::ZERO), "connect timeout"),

@@ -14,7 +14,7 @@ use crate::ffi;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Properties {
-    /// What the payload is, such as a MIME type.
+    /// What the payload is, such as a MIME type. An empty one counts as none.
     #[doc(alias = "MQTT_PROP_CONTENT_TYPE")]
     pub content_type: Option<String>,
     /// Where an answer is expected.
@@ -42,7 +42,7 @@ impl Properties {
 
     /// The bytes that these take in a packet, without the length before them.
     pub(crate) fn len(&self) -> usize {
-        let string = |s: &Option<String>| s.as_ref().map_or(0, |s| 3 + s.len());
+        let string = |s: &Option<String>| s.as_ref().filter(|s| !s.is_empty()).map_or(0, |s| 3 + s.len());
         string(&self.content_type)
             + string(&self.response_topic)
             + self.correlation_data.as_ref().map_or(0, |d| 3 + d.len())
@@ -60,10 +60,14 @@ impl Properties {
             Some("the response topic is no topic")
         } else if self.correlation_data.as_ref().is_some_and(|d| d.len() > usize::from(u16::MAX)) {
             Some("the correlation data is longer than 65535 bytes")
-        } else if self.user.iter().any(|(name, value)| !ffi::is_string(name) || !ffi::is_string(value)) {
-            Some("a user property is no MQTT string")
         } else {
-            None
+            problem_of_user(&self.user)
         }
     }
+}
+
+/// Whether user properties have something that MQTT cannot carry.
+pub(crate) fn problem_of_user(pairs: &[(String, String)]) -> Option<&'static str> {
+    let is_bad = |(name, value): &(String, String)| !ffi::is_string(name) || !ffi::is_string(value);
+    pairs.iter().any(is_bad).then_some("a user property is no MQTT string")
 }

@@ -22,10 +22,17 @@ impl ReasonCode {
     /// Done as asked.
     #[doc(alias = "MQTT_RC_SUCCESS")]
     pub const SUCCESS: ReasonCode = ReasonCode(0);
+    /// What a client says that wants its will published all the same, see [`Disconnect::code`](crate::Disconnect::code).
+    #[doc(alias = "MQTT_RC_DISCONNECT_WITH_WILL_MSG")]
+    pub const WITH_WILL: ReasonCode = ReasonCode(4);
     pub(crate) const PROTOCOL_ERROR: ReasonCode = ReasonCode(0x82);
     pub(crate) const PACKET_ID_NOT_FOUND: ReasonCode = ReasonCode(0x92);
     pub(crate) const PACKET_TOO_LARGE: ReasonCode = ReasonCode(0x95);
+    pub(crate) const RETAIN_NOT_SUPPORTED: ReasonCode = ReasonCode(0x9a);
     pub(crate) const QOS_NOT_SUPPORTED: ReasonCode = ReasonCode(0x9b);
+    pub(crate) const SHARED_NOT_SUPPORTED: ReasonCode = ReasonCode(0x9e);
+    pub(crate) const SUBSCRIPTION_IDS_NOT_SUPPORTED: ReasonCode = ReasonCode(0xa1);
+    pub(crate) const WILDCARDS_NOT_SUPPORTED: ReasonCode = ReasonCode(0xa2);
     pub(crate) const UNSPECIFIED: ReasonCode = ReasonCode(0x80);
 
     /// Whether the answer was no: 0x80 and above.

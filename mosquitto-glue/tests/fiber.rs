@@ -156,7 +156,7 @@ fn several_subscriptions_each_get_their_own() {
 
         drop(b);
         loop {
-            if let Event::Unsubscribed { filter } = events.next()?.expect("the client lives") {
+            if let Event::Unsubscribed { filter, .. } = events.next()?.expect("the client lives") {
                 assert_eq!(filter, "b");
                 break;
             }

@@ -174,7 +174,8 @@ fn an_unsubscribed_topic_is_silent() {
     client.subscribe("a", QoS::AtLeastOnce).unwrap();
     client.subscribe("b", QoS::AtLeastOnce).unwrap();
     client.unsubscribe("a").unwrap();
-    harness.until("unsubscribed", |world| world.has(|e| *e == Event::Unsubscribed { filter: "a".into() }));
+    harness
+        .until("unsubscribed", |world| world.has(|e| *e == Event::Unsubscribed { filter: "a".into(), remark: None }));
     client.publish(Publish::new("a", "no")).unwrap();
     client.publish(Publish::new("b", "yes")).unwrap();
     harness.until("a message", |world| !world.messages().is_empty());

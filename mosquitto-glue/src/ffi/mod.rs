@@ -8,10 +8,12 @@
 mod properties;
 mod trampolines;
 
-pub(crate) use properties::{Limits, PropertyList};
+pub(crate) use properties::PropertyList;
 pub(crate) use trampolines::{Inbox, Record};
 
+use crate::disconnect::Disconnect;
 use crate::session::Expect;
+use crate::subscribe::SubscribeOptions;
 use libc::c_int;
 use libmosquitto_sys as sys;
 use std::ffi::{CStr, c_void};
@@ -143,11 +145,13 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(id: &CStr, clean_start: bool, log: c_int) -> io::Result<Handle> {
+    /// A client of the name `id`, or of the one that the broker gives it.
+    pub(crate) fn new(id: Option<&CStr>, clean_start: bool, log: c_int) -> io::Result<Handle> {
         init();
         let inbox = Rc::new(Inbox::new(log));
-        // SAFETY: the id is a C string, and the user data a pointer to `inbox`, which outlives the client.
-        let raw = unsafe { sys::mosquitto_new(id.as_ptr(), clean_start, Rc::as_ptr(&inbox) as *mut c_void) };
+        let id = id.map_or(null(), CStr::as_ptr);
+        // SAFETY: the id is a C string or null, and the user data a pointer to `inbox`, which outlives the client.
+        let raw = unsafe { sys::mosquitto_new(id, clean_start, Rc::as_ptr(&inbox) as *mut c_void) };
         let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
         // SAFETY: a live client, not in a callback; its user data is the inbox.
         unsafe { trampolines::install(raw.as_ptr(), log != 0) };
@@ -181,10 +185,9 @@ impl Handle {
         self.int_option(sys::mosq_opt_t::MOSQ_OPT_SEND_MAXIMUM, messages.into())
     }
 
-    /// Announces to a broker of MQTT 5 that it may have as many messages under way to us as the protocol allows: some
-    /// send more than the library's default of 20 whatever they are told, and are then cut off.
-    pub(crate) fn set_receive_maximum(&mut self) -> Code {
-        self.int_option(sys::mosq_opt_t::MOSQ_OPT_RECEIVE_MAXIMUM, u16::MAX.into())
+    /// Announces to a broker of MQTT 5 how many messages it may have under way to us.
+    pub(crate) fn set_receive_maximum(&mut self, messages: u16) -> Code {
+        self.int_option(sys::mosq_opt_t::MOSQ_OPT_RECEIVE_MAXIMUM, messages.into())
     }
 
     pub(crate) fn set_nodelay(&mut self) -> Code {
@@ -197,11 +200,29 @@ impl Handle {
         self.call(|m| unsafe { sys::mosquitto_username_pw_set(m, user.as_ptr(), password) }).code
     }
 
-    pub(crate) fn set_will(&mut self, topic: &CStr, payload: &[u8], qos: u8, retain: bool) -> Code {
+    pub(crate) fn set_will(
+        &mut self,
+        topic: &CStr,
+        payload: &[u8],
+        qos: u8,
+        retain: bool,
+        list: Result<PropertyList, Code>,
+    ) -> Code {
         let Ok(len) = c_int::try_from(payload.len()) else { return Code::PAYLOAD_SIZE };
-        let bytes = payload.as_ptr().cast();
-        // SAFETY: a live client, a C string, and a slice's pointer and length; the library copies both.
-        self.call(|m| unsafe { sys::mosquitto_will_set(m, topic.as_ptr(), len, bytes, qos.into(), retain) }).code
+        let list = match list {
+            Ok(list) => list,
+            Err(code) => return code,
+        };
+        let (bytes, head) = (payload.as_ptr().cast(), list.as_ptr().cast_mut());
+        let after = self.call(|m| {
+            // SAFETY: a live client, a C string, and a slice's pointer and length: the library copies both. The list is
+            // null or live; the library takes it over where it says success, and then it is released below.
+            unsafe { sys::mosquitto_will_set_v5(m, topic.as_ptr(), len, bytes, qos.into(), retain, head) }
+        });
+        if after.code.is_ok() {
+            list.release();
+        }
+        after.code
     }
 
     /// Stores the properties that the next CONNECT carries.
@@ -228,10 +249,14 @@ impl Handle {
         self.inbox.expect(expected);
     }
 
-    /// Queues a DISCONNECT, with properties where there are some; the library closes its socket once it is written.
-    pub(crate) fn disconnect(&mut self, list: &PropertyList) -> After {
-        // SAFETY: a live client and a list that is live or null; the list is written out before the call returns.
-        self.call(|m| unsafe { sys::mosquitto_disconnect_v5(m, 0, list.as_ptr()) })
+    /// Queues a DISCONNECT; the library closes its socket once it is written.
+    pub(crate) fn disconnect(&mut self, disconnect: &Disconnect) -> After {
+        let list = PropertyList::of_disconnect(disconnect);
+        self.call(|m| match &list {
+            // SAFETY: a live client, and a list that is null or live; the library writes it out before the call returns.
+            Ok(list) => unsafe { sys::mosquitto_disconnect_v5(m, disconnect.code.into(), list.as_ptr()) },
+            Err(code) => code.0,
+        })
     }
 
     /// Reads about one packet. `errno` says `EAGAIN` when the socket was empty, and also when an answer to what was
@@ -267,7 +292,8 @@ impl Handle {
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    /// Publishes, and says under which packet identifier (0 where the library chose none).
+    /// Publishes, and says under which packet identifier (0 where the library chose none). With a topic alias in the list
+    /// the topic may be empty.
     ///
     /// With QoS 1 and 2, an error that is none of [`is_argument_error`] leaves the message in the library's list: it
     /// goes out on the next connection.
@@ -277,10 +303,10 @@ impl Handle {
         payload: &[u8],
         qos: u8,
         retain: bool,
-        list: Option<&PropertyList>,
+        list: &PropertyList,
     ) -> (After, u16) {
         let mut mid = 0;
-        let list = list.map_or(null(), PropertyList::as_ptr);
+        let list = list.as_ptr();
         let bytes = payload.as_ptr().cast();
         let after = self.call(|m| {
             let Ok(len) = c_int::try_from(payload.len()) else { return Code::PAYLOAD_SIZE.0 };
@@ -306,17 +332,34 @@ impl Handle {
         after.code == Code::PAYLOAD_SIZE && mid != 0
     }
 
-    pub(crate) fn subscribe(&mut self, filter: &CStr, qos: u8) -> (After, u16) {
-        let mut mid = 0;
-        // SAFETY: a live client outside of any callback, and a C string that the library copies.
-        let after = self.call(|m| unsafe { sys::mosquitto_subscribe(m, &mut mid, filter.as_ptr(), qos.into()) });
-        (after, mid as u16)
+    pub(crate) fn subscribe(&mut self, filter: &CStr, options: &SubscribeOptions) -> (After, u16) {
+        let (qos, flags) = (options.qos as c_int, options.flags().into());
+        self.request(PropertyList::of_subscribe(options), |m, mid, list| {
+            // SAFETY: a live client outside of any callback, a C string and a live list that the library copies.
+            unsafe { sys::mosquitto_subscribe_v5(m, mid, filter.as_ptr(), qos, flags, list) }
+        })
     }
 
-    pub(crate) fn unsubscribe(&mut self, filter: &CStr) -> (After, u16) {
+    pub(crate) fn unsubscribe(&mut self, filter: &CStr, user: &[(String, String)]) -> (After, u16) {
+        let mut list = PropertyList::new();
+        list.add_user(user);
+        self.request(list.finish(), |m, mid, list| {
+            // SAFETY: as above.
+            unsafe { sys::mosquitto_unsubscribe_v5(m, mid, filter.as_ptr(), list) }
+        })
+    }
+
+    /// Has the library send a request with properties, and says under which packet identifier (0 where it was not sent).
+    fn request(
+        &mut self,
+        list: Result<PropertyList, Code>,
+        send: impl FnOnce(*mut sys::mosquitto, *mut c_int, *const sys::mosquitto_property) -> c_int,
+    ) -> (After, u16) {
         let mut mid = 0;
-        // SAFETY: a live client outside of any callback, and a C string that the library copies.
-        let after = self.call(|m| unsafe { sys::mosquitto_unsubscribe(m, &mut mid, filter.as_ptr()) });
+        let after = self.call(|m| match &list {
+            Ok(list) => send(m, &mut mid, list.as_ptr()),
+            Err(code) => code.0,
+        });
         (after, mid as u16)
     }
 }
@@ -341,9 +384,9 @@ mod tests {
 
     #[test]
     fn a_publish_while_unconnected_takes_an_identifier() {
-        let mut handle = Handle::new(c"test", true, 0).unwrap();
+        let mut handle = Handle::new(Some(c"test"), true, 0).unwrap();
         assert!(handle.socket().is_none());
-        let (after, mid) = handle.publish(c"a", b"", 0, false, None);
+        let (after, mid) = handle.publish(c"a", b"", 0, false, &PropertyList::new());
         assert!(!after.code.is_ok() && !after.open);
         assert_eq!(mid, 1);
         assert!(!is_argument_error(after.code));

@@ -9,8 +9,9 @@
 //! prevent it. It does so by `mosquitto_disconnect`, which the library's manual allows there: the DISCONNECT is queued
 //! before everything else, and once it is written the library closes the socket.
 
-use super::properties::{Limits, read_limits, read_message};
+use super::properties::{read_announced, read_message, read_remark};
 use super::{clear_errno, errno};
+use crate::announced::{Announced, Remark};
 use crate::properties::Properties;
 use crate::session::Expect;
 use libc::{c_char, c_int};
@@ -27,7 +28,7 @@ pub(crate) enum Record {
         reason: c_int,
         session_present: bool,
         unexpected: bool,
-        limits: Limits,
+        announced: Box<Announced>,
     },
     Disconnect {
         reason: c_int,
@@ -36,6 +37,7 @@ pub(crate) enum Record {
     Published {
         mid: u16,
         reason: u8,
+        remark: Option<Box<Remark>>,
     },
     Message {
         topic: String,
@@ -43,13 +45,16 @@ pub(crate) enum Record {
         qos: u8,
         retain: bool,
         properties: Option<Box<Properties>>,
+        subscription_ids: Vec<u32>,
     },
     SubAck {
         mid: u16,
         reason: Option<u8>,
+        remark: Option<Box<Remark>>,
     },
     UnsubAck {
         mid: u16,
+        remark: Option<Box<Remark>>,
     },
     Log {
         level: c_int,
@@ -126,7 +131,7 @@ unsafe extern "C" fn on_connect(
     list: *const sys::mosquitto_property,
 ) {
     // SAFETY: user data and list are the library's, see above.
-    let (inbox, limits) = unsafe { (inbox(user), read_limits(list)) };
+    let (inbox, announced) = unsafe { (inbox(user), read_announced(list)) };
     let session_present = flags & 1 != 0;
     let unexpected = reason == 0 && inbox.expected.get().fails(session_present);
     if unexpected {
@@ -134,7 +139,7 @@ unsafe extern "C" fn on_connect(
         // takes is held around this one.
         unsafe { sys::mosquitto_disconnect(client) };
     }
-    inbox.push(Record::ConnAck { reason, session_present, unexpected, limits });
+    inbox.push(Record::ConnAck { reason, session_present, unexpected, announced });
     clear_errno();
 }
 
@@ -156,10 +161,11 @@ unsafe extern "C" fn on_publish(
     user: *mut c_void,
     mid: c_int,
     reason: c_int,
-    _: *const sys::mosquitto_property,
+    list: *const sys::mosquitto_property,
 ) {
-    // SAFETY: user data is the library's, see above.
-    unsafe { inbox(user) }.push(Record::Published { mid: mid as u16, reason: reason as u8 });
+    // SAFETY: user data and list are the library's, see above.
+    let (inbox, remark) = unsafe { (inbox(user), read_remark(list)) };
+    inbox.push(Record::Published { mid: mid as u16, reason: reason as u8, remark });
     clear_errno();
 }
 
@@ -179,12 +185,14 @@ unsafe extern "C" fn on_message(
             }
             _ => Vec::new(),
         };
+        let (properties, subscription_ids) = read_message(list);
         let record = Record::Message {
             topic: CStr::from_ptr(m.topic).to_string_lossy().into_owned(),
             payload,
             qos: m.qos as u8,
             retain: m.retain,
-            properties: read_message(list),
+            properties,
+            subscription_ids,
         };
         (inbox(user), record)
     };
@@ -198,14 +206,15 @@ unsafe extern "C" fn on_subscribe(
     mid: c_int,
     count: c_int,
     granted: *const c_int,
-    _: *const sys::mosquitto_property,
+    list: *const sys::mosquitto_property,
 ) {
     // One filter goes into a packet, so one code is what comes back. A broker may send none, and then the pointer
     // leads to nothing (CVE-2024-10525).
     // SAFETY: with a count of one or more, the library lends that many integers.
     let reason = (count >= 1 && !granted.is_null()).then(|| unsafe { *granted } as u8);
-    // SAFETY: user data is the library's, see above.
-    unsafe { inbox(user) }.push(Record::SubAck { mid: mid as u16, reason });
+    // SAFETY: user data and list are the library's, see above.
+    let (inbox, remark) = unsafe { (inbox(user), read_remark(list)) };
+    inbox.push(Record::SubAck { mid: mid as u16, reason, remark });
     clear_errno();
 }
 
@@ -213,10 +222,11 @@ unsafe extern "C" fn on_unsubscribe(
     _: *mut sys::mosquitto,
     user: *mut c_void,
     mid: c_int,
-    _: *const sys::mosquitto_property,
+    list: *const sys::mosquitto_property,
 ) {
-    // SAFETY: user data is the library's, see above.
-    unsafe { inbox(user) }.push(Record::UnsubAck { mid: mid as u16 });
+    // SAFETY: user data and list are the library's, see above.
+    let (inbox, remark) = unsafe { (inbox(user), read_remark(list)) };
+    inbox.push(Record::UnsubAck { mid: mid as u16, remark });
     clear_errno();
 }
 

@@ -28,10 +28,12 @@ mod messages;
 pub use messages::{Events, Messages};
 
 use crate::delivery::{DeliveryId, Outcome};
+use crate::disconnect::Disconnect;
 use crate::event::Event;
-use crate::message::{Message, Publish, QoS};
+use crate::message::{Message, Publish};
 use crate::options::Options;
 use crate::reason::{Reason, ReasonCode};
+use crate::subscribe::SubscribeOptions;
 use crate::{Backlog, PublishRefusal, WhenFull};
 use becket_fiber::sync::{Condvar, Mutex};
 use becket_fiber::with_ctx;
@@ -121,7 +123,7 @@ impl Shared {
                     condvar.notify_all();
                 }
             }
-            Event::Subscribed { filter, granted } => {
+            Event::Subscribed { filter, granted, .. } => {
                 for inbox in self.inboxes.borrow().iter().filter(|inbox| inbox.filter == *filter) {
                     inbox.answer(*granted);
                 }
@@ -246,16 +248,17 @@ impl Client {
         }
     }
 
-    /// Subscribes, and waits for the broker's answer; the messages come by what is returned, up to
+    /// Subscribes, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, and waits for the broker's answer; the messages come by what is returned, up to
     /// [`Messages::CAPACITY`] of them waiting. It is asked for again after each reconnection that finds no session.
     ///
     /// # Errors
-    /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none; `BrokenPipe`
+    /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none, or for
+    /// options that cannot be; `BrokenPipe`
     /// where the client is closed or gives up; [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`, after which the
     /// filter is unsubscribed.
-    pub fn subscribe(&self, filter: &str, qos: QoS) -> io::Result<Messages> {
+    pub fn subscribe(&self, filter: &str, options: impl Into<SubscribeOptions>) -> io::Result<Messages> {
         let handle = &self.closes.0;
-        handle.subscribe(filter, qos)?;
+        handle.subscribe(filter, options)?;
         let inbox = Rc::new(Inbox::new(filter));
         self.shared.inboxes.borrow_mut().push(Rc::clone(&inbox));
         let messages = Messages::new(inbox, handle.clone(), Rc::downgrade(&self.shared));
@@ -276,7 +279,16 @@ impl Client {
     /// # Errors
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`; it closes all the same.
     pub fn close(&self) -> io::Result<()> {
-        self.closes.0.close();
+        self.close_with(Disconnect::default())
+    }
+
+    /// As [`close`](Self::close), with something to say to a broker of MQTT 5.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close); `InvalidInput` with a [`DisconnectError`](crate::DisconnectError) inside for what cannot be
+    /// said, and then the client goes on.
+    pub fn close_with(&self, goodbye: Disconnect) -> io::Result<()> {
+        self.closes.0.close_with(goodbye)?;
         self.shared.ended.wait_while(|| self.shared.over.borrow().is_none())
     }
 

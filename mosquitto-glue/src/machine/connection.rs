@@ -1,10 +1,14 @@
 //! How connections come and go.
 
-use super::{Machine, Stage, State, Target, make_handle};
+use super::aliases::Aliases;
+use super::{Machine, Stage, State, Target, c_string, make_handle};
 use crate::address::Place;
+use crate::announced::Announced;
 use crate::delivery::{Dropped, Outcome};
+use crate::disconnect::Disconnect;
 use crate::event::Event;
-use crate::ffi::{After, Code, Limits, PropertyList};
+use crate::ffi::{After, PropertyList};
+use crate::identity::ClientId;
 use crate::message::QoS;
 use crate::options::Protocol;
 use crate::reason::{Reason, ReasonCode};
@@ -89,7 +93,7 @@ impl Machine {
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
         if self.renew {
-            let made = make_handle(&self.options, &self.client_id, self.stage);
+            let made = make_handle(&self.options, self.client_id.as_deref(), self.stage);
             self.handle = Some(made.map_err(|e| Reason::Library(e.to_string()))?);
             self.last_mid = 0;
             self.renew = false;
@@ -100,11 +104,9 @@ impl Machine {
         handle.expect_session(expected);
         // The broker before may have asked for less.
         handle.set_window(self.options.window);
-        if let Some(expiry) = expiry {
-            let (list, mut code) = expiry_list(expiry);
-            if code.is_ok() {
-                code = handle.store_connect_properties(&list, keep_alive);
-            }
+        if self.options.protocol == Protocol::V5 {
+            let list = PropertyList::of_connect(&self.options.connect, expiry);
+            let code = list.map_or_else(|code| code, |list| handle.store_connect_properties(&list, keep_alive));
             if !code.is_ok() {
                 return Err(Reason::of_code(code, 0));
             }
@@ -124,9 +126,14 @@ impl Machine {
 
     /// For how long the broker shall keep the session of the next connection; `None` where it is not asked to.
     fn session_expiry(&self) -> Option<Duration> {
+        self.asked_expiry().filter(|_| self.stage != Stage::Sweep)
+    }
+
+    /// For how long the broker is asked to keep the session of the client.
+    pub(super) fn asked_expiry(&self) -> Option<Duration> {
         let default = (self.options.session != Session::PerConnection).then_some(SESSION_EXPIRY);
-        let wanted = self.options.session_expiry.or(default);
-        wanted.filter(|_| self.options.protocol == Protocol::V5 && self.stage != Stage::Sweep)
+        let wanted = self.options.connect.session_expiry.or(default);
+        wanted.filter(|_| self.options.protocol == Protocol::V5)
     }
 
     fn expected_session(&self) -> Expect {
@@ -152,12 +159,16 @@ impl Machine {
     fn swept(&mut self) {
         self.wrong_session = true;
         self.stage = Stage::Empty;
-        let after = self.handle.as_mut().expect("there until the end").disconnect(&PropertyList::new());
+        let after = self.handle.as_mut().expect("there until the end").disconnect(&Disconnect::default());
         self.settle(after);
     }
 
     /// The broker accepted the connection.
-    pub(super) fn up(&mut self, session_present: bool, limits: Limits) {
+    pub(super) fn up(&mut self, session_present: bool, mut announced: Box<Announced>) {
+        if self.client_id.is_none() {
+            // For the next connection; the library has it for this one.
+            self.client_id = announced.assigned_client_id.as_deref().map(c_string);
+        }
         if self.stage == Stage::Sweep {
             return self.swept();
         }
@@ -168,17 +179,22 @@ impl Machine {
         self.stage = Stage::Ours;
         self.state = State::Up { misc: Instant::now() + super::pump::MISC };
         self.backoff.up();
-        self.window = limits.receive_maximum.map_or(self.options.window, |n| n.min(self.options.window)).into();
-        self.max_packet = limits.maximum_packet_size;
+        self.window = announced.receive_maximum.min(self.options.window).into();
         let shrunk = self.in_flight > self.window;
         for flight in self.flights.values_mut() {
             flight.repeated = true;
             // Where the window is too small for what is under way, the library publishes some of it anew.
             flight.item.before |= shrunk && flight.item.publish.qos == QoS::ExactlyOnce;
         }
-        self.events.push_back(Event::Connected { session_present });
+        if matches!(self.options.client_id, ClientId::Assigned) {
+            // It may have been told on another connection.
+            announced.assigned_client_id = self.client_id().map(str::to_owned);
+        }
+        self.announced = (*announced).clone();
+        self.aliases = Aliases::new(announced.topic_alias_maximum.min(self.options.connect.topic_aliases));
+        self.events.push_back(Event::Connected { session_present, announced });
         for filter in self.subscriptions.connected(session_present) {
-            self.events.push_back(Event::Unsubscribed { filter });
+            self.events.push_back(Event::Unsubscribed { filter, remark: None });
         }
         // Before anything of the queue goes out: what answers it must find the subscription in place.
         self.send_requests();
@@ -262,7 +278,7 @@ impl Machine {
         self.lost_session = true;
         self.take_back();
         for filter in self.subscriptions.connected(false) {
-            self.events.push_back(Event::Unsubscribed { filter });
+            self.events.push_back(Event::Unsubscribed { filter, remark: None });
         }
     }
 
@@ -312,9 +328,11 @@ impl Machine {
             State::Closed => {}
             State::Up { .. } => {
                 self.state = State::Closing { deadline: Instant::now() + self.options.linger };
-                let ends = self.session_expiry().is_some() && self.options.session == Session::PerClient;
-                let list = if ends { expiry_list(Duration::ZERO).0 } else { PropertyList::new() };
-                let after = self.handle.as_mut().expect("there until the end").disconnect(&list);
+                let mut goodbye = self.goodbye.clone();
+                if self.asked_expiry().is_some() && self.options.session == Session::PerClient {
+                    goodbye.session_expiry.get_or_insert(Duration::ZERO);
+                }
+                let after = self.handle.as_mut().expect("there until the end").disconnect(&goodbye);
                 self.settle(after);
             }
             State::Connect { .. } => {
@@ -324,14 +342,6 @@ impl Machine {
             _ => self.finish(Event::Closed),
         }
     }
-}
-
-/// The property that says for how long the broker keeps a session.
-fn expiry_list(expiry: Duration) -> (PropertyList, Code) {
-    let mut list = PropertyList::new();
-    let property = libmosquitto_sys::mqtt5_property::MQTT_PROP_SESSION_EXPIRY_INTERVAL;
-    let code = list.add_u32(property, expiry.as_secs() as u32);
-    (list, code)
 }
 
 fn target(address: SocketAddr) -> Target {

@@ -42,6 +42,7 @@
 //! new client of the library, which knows of nothing. The same way round, a session that an earlier client left is
 //! cleared: by a connection of its own that asks for a clean session (see [`Stage`]).
 
+mod aliases;
 mod connection;
 mod keeper;
 mod pump;
@@ -50,17 +51,22 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-use crate::backoff::{Backoff, random};
+use crate::announced::{Announced, Remark};
+use crate::backoff::Backoff;
 use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
+use crate::disconnect::{Disconnect, DisconnectError};
 use crate::error::{OptionsError, SubscribeError};
 use crate::event::Event;
-use crate::ffi::{self, Handle};
+use crate::ffi::{self, Handle, PropertyList};
+use crate::identity::ClientId;
 use crate::message::QoS;
 use crate::options::{Options, Protocol};
 use crate::queue::{Item, Queue};
 use crate::reason::ReasonCode;
 use crate::resolve::Lookup;
 use crate::session::Session;
+use crate::subscribe::SubscribeOptions;
+use aliases::Aliases;
 use becket_sys::Ready;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
@@ -104,7 +110,7 @@ struct Target {
 enum Stage {
     /// No connection was accepted yet.
     First,
-    /// The next connection clears what an earlier client left, and is ended once it is accepted.
+    /// The next connection clears what an earlier client left, or asks for a client id, and is ended once it is accepted.
     Sweep,
     /// The session is ours, or about to be, and the library has nothing under way: whatever the broker has will do.
     Empty,
@@ -134,8 +140,8 @@ pub(crate) struct Machine {
     options: Options,
     /// There until the state is `Closed`.
     handle: Option<Handle>,
-    /// The name under which the broker knows us.
-    client_id: CString,
+    /// The name under which the broker knows us, once there is one.
+    client_id: Option<CString>,
     /// Whether `handle` is to be replaced before the next connection, since it remembers what belongs to a session of
     /// the past.
     renew: bool,
@@ -158,8 +164,10 @@ pub(crate) struct Machine {
     backoff: Backoff,
     /// The most messages of QoS 1 and 2 under way: our own limit or the broker's, whichever is lower.
     window: usize,
-    /// The longest packet that the broker takes.
-    max_packet: Option<u32>,
+    /// What the broker said when it accepted the connection last.
+    announced: Announced,
+    /// The topics that the broker knows by number on this connection.
+    aliases: Aliases,
     queue: Queue,
     /// What the library has, by packet identifier. In a kept session those of QoS 1 and 2 outlive connections, as they
     /// do in the library.
@@ -175,6 +183,8 @@ pub(crate) struct Machine {
     pump_again: bool,
     /// Whether the program asked for the end.
     close_asked: bool,
+    /// What it says then.
+    goodbye: Disconnect,
     /// What the broker said when it refused the connection.
     refusal: Option<ReasonCode>,
     /// What the library reported when the connection ended: its code, or the broker's, and `errno`.
@@ -185,15 +195,16 @@ impl Machine {
     /// A machine at rest. `wake` is called from a helper thread when a lookup is done.
     pub(crate) fn new(options: Options, wake: Wake) -> Result<Machine, OptionsError> {
         options.check()?;
-        // Up to 23 characters of this kind are what every broker has to take.
-        let id = options.client_id.clone().unwrap_or_else(|| format!("becket{:016x}", random()));
-        let client_id = c_string(&id);
-        let handle = make_handle(&options, &client_id, Stage::First)?;
+        let client_id = options.client_id.get()?.as_deref().map(c_string);
+        // A session that is to go on needs a name first, and only a new one can be had without.
+        let asks_first = matches!(options.client_id, ClientId::Assigned) && options.session != Session::PerConnection;
+        let stage = if asks_first { Stage::Sweep } else { Stage::First };
+        let handle = make_handle(&options, client_id.as_deref(), stage)?;
         Ok(Machine {
             handle: Some(handle),
             client_id,
             renew: false,
-            stage: Stage::First,
+            stage,
             wrong_session: false,
             lost_session: false,
             keeper: None,
@@ -206,7 +217,8 @@ impl Machine {
             lookup: None,
             backoff: Backoff::new(*options.backoff.start(), *options.backoff.end()),
             window: options.window.into(),
-            max_packet: None,
+            announced: Announced::default(),
+            aliases: Aliases::default(),
             queue: Queue::new(options.queue_messages, options.queue_bytes),
             flights: HashMap::new(),
             in_flight: 0,
@@ -216,6 +228,7 @@ impl Machine {
             next_id: 1,
             pump_again: false,
             close_asked: false,
+            goodbye: Disconnect::default(),
             refusal: None,
             ended: None,
             options,
@@ -316,38 +329,68 @@ impl Machine {
 
     /// Asks for the end. Takes effect with the next step.
     pub(crate) fn close(&mut self) {
-        self.close_asked = true;
+        // A plain goodbye can always be said.
+        let _ = self.close_with(Disconnect::default());
     }
 
-    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<(), SubscribeError> {
-        self.want(filter, qos, true)
+    /// The same with something to say; the first time counts.
+    pub(crate) fn close_with(&mut self, goodbye: Disconnect) -> Result<(), DisconnectError> {
+        let v5 = self.options.protocol == Protocol::V5;
+        if let Some(why) = goodbye.problem(v5, self.asked_expiry().map_or(0, |expiry| expiry.as_secs())) {
+            return Err(DisconnectError(why));
+        }
+        if !self.close_asked {
+            self.close_asked = true;
+            self.goodbye = goodbye;
+        }
+        Ok(())
     }
 
-    pub(crate) fn unsubscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
-        self.want(filter, QoS::AtMostOnce, false)
+    /// The name under which the broker knows this client; `None` until it has given it one.
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        self.client_id.as_ref().map(|id| id.to_str().expect("made of a text"))
     }
 
-    fn want(&mut self, filter: &str, qos: QoS, wanted: bool) -> Result<(), SubscribeError> {
+    pub(crate) fn subscribe(&mut self, filter: &str, options: SubscribeOptions) -> Result<(), SubscribeError> {
+        self.want(filter, options, true)
+    }
+
+    pub(crate) fn unsubscribe(&mut self, filter: &str, user: Vec<(String, String)>) -> Result<(), SubscribeError> {
+        self.want(filter, SubscribeOptions { user, ..SubscribeOptions::default() }, false)
+    }
+
+    fn want(&mut self, filter: &str, options: SubscribeOptions, wanted: bool) -> Result<(), SubscribeError> {
         if !ffi::is_filter(filter) {
             return Err(SubscribeError::Filter(filter.to_owned()));
+        }
+        if let Some(what) = options.needs_v5().filter(|_| self.options.protocol != Protocol::V5) {
+            return Err(SubscribeError::NeedsV5(what));
+        }
+        if let Some(why) = options.problem(filter) {
+            return Err(SubscribeError::Options(why));
         }
         if self.close_asked || self.is_closed() {
             return Err(SubscribeError::Closed);
         }
-        self.subscriptions.want(filter, qos, wanted);
+        self.subscriptions.want(filter, options, wanted);
         self.send_requests();
         Ok(())
     }
 
     /// Reports the outcome of a message.
     fn answer(&mut self, item: &Item, outcome: Outcome) {
+        self.answer_with(item, outcome, None);
+    }
+
+    /// Reports the outcome of a message, and what the broker said beside it.
+    fn answer_with(&mut self, item: &Item, outcome: Outcome, remark: Option<Box<Remark>>) {
         if let (Some(key), Some(keeper)) = (item.key, &mut self.keeper)
             && outcome != Outcome::Kept
         {
             keeper.done(key);
         }
         if item.delivery.resolve(outcome) {
-            self.events.push_back(Event::Delivered { id: item.delivery.id(), outcome });
+            self.events.push_back(Event::Delivered { id: item.delivery.id(), outcome, remark });
         }
     }
 
@@ -408,24 +451,30 @@ fn c_string(text: &str) -> CString {
     CString::new(text).expect("the check of the options refuses NUL")
 }
 
-fn make_handle(options: &Options, id: &CStr, stage: Stage) -> Result<Handle, OptionsError> {
+fn make_handle(options: &Options, id: Option<&CStr>, stage: Stage) -> Result<Handle, OptionsError> {
     let log = options.log.map_or(0, |level| level.mask());
     let sweeps = stage == Stage::Sweep;
-    let mut handle = Handle::new(id, sweeps || options.session == Session::PerConnection, log)
-        .map_err(|e| OptionsError::new(format!("client id `{}`: {e}", id.to_string_lossy().escape_debug())))?;
+    let mut handle = Handle::new(id, sweeps || options.session == Session::PerConnection, log).map_err(|e| {
+        let id = id.map(CStr::to_string_lossy).unwrap_or_default();
+        OptionsError::new(format!("client id `{}`: {e}", id.escape_debug()))
+    })?;
     let check = |what: &str, code: ffi::Code| {
         if code.is_ok() { Ok(()) } else { Err(OptionsError::new(format!("{what}: {code}"))) }
     };
     let version = if options.protocol == Protocol::V5 { 5 } else { 4 };
     check("protocol", handle.set_protocol(version))?;
     check("TCP_NODELAY", handle.set_nodelay())?;
-    check("receive maximum", handle.set_receive_maximum())?;
+    // Some brokers send more than the library's default of 20 whatever they are told, and would be cut off.
+    let receive_maximum = options.connect.receive_maximum.unwrap_or(u16::MAX);
+    check("receive maximum", handle.set_receive_maximum(receive_maximum))?;
     if let Some((user, password)) = &options.credentials {
         let password = password.as_deref().map(c_string);
         check("credentials", handle.set_credentials(&c_string(user), password.as_deref()))?;
     }
     if let Some(will) = options.will.as_ref().filter(|_| !sweeps) {
-        check("will", handle.set_will(&c_string(&will.topic), &will.payload, will.qos as u8, will.retain))?;
+        let list = PropertyList::of_will(will.properties.as_deref(), options.connect.will_delay);
+        let topic = c_string(&will.topic);
+        check("will", handle.set_will(&topic, &will.payload, will.qos as u8, will.retain, list))?;
     }
     Ok(handle)
 }

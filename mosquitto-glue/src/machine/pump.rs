@@ -100,27 +100,28 @@ impl Machine {
         while let Some(record) = self.handle.as_ref().and_then(|handle| handle.next_record()) {
             match record {
                 Record::ConnAck { reason: 0, unexpected: true, .. } => self.find_wrong_session(),
-                Record::ConnAck { reason: 0, session_present, limits, .. } => self.up(session_present, limits),
+                Record::ConnAck { reason: 0, session_present, announced, .. } => self.up(session_present, announced),
                 Record::ConnAck { reason, .. } => self.refusal = Some(ReasonCode::of_connack(reason)),
                 Record::Disconnect { reason, errno } => self.ended = Some((reason, errno)),
-                Record::Published { mid, reason } => self.published(mid, ReasonCode(reason)),
+                Record::Published { mid, reason, remark } => self.published(mid, ReasonCode(reason), remark),
                 // It belongs to a session that is not ours.
                 Record::Message { .. } if self.wrong_session => {}
-                Record::Message { topic, payload, qos, retain, properties } => {
+                Record::Message { topic, payload, qos, retain, properties, subscription_ids } => {
                     let qos = QoS::try_from(qos).unwrap_or_default();
-                    self.events.push_back(Event::Message(Message { topic, payload, qos, retain, properties }));
+                    let message = Message { topic, payload, qos, retain, properties, subscription_ids };
+                    self.events.push_back(Event::Message(message));
                 }
-                Record::SubAck { mid, reason } => {
+                Record::SubAck { mid, reason, remark } => {
                     // None at all is against the protocol, and no consent.
                     let code = reason.map_or(ReasonCode::PROTOCOL_ERROR, ReasonCode);
                     let granted = QoS::try_from(code.0).map_err(ReasonCode);
                     if let Some(Answered::Subscribe(filter)) = self.subscriptions.answered(mid, granted.is_ok()) {
-                        self.events.push_back(Event::Subscribed { filter, granted });
+                        self.events.push_back(Event::Subscribed { filter, granted, remark });
                     }
                 }
-                Record::UnsubAck { mid } => {
+                Record::UnsubAck { mid, remark } => {
                     if let Some(Answered::Unsubscribe(filter)) = self.subscriptions.answered(mid, true) {
-                        self.events.push_back(Event::Unsubscribed { filter });
+                        self.events.push_back(Event::Unsubscribed { filter, remark });
                     }
                 }
                 Record::Log { level, line } => {

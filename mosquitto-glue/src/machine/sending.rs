@@ -1,14 +1,18 @@
 //! How messages and requests go out.
 
-use super::subscriptions::Request;
+use super::aliases::{Alias, Aliases};
+use super::subscriptions::{Answered, Request};
 use super::{Flight, Machine};
+use crate::announced::Remark;
 use crate::delivery::{Delivery, Dropped, Outcome, Uncertain};
 use crate::error::{PublishError, PublishRefusal};
+use crate::event::Event;
 use crate::ffi::{self, Code, PropertyList};
 use crate::message::{Publish, QoS};
 use crate::options::Protocol;
 use crate::queue::{Item, WhenFull, size};
 use crate::reason::{Reason, ReasonCode};
+use crate::session::Session;
 use std::ffi::CString;
 use std::time::Instant;
 
@@ -125,25 +129,31 @@ impl Machine {
         item.publish.set_expiry(Instant::now());
         let publish = &item.publish;
         let v5 = self.options.protocol == Protocol::V5;
-        if self.max_packet.is_some_and(|max| publish.packet_len(v5) > max as usize) {
-            return self.refuse(&item, false, ReasonCode::PACKET_TOO_LARGE);
+        if let Some(code) = self.announced.refuses_publish(publish, v5) {
+            return self.refuse(&item, false, code, None);
         }
         if !self.free_packet_id() {
             self.queue.push(item);
             return self.down(Reason::PacketIds);
         }
-        let list = match publish.properties.as_deref().map(PropertyList::of_message).transpose() {
+        let alias = self.alias_for(&item.publish);
+        let publish = &item.publish;
+        let list = match PropertyList::of_publish(publish.properties.as_deref(), alias.map(|alias| alias.number)) {
             Ok(list) => list,
-            Err(code) => return self.refuse(&item, false, reason_of(code)),
+            Err(code) => return self.refuse(&item, false, reason_of(code), None),
         };
-        let topic = CString::new(publish.topic.as_str()).expect("a topic has no NUL");
+        let topic = if alias.is_some_and(|alias| alias.is_known) { "" } else { publish.topic.as_str() };
+        let topic = CString::new(topic).expect("a topic has no NUL");
         let handle = self.handle.as_mut().expect("up");
-        let (after, mid) = handle.publish(&topic, &publish.payload, publish.qos as u8, publish.retain, list.as_ref());
+        let (after, mid) = handle.publish(&topic, &publish.payload, publish.qos as u8, publish.retain, &list);
         if mid != 0 {
             self.last_mid = mid;
         }
         if mid == 0 || ffi::is_argument_error(after.code) {
-            return self.refuse(&item, false, reason_of(after.code));
+            return self.refuse(&item, false, reason_of(after.code), None);
+        }
+        if let Some(alias) = alias {
+            self.aliases.sent(&publish.topic, alias);
         }
         // Whatever else went wrong, a message of QoS 1 or 2 is in the library's list now, and goes out on this
         // connection or, in a kept session, on the next one.
@@ -154,6 +164,18 @@ impl Machine {
         }
         self.flights.insert(mid, Flight { item, repeated: false });
         self.settle(after);
+    }
+
+    /// The number that stands for the topic of this message, where one may.
+    ///
+    /// An alias holds for one connection, and the library sends a message of QoS 1 or 2 again on the next one, as it is,
+    /// where the session goes on. In a session that is new with each connection it is us who publish it again.
+    fn alias_for(&mut self, publish: &Publish) -> Option<Alias> {
+        let may_outlive = self.options.session != Session::PerConnection && publish.qos != QoS::AtMostOnce;
+        // The first one carries both topic and number, and both lengths in front may take a byte more.
+        let len = publish.packet_len(true) + Aliases::LEN + 2;
+        let fits = self.announced.maximum_packet_size.is_none_or(|max| len <= max as usize) && len <= PACKET_MAX;
+        if may_outlive || !fits { None } else { self.aliases.look(&publish.topic) }
     }
 
     /// Sees to it that the library's next packet identifier is not in use; `false` where that cannot be.
@@ -171,7 +193,7 @@ impl Machine {
     }
 
     /// The broker, or for QoS 0 the kernel, has taken a message.
-    pub(super) fn published(&mut self, mid: u16, reason: ReasonCode) {
+    pub(super) fn published(&mut self, mid: u16, reason: ReasonCode, remark: Option<Box<Remark>>) {
         let Some(flight) = self.flights.remove(&mid) else { return };
         let Flight { item, repeated } = flight;
         if item.publish.qos == QoS::AtMostOnce {
@@ -183,20 +205,22 @@ impl Machine {
         let settled = exactly_once && reason == ReasonCode::PACKET_ID_NOT_FOUND;
         let outcome = match () {
             () if settled && !repeated => Outcome::Uncertain(Uncertain::Forgotten),
-            () if reason.is_error() && !settled => return self.refuse(&item, repeated && !exactly_once, reason),
+            () if reason.is_error() && !settled => {
+                return self.refuse(&item, repeated && !exactly_once, reason, remark);
+            }
             () if exactly_once && item.before => Outcome::Uncertain(Uncertain::SessionLost),
             () => Outcome::Acknowledged(reason),
         };
-        self.answer(&item, outcome);
+        self.answer_with(&item, outcome, remark);
     }
 
     /// A message was refused; `repeated` where an earlier copy of it may have been taken in the same session.
-    fn refuse(&mut self, item: &Item, repeated: bool, reason: ReasonCode) {
+    fn refuse(&mut self, item: &Item, repeated: bool, reason: ReasonCode, remark: Option<Box<Remark>>) {
         let outcome = match repeated || item.before {
             true => Outcome::Uncertain(Uncertain::RefusedAgain),
             false => Outcome::Refused(reason),
         };
-        self.answer(item, outcome);
+        self.answer_with(item, outcome, remark);
     }
 
     /// Sends the subscriptions, and the ends of some, that the broker does not know of.
@@ -205,31 +229,53 @@ impl Machine {
             && self.handle.as_ref().is_some_and(|handle| handle.socket().is_some())
             && let Some(request) = self.subscriptions.next_request()
         {
+            if let Request::Subscribe(filter, options) = &request
+                && let Some(code) = self.announced.refuses(filter, options)
+            {
+                self.refuse_request(filter, code);
+                continue;
+            }
             if !self.free_packet_id() {
                 return self.down(Reason::PacketIds);
             }
             let handle = self.handle.as_mut().expect("up");
             let c_string = |filter: &str| CString::new(filter).expect("a filter has no NUL");
             let (filter, (after, mid)) = match request {
-                Request::Subscribe(filter, qos) => {
-                    let sent = handle.subscribe(&c_string(&filter), qos as u8);
+                Request::Subscribe(filter, options) => {
+                    let sent = handle.subscribe(&c_string(&filter), &options);
                     (filter, sent)
                 }
-                Request::Unsubscribe(filter) => {
-                    let sent = handle.unsubscribe(&c_string(&filter));
+                Request::Unsubscribe(filter, user) => {
+                    let sent = handle.unsubscribe(&c_string(&filter), &user);
                     (filter, sent)
                 }
             };
             if mid != 0 {
                 self.last_mid = mid;
             }
+            if ffi::is_argument_error(after.code) {
+                self.refuse_request(&filter, reason_of(after.code));
+                continue;
+            }
             self.subscriptions.sent(&filter, mid);
             self.settle(after);
         }
     }
+
+    /// Answers a request that the broker does not get to see, since it would end the connection for it.
+    fn refuse_request(&mut self, filter: &str, code: ReasonCode) {
+        // No packet has the identifier 0.
+        self.subscriptions.sent(filter, 0);
+        let event = match self.subscriptions.answered(0, false) {
+            Some(Answered::Subscribe(filter)) => Event::Subscribed { filter, granted: Err(code), remark: None },
+            Some(Answered::Unsubscribe(filter)) => Event::Unsubscribed { filter, remark: None },
+            None => return,
+        };
+        self.events.push_back(event);
+    }
 }
 
-/// The reason code for a message that the library refused for what it is.
+/// With which code the broker would have refused what the library refused for what it is.
 fn reason_of(code: Code) -> ReasonCode {
     match code {
         Code::OVERSIZE_PACKET | Code::PAYLOAD_SIZE => ReasonCode::PACKET_TOO_LARGE,

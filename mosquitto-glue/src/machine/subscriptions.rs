@@ -1,13 +1,14 @@
 //! What the client wants to hear of, and what the broker knows of that.
 
 use crate::message::QoS;
+use crate::subscribe::SubscribeOptions;
 use std::collections::HashMap;
 
 /// One filter.
 #[derive(Debug)]
 struct Entry {
     filter: String,
-    qos: QoS,
+    options: SubscribeOptions,
     /// Whether the client wants it, or wants to be rid of it.
     wanted: bool,
     /// Whether the broker has answered, in the session that it holds.
@@ -19,8 +20,9 @@ struct Entry {
 /// A packet to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    Subscribe(String, QoS),
-    Unsubscribe(String),
+    Subscribe(String, SubscribeOptions),
+    /// With the user properties that it carries.
+    Unsubscribe(String, Vec<(String, String)>),
 }
 
 /// A packet that the broker answered.
@@ -40,9 +42,9 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Notes that `filter` is wanted (with this QoS) or not wanted.
-    pub(super) fn want(&mut self, filter: &str, qos: QoS, wanted: bool) {
-        let entry = Entry { filter: filter.to_owned(), qos, wanted, settled: false, mid: None };
+    /// Notes that `filter` is wanted, in this way, or not wanted.
+    pub(super) fn want(&mut self, filter: &str, options: SubscribeOptions, wanted: bool) {
+        let entry = Entry { filter: filter.to_owned(), options, wanted, settled: false, mid: None };
         match self.entries.iter_mut().find(|e| e.filter == filter) {
             Some(old) => *old = entry,
             None => self.entries.push(entry),
@@ -76,8 +78,12 @@ impl Subscriptions {
     /// What the broker has to be asked for next.
     pub(super) fn next_request(&self) -> Option<Request> {
         let entry = self.entries.iter().find(|e| !e.settled && e.mid.is_none())?;
-        let filter = entry.filter.clone();
-        Some(if entry.wanted { Request::Subscribe(filter, entry.qos) } else { Request::Unsubscribe(filter) })
+        let (filter, options) = (entry.filter.clone(), entry.options.clone());
+        Some(if entry.wanted {
+            Request::Subscribe(filter, options)
+        } else {
+            Request::Unsubscribe(filter, options.user)
+        })
     }
 
     /// The request for `filter` went out as packet `mid`.
@@ -90,7 +96,7 @@ impl Subscriptions {
 
     /// Whether a message of QoS 2 may come, so that the library may hold a part of one.
     pub(super) fn may_bring_exactly_once(&self) -> bool {
-        self.entries.iter().any(|e| e.qos == QoS::ExactlyOnce)
+        self.entries.iter().any(|e| e.options.qos == QoS::ExactlyOnce)
     }
 
     /// Whether a packet of this identifier is under way.
@@ -123,13 +129,13 @@ mod tests {
     use super::*;
 
     fn subscribe(filter: &str) -> Option<Request> {
-        Some(Request::Subscribe(filter.to_owned(), QoS::AtLeastOnce))
+        Some(Request::Subscribe(filter.to_owned(), QoS::AtLeastOnce.into()))
     }
 
     #[test]
     fn what_was_asked_for_is_asked_for_again() {
         let mut subs = Subscriptions::default();
-        subs.want("a", QoS::AtLeastOnce, true);
+        subs.want("a", QoS::AtLeastOnce.into(), true);
         assert_eq!(subs.next_request(), subscribe("a"));
         subs.sent("a", 1);
         assert_eq!(subs.next_request(), None);
@@ -150,10 +156,10 @@ mod tests {
     #[test]
     fn the_last_word_counts() {
         let mut subs = Subscriptions::default();
-        subs.want("a", QoS::AtLeastOnce, true);
+        subs.want("a", QoS::AtLeastOnce.into(), true);
         subs.sent("a", 1);
-        subs.want("a", QoS::AtMostOnce, false);
-        assert_eq!(subs.next_request(), Some(Request::Unsubscribe("a".to_owned())));
+        subs.want("a", QoS::AtMostOnce.into(), false);
+        assert_eq!(subs.next_request(), Some(Request::Unsubscribe("a".to_owned(), vec![])));
         subs.sent("a", 2);
         assert_eq!(subs.answered(1, true), None);
         assert_eq!(subs.answered(2, true), Some(Answered::Unsubscribe("a".to_owned())));
@@ -165,10 +171,10 @@ mod tests {
     #[test]
     fn a_refused_filter_is_forgotten_and_a_lost_session_unsubscribes() {
         let mut subs = Subscriptions::default();
-        subs.want("a", QoS::AtLeastOnce, true);
+        subs.want("a", QoS::AtLeastOnce.into(), true);
         subs.sent("a", 1);
         assert!(subs.answered(1, false).is_some());
-        subs.want("b", QoS::AtLeastOnce, false);
+        subs.want("b", QoS::AtLeastOnce.into(), false);
         subs.lost();
         assert_eq!(subs.connected(false), ["b"]);
         assert_eq!(subs.next_request(), None);

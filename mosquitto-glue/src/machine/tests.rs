@@ -1,6 +1,7 @@
 //! The machine against a server of the test's own, which speaks bytes.
 
 mod fate;
+mod v5;
 
 use super::*;
 use crate::delivery::Outcome;
@@ -204,7 +205,7 @@ fn a_window_is_kept_and_every_delivery_is_answered_once() {
         .seen
         .iter()
         .filter_map(|e| match e {
-            Event::Delivered { id, outcome } if outcome.is_acknowledged() => Some(id.0),
+            Event::Delivered { id, outcome, .. } if outcome.is_acknowledged() => Some(id.0),
             _ => None,
         })
         .collect();
@@ -215,7 +216,7 @@ fn a_window_is_kept_and_every_delivery_is_answered_once() {
 #[test]
 fn subscriptions_come_before_the_queue_after_a_lost_session() {
     let mut bench = Bench::new(|o| o);
-    bench.machine.subscribe("a/+", QoS::AtLeastOnce).unwrap();
+    bench.machine.subscribe("a/+", QoS::AtLeastOnce.into()).unwrap();
     for _ in 0..2 {
         let delivery = bench.machine.publish(Publish::new("t", "x")).unwrap();
         let mut peer = bench.connected();
@@ -236,7 +237,7 @@ fn subscriptions_come_before_the_queue_after_a_lost_session() {
 fn broken_half_way(f: impl FnOnce(Options) -> Options, connack: &[u8]) -> Vec<u8> {
     let mut bench = Bench::new(f);
     let mut peer = bench.connected();
-    bench.machine.subscribe("a", QoS::AtLeastOnce).unwrap();
+    bench.machine.subscribe("a", QoS::AtLeastOnce.into()).unwrap();
     let delivery = bench.machine.publish(Publish::new("t", "x").qos(QoS::ExactlyOnce)).unwrap();
     let subscribe = bench.packet(&mut peer, 8);
     peer.send(&[0x90, 3, subscribe[0], subscribe[1], 1]);
@@ -281,7 +282,7 @@ fn a_message_half_way_goes_on_in_a_kept_session() {
 #[test]
 fn a_suback_without_codes_is_a_refusal() {
     let mut bench = Bench::new(|o| o);
-    bench.machine.subscribe("a", QoS::AtLeastOnce).unwrap();
+    bench.machine.subscribe("a", QoS::AtLeastOnce.into()).unwrap();
     let mut peer = bench.connected();
     let subscribe = bench.packet(&mut peer, 8);
     peer.send(&[0x90, 2, subscribe[0], subscribe[1]]);

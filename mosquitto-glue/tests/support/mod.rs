@@ -24,7 +24,8 @@ impl World {
     }
 
     pub fn outcomes(&self) -> Vec<(DeliveryId, Outcome)> {
-        let delivered = |e: &Event| if let Event::Delivered { id, outcome } = e { Some((*id, *outcome)) } else { None };
+        let delivered =
+            |e: &Event| if let Event::Delivered { id, outcome, .. } = e { Some((*id, *outcome)) } else { None };
         self.events.iter().filter_map(delivered).collect()
     }
 
