@@ -1505,6 +1505,7 @@ impl<S: 'static> Ctx<S> {
         if self.batch.has_ready() {
             self.queue_all_found();
         }
+        self.batch.tidy();
     }
 
     #[cold]

@@ -258,17 +258,18 @@ impl Batch {
     /// Takes out the next descriptor that is ready.
     #[inline]
     pub(crate) fn next_ready(&mut self) -> Option<(Key, Ready)> {
-        match self.ready.get(self.taken) {
-            Some(found) => {
-                self.taken += 1;
-                Some(*found)
-            }
-            None => {
-                self.ready.clear();
-                self.taken = 0;
-                None
-            }
-        }
+        let found = *self.ready.get(self.taken)?;
+        self.taken += 1;
+        Some(found)
+    }
+
+    /// Forgets those that were taken out. To be called in each turn, where none is left: else a loop whose turns are all
+    /// full would keep every one that it ever found.
+    #[inline]
+    pub(crate) fn tidy(&mut self) {
+        debug_assert!(!self.has_ready());
+        self.ready.clear();
+        self.taken = 0;
     }
 
     #[inline]
@@ -623,6 +624,26 @@ mod tests {
         };
         // Where io_uring is forbidden threads serve.
         assert!(says("Caps::completions") == completions || !ring::is_offered(), "{}", caps.name);
+    }
+
+    #[test]
+    fn a_loop_whose_turns_are_all_full_keeps_nothing_of_them() {
+        let mut event_loop = crate::Loop::new().unwrap();
+        for _ in 0..300 {
+            let event = becket_sys::event::Event::new().unwrap();
+            event.add(1).unwrap();
+            let count = |n: &mut u32, _: &mut _, _: &_, _| {
+                *n += 1;
+                Ok(crate::Next::Keep)
+            };
+            event_loop.add(event, Ready::READ, Mode::Level, count).unwrap();
+        }
+        let mut n = 0;
+        for _ in 0..100 {
+            event_loop.turn(&mut n, None).unwrap();
+        }
+        assert_eq!(n, 100 * 256);
+        assert!(event_loop.batch.ready.capacity() < 1024, "{}", event_loop.batch.ready.capacity());
     }
 
     #[test]
