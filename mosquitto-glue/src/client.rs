@@ -1,16 +1,19 @@
 //! The callback face.
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, DeliveryId, Outcome};
 use crate::disconnect::{Disconnect, DisconnectError};
-use crate::error::{OptionsError, PublishError, SubscribeError};
+use crate::error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 use crate::event::Event;
 use crate::link::{Bell, Link, Shared};
 use crate::machine::Machine;
 use crate::message::Publish;
 use crate::options::Options;
+use crate::remote::Remote;
 use crate::subscribe::SubscribeOptions;
 use becket_loop::{Ctx, Next, Result};
+use std::any::Any;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +50,22 @@ use std::sync::Arc;
 pub struct Client {
     machine: Shared,
     bell: Bell,
+    /// The [`Thens`] of the loop's state.
+    thens: Rc<dyn Any>,
+}
+
+/// What is called with an outcome.
+type Then<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>, &Client, Outcome) -> Result<()>>;
+
+/// What is called with which outcome. Borrowed for one insertion or removal at a time.
+struct Thens<S>(Rc<RefCell<HashMap<DeliveryId, Then<S>>>>);
+
+/// With the loop go the calls that will never come, and what they hold: which may be handles to this client.
+impl<S> Drop for Thens<S> {
+    fn drop(&mut self) {
+        let thens = self.0.take();
+        drop(thens);
+    }
 }
 
 /// What a client has not got rid of yet.
@@ -80,10 +99,18 @@ impl Client {
         mut f: impl FnMut(&mut S, &mut Ctx<S>, &Client, Event) -> Result<()> + 'static,
     ) -> std::result::Result<Client, OptionsError> {
         let name = format!("mosquitto {}", options.address);
-        let (client, link) = Client::new(options)?;
+        let thens = Thens::<S>(Rc::default());
+        let (client, link) = Client::new(options, Rc::clone(&thens.0) as Rc<dyn Any>)?;
         let own = client.clone();
         let id = ctx.join(link, move |s, ctx, event| {
-            f(s, ctx, &own, event)?;
+            let then = match &event {
+                Event::Delivered { id, outcome, .. } => thens.0.borrow_mut().remove(id).map(|then| (then, *outcome)),
+                _ => None,
+            };
+            match then {
+                Some((then, outcome)) => then(s, ctx, &own, outcome)?,
+                None => f(s, ctx, &own, event)?,
+            }
             // What the callback did to the client is done before the loop waits.
             Ok(Next::Keep)
         });
@@ -92,7 +119,7 @@ impl Client {
     }
 
     /// A client and what has to join the loop for it.
-    pub(crate) fn new(options: Options) -> std::result::Result<(Client, Link), OptionsError> {
+    fn new(options: Options, thens: Rc<dyn Any>) -> std::result::Result<(Client, Link), OptionsError> {
         let bell = Bell::default();
         let ring = Arc::clone(&bell);
         let wake = Arc::new(move || {
@@ -102,7 +129,7 @@ impl Client {
         });
         let machine = Rc::new(RefCell::new(Machine::new(options, wake)?));
         let link = Link::new(Rc::clone(&machine), Arc::clone(&bell));
-        Ok((Client { machine, bell }, link))
+        Ok((Client { machine, bell, thens }, link))
     }
 
     /// Has the loop see to what a call changed.
@@ -127,6 +154,51 @@ impl Client {
         let delivery = self.machine.borrow_mut().publish(publish)?;
         self.nudge();
         Ok(delivery)
+    }
+
+    /// As [`publish`](Self::publish), and has `then` called with what became of the message, in place of
+    /// [`Event::Delivered`]; an error of its is one of the client's callback. It is called once, in a turn of the loop,
+    /// also where the client is closed or gives up; where the loop goes first, it is dropped. `ctx` is the client's
+    /// loop, or what a callback on it was given.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and where `ctx` is of a loop with another type of state.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    /// use becket_mosquitto::{Client, Options, Outcome, Publish};
+    ///
+    /// let mut event_loop = Loop::new()?;
+    /// let options = Options::new("unix:/nobody/listens".parse()?);
+    /// let client = Client::join(&mut event_loop, options, |_: &mut Vec<Outcome>, _, _, _| Ok(()))?;
+    /// client.publish_then(&event_loop, Publish::new("t", "1"), |outcomes, _ctx, _client, outcome| {
+    ///     outcomes.push(outcome);
+    ///     Ok(())
+    /// })?;
+    /// client.close();
+    /// let mut outcomes = Vec::new();
+    /// event_loop.run(&mut outcomes)?;
+    /// assert!(matches!(outcomes[..], [Outcome::Dropped(_)]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_then<S: 'static>(
+        &self,
+        _ctx: &Ctx<S>,
+        publish: Publish,
+        then: impl FnOnce(&mut S, &mut Ctx<S>, &Client, Outcome) -> Result<()> + 'static,
+    ) -> std::result::Result<Delivery, PublishError> {
+        let Some(thens) = self.thens.downcast_ref::<RefCell<HashMap<DeliveryId, Then<S>>>>() else {
+            return Err(PublishError { refusal: PublishRefusal::OtherLoop, publish });
+        };
+        let delivery = self.publish(publish)?;
+        // Even an outcome that is there already is told by an event, which the loop takes later.
+        thens.borrow_mut().insert(delivery.id(), Box::new(then));
+        Ok(delivery)
+    }
+
+    /// A handle by which other threads publish. All of a client's share one bound.
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.machine.borrow_mut().mailbox(), Arc::clone(&self.bell))
     }
 
     /// Subscribes to a topic filter, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, now and after each

@@ -1,9 +1,11 @@
 //! What became of a published message.
 
 use crate::reason::ReasonCode;
+use crate::remote::Slot;
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Tells the deliveries of one client apart. Counts up from 1 in the order of publishing.
 ///
@@ -85,6 +87,8 @@ pub enum Dropped {
     ConnectionLost,
     /// The queue was full, and a newer message [took its place](crate::WhenFull).
     QueueFull,
+    /// The store could not take the message of another thread.
+    Store,
     /// The client was closed.
     Closed,
     /// The client gave up, see [`Event::Failed`](crate::Event::Failed).
@@ -96,6 +100,7 @@ impl fmt::Display for Dropped {
         f.write_str(match self {
             Dropped::ConnectionLost => "the connection was lost",
             Dropped::QueueFull => "a newer message took its place in the full queue",
+            Dropped::Store => "the store could not take it",
             Dropped::Closed => "the client was closed",
             Dropped::Failed => "the client gave up",
         })
@@ -145,39 +150,46 @@ impl fmt::Display for Uncertain {
 ///
 /// It is a handle to look at; dropping it changes nothing for the message.
 #[derive(Clone)]
-pub struct Delivery {
+pub struct Delivery(Rc<Inner>);
+
+struct Inner {
     id: DeliveryId,
-    outcome: Rc<Cell<Option<Outcome>>>,
+    outcome: Cell<Option<Outcome>>,
+    /// Where another thread waits for it.
+    slot: Option<Arc<Slot>>,
 }
 
 impl Delivery {
-    pub(crate) fn new(id: DeliveryId) -> Delivery {
-        Delivery { id, outcome: Rc::new(Cell::new(None)) }
+    pub(crate) fn new(id: DeliveryId, slot: Option<Arc<Slot>>) -> Delivery {
+        Delivery(Rc::new(Inner { id, outcome: Cell::new(None), slot }))
     }
 
     /// What [`Event::Delivered`](crate::Event::Delivered) calls it.
     pub fn id(&self) -> DeliveryId {
-        self.id
+        self.0.id
     }
 
     /// What became of it; `None` while that is open. Once there, it never changes.
     pub fn outcome(&self) -> Option<Outcome> {
-        self.outcome.get()
+        self.0.outcome.get()
     }
 
-    /// Sets the outcome; `false` where there is one already.
+    /// Sets the outcome; `false` where there is one already, or it is another thread's to hear.
     pub(crate) fn resolve(&self, outcome: Outcome) -> bool {
-        let first = self.outcome.get().is_none();
-        if first {
-            self.outcome.set(Some(outcome));
+        if self.outcome().is_some() {
+            return false;
         }
-        first
+        self.0.outcome.set(Some(outcome));
+        if let Some(slot) = &self.0.slot {
+            slot.set(outcome);
+        }
+        self.0.slot.is_none()
     }
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("id", &self.id).field("outcome", &self.outcome()).finish()
+        f.debug_struct("Delivery").field("id", &self.id()).field("outcome", &self.outcome()).finish()
     }
 }
 
@@ -187,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_first_outcome_stays() {
-        let delivery = Delivery::new(DeliveryId(1));
+        let delivery = Delivery::new(DeliveryId(1), None);
         assert_eq!(delivery.outcome(), None);
         assert!(delivery.resolve(Outcome::Dropped(Dropped::Closed)));
         assert!(!delivery.resolve(Outcome::Sent));

@@ -49,6 +49,8 @@ pub enum PublishRefusal {
     NotConnected,
     /// The client was closed, or gave up.
     Closed,
+    /// What is to be called is of another loop's state than the client's.
+    OtherLoop,
     /// The store could not take it, for this reason.
     Store(io::ErrorKind),
     /// The topic is empty, too long, or has a wildcard or a forbidden character.
@@ -95,6 +97,7 @@ impl fmt::Display for PublishError {
             PublishRefusal::QueueFull => "the queue is full",
             PublishRefusal::NotConnected => "there is no connection, and QoS 0 does not wait for one",
             PublishRefusal::Closed => "the client is closed",
+            PublishRefusal::OtherLoop => "the client is on another loop",
             PublishRefusal::Store(kind) => return write!(f, "the store cannot take it: {kind}"),
             PublishRefusal::Topic => "it is no topic",
             PublishRefusal::TooLong => "the message is longer than MQTT can carry",

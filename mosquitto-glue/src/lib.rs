@@ -75,6 +75,7 @@ mod options;
 mod properties;
 mod queue;
 mod reason;
+mod remote;
 mod resolve;
 mod session;
 mod subscribe;
@@ -91,6 +92,7 @@ pub use options::{LogLevel, Options, Protocol};
 pub use properties::Properties;
 pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
+pub use remote::{Remote, RemoteDelivery};
 pub use session::Session;
 pub use subscribe::{RetainHandling, SubscribeOptions};
 

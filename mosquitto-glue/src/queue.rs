@@ -106,6 +106,14 @@ impl Queue {
         self.pop(first(&self.plain) < first(&self.acked))
     }
 
+    /// The oldest message of all that were never under way. The others, no more than a window, stand before them.
+    pub(crate) fn pop_oldest_new(&mut self) -> Option<Item> {
+        let acked = self.acked.iter().find(|(_, item)| !item.before).map(|(id, _)| *id);
+        let id = acked.into_iter().chain(self.plain.first_key_value().map(|(id, _)| *id)).min()?;
+        let item = self.plain.remove(&id).or_else(|| self.acked.remove(&id))?;
+        Some(self.forget(item))
+    }
+
     /// A message that has waited for as long as it may.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Item> {
         let &(at, id) = self.deadlines.first()?;
@@ -147,7 +155,7 @@ mod tests {
 
     fn item(id: u64, payload: usize, qos: QoS) -> Item {
         let publish = Publish::new("t", vec![0; payload]).qos(qos);
-        Item { publish, delivery: Delivery::new(DeliveryId(id)), before: false, key: None }
+        Item { publish, delivery: Delivery::new(DeliveryId(id), None), before: false, key: None }
     }
 
     #[test]

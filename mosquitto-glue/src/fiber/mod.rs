@@ -34,7 +34,7 @@ use crate::message::{Message, Publish};
 use crate::options::Options;
 use crate::reason::{Reason, ReasonCode};
 use crate::subscribe::SubscribeOptions;
-use crate::{Backlog, PublishRefusal, WhenFull};
+use crate::{Backlog, PublishRefusal, Remote, WhenFull};
 use becket_fiber::sync::{Condvar, Mutex};
 use becket_fiber::with_ctx;
 use filter::matches;
@@ -296,6 +296,12 @@ impl Client {
     /// is to be asked for whenever the broker is there.
     pub fn handle(&self) -> &crate::Client {
         &self.closes.0
+    }
+
+    /// A handle by which other threads publish. It does not keep the client from being closed with the
+    /// last of its own handles.
+    pub fn remote(&self) -> Remote {
+        self.closes.0.remote()
     }
 
     /// Whether the broker has accepted the connection and it is not known to be lost.

@@ -63,6 +63,7 @@ use crate::message::QoS;
 use crate::options::{Options, Protocol};
 use crate::queue::{Item, Queue};
 use crate::reason::ReasonCode;
+use crate::remote::{Mailbox, Slot};
 use crate::resolve::Lookup;
 use crate::session::Session;
 use crate::subscribe::SubscribeOptions;
@@ -77,6 +78,7 @@ use std::time::Instant;
 use subscriptions::Subscriptions;
 
 pub(crate) use keeper::{Keeper, Key};
+pub(crate) use sending::problem_of;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -151,6 +153,8 @@ pub(crate) struct Machine {
     /// Whether the session that the next connection finds is new, whatever the broker says.
     lost_session: bool,
     keeper: Option<Box<dyn Keeper>>,
+    /// Where other threads put what they publish, once somebody wants to.
+    mailbox: Option<Arc<Mailbox>>,
     /// The size of a message that was refused for want of room, and may come again.
     wants_room: Option<usize>,
     state: State,
@@ -208,6 +212,7 @@ impl Machine {
             wrong_session: false,
             lost_session: false,
             keeper: None,
+            mailbox: None,
             wants_room: None,
             state: State::Idle,
             wake,
@@ -295,7 +300,7 @@ impl Machine {
         let owed = keeper.owed()?;
         self.keeper = Some(keeper);
         let queue = |machine: &mut Machine, (key, publish)| {
-            let delivery = machine.new_delivery();
+            let delivery = machine.new_delivery(None);
             // The broker may have had it from the client before, and that is what "at least once" is about.
             machine.queue.push(Item { publish, delivery: delivery.clone(), before: false, key: Some(key) });
             delivery
@@ -305,6 +310,7 @@ impl Machine {
 
     /// Does what is due: `ready` is what the socket is ready for, where that is why.
     pub(crate) fn step(&mut self, ready: Option<Ready>) {
+        self.take_posts();
         self.advance(ready);
         self.expire();
         self.tell_room();
@@ -394,10 +400,24 @@ impl Machine {
         }
     }
 
-    fn new_delivery(&mut self) -> Delivery {
+    fn new_delivery(&mut self, slot: Option<Arc<Slot>>) -> Delivery {
         let id = DeliveryId(self.next_id);
         self.next_id += 1;
-        Delivery::new(id)
+        Delivery::new(id, slot)
+    }
+
+    /// Where other threads put what they publish.
+    pub(crate) fn mailbox(&mut self) -> Arc<Mailbox> {
+        let closed = self.is_closed();
+        let mailbox = self.mailbox.get_or_insert_with(|| {
+            let v5 = self.options.protocol == Protocol::V5;
+            let mailbox = Mailbox::new(v5, self.options.queue_messages, self.options.queue_bytes);
+            if closed {
+                mailbox.close(Dropped::Closed);
+            }
+            mailbox
+        });
+        Arc::clone(mailbox)
     }
 
     /// The end: destroys the library's client, answers every delivery that is open, and reports `last`.
@@ -406,6 +426,10 @@ impl Machine {
             Event::Closed => (Dropped::Closed, Uncertain::Closed),
             _ => (Dropped::Failed, Uncertain::Failed),
         };
+        // First, so that nobody who has heard of the end finds it open.
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close(dropped);
+        }
         self.state = State::Closed;
         self.pump_again = false;
         self.lookup = None;

@@ -12,8 +12,10 @@ use crate::message::{Publish, QoS};
 use crate::options::Protocol;
 use crate::queue::{Item, WhenFull, size};
 use crate::reason::{Reason, ReasonCode};
+use crate::remote::Slot;
 use crate::session::Session;
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The most that the length field of a packet can say.
@@ -22,11 +24,30 @@ const PACKET_MAX: usize = 268_435_455;
 impl Machine {
     /// Sends a message, or has it wait.
     pub(crate) fn publish(&mut self, publish: Publish) -> Result<Delivery, PublishError> {
+        self.accept(publish, None)
+    }
+
+    /// Takes in what other threads published. Their messages are bounded where they come from.
+    pub(super) fn take_posts(&mut self) {
+        while let Some((publish, slot)) = self.mailbox.as_ref().and_then(|mailbox| mailbox.take()) {
+            if let Err(e) = self.accept(publish, Some(Arc::clone(&slot))) {
+                slot.set(match e.refusal() {
+                    PublishRefusal::Closed => Outcome::Dropped(Dropped::Closed),
+                    PublishRefusal::NotConnected => Outcome::Dropped(Dropped::ConnectionLost),
+                    PublishRefusal::Store(_) => Outcome::Dropped(Dropped::Store),
+                    _ => Outcome::Refused(ReasonCode::UNSPECIFIED),
+                });
+            }
+        }
+    }
+
+    /// Accepts a message; with a slot it is another thread's, and there is room for it.
+    fn accept(&mut self, publish: Publish, slot: Option<Arc<Slot>>) -> Result<Delivery, PublishError> {
         let refuse = |refusal, publish| Err(PublishError { refusal, publish });
         if self.close_asked || self.is_closed() {
             return refuse(PublishRefusal::Closed, publish);
         }
-        if let Some(refusal) = self.problem_of(&publish) {
+        if let Some(refusal) = problem_of(&publish, self.options.protocol == Protocol::V5) {
             return refuse(refusal, publish);
         }
         let plain = publish.qos == QoS::AtMostOnce;
@@ -34,12 +55,12 @@ impl Machine {
             return refuse(PublishRefusal::NotConnected, publish);
         }
         if publish.deadline.is_some_and(|at| at <= Instant::now()) {
-            let item = Item { publish, delivery: self.new_delivery(), before: false, key: None };
+            let item = Item { publish, delivery: self.new_delivery(slot), before: false, key: None };
             self.answer(&item, Outcome::Expired);
             return Ok(item.delivery);
         }
         let at_once = self.queue.is_empty_for(publish.qos) && self.may_send(plain);
-        if !at_once && !self.make_room(size(&publish)) {
+        if !at_once && slot.is_none() && !self.make_room(size(&publish)) {
             return refuse(PublishRefusal::QueueFull, publish);
         }
         let key = match &mut self.keeper {
@@ -49,7 +70,7 @@ impl Machine {
             },
             _ => None,
         };
-        let delivery = self.new_delivery();
+        let delivery = self.new_delivery(slot);
         let item = Item { publish, delivery: delivery.clone(), before: false, key };
         if at_once {
             self.send(item);
@@ -68,38 +89,14 @@ impl Machine {
             let oldest = match self.options.when_full {
                 WhenFull::Wait | WhenFull::Refuse => None,
                 WhenFull::DropOldestQoS0 => self.queue.pop(true),
-                WhenFull::DropOldest => self.queue.pop_oldest(),
+                WhenFull::DropOldest => self.queue.pop_oldest_new(),
             };
             let Some(item) = oldest else {
                 self.wants_room = Some(self.wants_room.map_or(size, |other| other.min(size)));
                 return false;
             };
-            // The broker may have had it in a session that is gone.
-            let outcome = match item.before {
-                true => Outcome::Uncertain(Uncertain::SessionLost),
-                false => Outcome::Dropped(Dropped::QueueFull),
-            };
-            self.answer(&item, outcome);
+            self.answer(&item, Outcome::Dropped(Dropped::QueueFull));
         }
-    }
-
-    fn problem_of(&self, publish: &Publish) -> Option<PublishRefusal> {
-        let v5 = self.options.protocol == Protocol::V5;
-        if !ffi::is_topic(&publish.topic) {
-            return Some(PublishRefusal::Topic);
-        }
-        if let Some(properties) = &publish.properties {
-            if !v5 {
-                return Some(PublishRefusal::PropertiesNeedV5);
-            }
-            if let Some(why) = properties.problem() {
-                return Some(PublishRefusal::Property(why));
-            }
-        }
-        if !v5 && publish.expiry_to_broker && publish.deadline.is_some() {
-            return Some(PublishRefusal::PropertiesNeedV5);
-        }
-        (publish.remaining_length(v5) > PACKET_MAX).then_some(PublishRefusal::TooLong)
     }
 
     /// Whether the next message of QoS 0, or of the others, may go to the library.
@@ -273,6 +270,25 @@ impl Machine {
         };
         self.events.push_back(event);
     }
+}
+
+/// What MQTT cannot carry of a message, in this version of it.
+pub(crate) fn problem_of(publish: &Publish, v5: bool) -> Option<PublishRefusal> {
+    if !ffi::is_topic(&publish.topic) {
+        return Some(PublishRefusal::Topic);
+    }
+    if let Some(properties) = &publish.properties {
+        if !v5 {
+            return Some(PublishRefusal::PropertiesNeedV5);
+        }
+        if let Some(why) = properties.problem() {
+            return Some(PublishRefusal::Property(why));
+        }
+    }
+    if !v5 && publish.expiry_to_broker && publish.deadline.is_some() {
+        return Some(PublishRefusal::PropertiesNeedV5);
+    }
+    (publish.remaining_length(v5) > PACKET_MAX).then_some(PublishRefusal::TooLong)
 }
 
 /// With which code the broker would have refused what the library refused for what it is.

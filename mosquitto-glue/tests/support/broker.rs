@@ -89,6 +89,14 @@ impl Broker {
         }
     }
 
+    /// Ends it with SIGTERM: it writes down what it remembers, where it is configured to.
+    pub fn terminate(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill();

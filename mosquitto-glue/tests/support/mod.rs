@@ -16,6 +16,8 @@ pub const LONG: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct World {
     pub events: Vec<Event>,
+    /// What was called back with.
+    pub outcomes: Vec<Outcome>,
 }
 
 impl World {
