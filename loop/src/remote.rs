@@ -7,7 +7,7 @@ use crate::{Ctx, Result};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::{self, ThreadId};
 
 /// Wakes the loop, at most once until it has looked.
@@ -75,6 +75,11 @@ impl<S> Mailbox<S> {
         matches!(self.posts.try_lock(), Err(TryLockError::WouldBlock))
     }
 
+    /// Locks it; `None` in a child process where a thread of the parent was at work on it, and it stays locked.
+    fn lock(&self) -> Option<MutexGuard<'_, Option<Posts<S>>>> {
+        lock_if_it_ends(&self.posts, &self.bell)
+    }
+
     /// The loop is gone: what is still in the box is handed back to be dropped.
     pub(crate) fn close(&self) -> Option<Posts<S>> {
         self.posts.lock().expect("no code panics under this lock").take()
@@ -122,8 +127,11 @@ impl<S> Remote<S> {
 impl<S: 'static> Remote<S> {
     /// Has `f` called in the loop's thread, in the order of posting. Returns `false` where the loop is gone: `f`
     /// was dropped. Where the loop goes before it comes to it, `f` is dropped as well.
+    ///
+    /// In a child that fork(2) made, before [`after_fork`](crate::Loop::after_fork), it returns `false` also where a
+    /// thread of the parent was posting at the fork: then the loop can never be the child's.
     pub fn post(&self, f: impl FnOnce(&mut S, &mut Ctx<S>) -> Result<()> + Send + 'static) -> bool {
-        let mut posts = self.mailbox.posts.lock().expect("no code panics under this lock");
+        let Some(mut posts) = self.mailbox.lock() else { return false };
         let Some(queue) = &mut *posts else {
             drop(posts); // before `f`, whose destructor is the user's
             return false;
@@ -168,6 +176,17 @@ impl<S> fmt::Debug for Remote<S> {
     }
 }
 
+/// Locks what is locked for moments, by threads of the loop's process; `None` where one of them had it at the fork that
+/// made this one, in which it never ends.
+fn lock_if_it_ends<'a, T>(mutex: &'a Mutex<T>, bell: &Bell) -> Option<MutexGuard<'a, T>> {
+    // The lock is asked first: it is free but for moments, and the origin costs more.
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::WouldBlock) if !bell.origin.is_here() => None,
+        Err(_) => Some(mutex.lock().expect("no code panics under this lock")),
+    }
+}
+
 /// Keys for the loop to look at before it waits: externals that asked to be stepped, entries whose guards are gone.
 #[derive(Debug)]
 pub(crate) struct Nudges {
@@ -201,7 +220,8 @@ impl Nudges {
     }
 
     fn put(&self, key: Key, once: bool) {
-        let mut queue = self.queue.lock().expect("no code panics under this lock");
+        // In a child where it stays locked, the loop turns no more.
+        let Some(mut queue) = lock_if_it_ends(&self.queue, &self.bell) else { return };
         if !(once && queue.contains(&key)) {
             queue.push_back(key);
         }
@@ -232,5 +252,54 @@ impl Nudges {
         let key = queue.pop_front();
         self.some.store(!queue.is_empty(), Ordering::Release);
         key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Cause, External, Loop, Next, Nudge, Wishes};
+    use std::sync::Arc;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Hands its nudge out.
+    struct Nudged(Sender<Nudge>);
+
+    impl External for Nudged {
+        type Event = ();
+
+        fn step(&mut self, wishes: &mut Wishes<'_>, _: Cause) {
+            self.0.send(wishes.nudge()).unwrap();
+        }
+
+        fn next_event(&mut self) -> Option<()> {
+            None
+        }
+    }
+
+    #[test]
+    fn in_a_child_nothing_waits_for_a_lock_of_a_thread_that_is_not_there() {
+        let mut event_loop: Loop<u32> = Loop::new().unwrap();
+        let (nudge, nudges) = channel();
+        event_loop.join(Nudged(nudge), |_, _, ()| Ok(Next::Keep));
+        event_loop.turn(&mut 0, Some(std::time::Duration::ZERO)).unwrap();
+        let nudge = nudges.recv().unwrap();
+        let (remote, held) = (event_loop.remote(), Arc::new(()));
+        let post = || {
+            let held = Arc::clone(&held);
+            remote.post(move |n, _| Ok(*n += Arc::strong_count(&held) as u32))
+        };
+        let (mailbox, queue) = (Arc::clone(&event_loop.mailbox), Arc::clone(&event_loop.nudges));
+        let locked = (mailbox.posts.lock().unwrap(), queue.queue.lock().unwrap());
+        let origin = &event_loop.bell.origin;
+        origin.pretend_to_be_elsewhere();
+        nudge.now();
+        assert!(!post() && Arc::strong_count(&held) == 1);
+        drop(locked);
+        assert!(post(), "where nobody had locked it");
+        origin.settle();
+        assert!(post());
+        let mut n = 0;
+        event_loop.turn(&mut n, Some(std::time::Duration::ZERO)).unwrap();
+        assert_eq!(n, 3 + 2);
     }
 }
