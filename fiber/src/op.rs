@@ -87,7 +87,9 @@ pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io
 
 /// Runs `f`, which may block, on a helper thread, while other fibers run; on a thread that runs no fiber, right here.
 ///
-/// `f` may borrow: a cancel or a deadline keeps it from beginning, but once it has begun it is waited for.
+/// `f` may borrow: a cancel or a deadline keeps it from beginning, but once it has begun it is waited for. There are so
+/// many helper threads as [`RuntimeBuilder::blocking_threads`](crate::RuntimeBuilder::blocking_threads) says, four
+/// where it does not; beyond that calls begin in the order in which they were made, each as soon as one has ended.
 ///
 /// # Errors
 /// [`Cancelled`](crate::Cancelled) and `TimedOut`, where `f` had not begun; `Deadlock` in a callback.

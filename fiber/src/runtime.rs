@@ -24,8 +24,8 @@ const ERRORS_MAX: u32 = 100;
 
 /// Fibers on one loop, on one thread.
 ///
-/// [`run`](Self::run) calls a closure in a fiber and drives everything until that returns. What it has spawned stays, and
-/// goes on when `run` is called again. Dropping the runtime ends it in order; see [`shutdown`](Self::shutdown).
+/// [`run`](Self::run) calls a closure in a fiber and drives everything until that returns. What it has spawned stays,
+/// and goes on when `run` is called again. Dropping the runtime ends it in order; see [`shutdown`](Self::shutdown).
 ///
 /// ```
 /// use becket_fiber::{Runtime, sleep, spawn};
@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     stack_size: usize,
     idle_stacks: usize,
     measure_stacks: bool,
+    /// `None` is what the loop has.
+    blocking_threads: Option<usize>,
     grace: Duration,
 }
 
@@ -118,6 +120,32 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How many helper threads there may be, of each runtime, for [`unblock`](crate::unblock), and for calls on files
+    /// that io_uring does not serve. The default is 4; 0 counts as 1.
+    ///
+    /// They are started as they are needed. Beyond their number calls wait for their turn, in the order in which they
+    /// were made; a cancel or a deadline ends that wait. Calls that wait for each other may wait for ever where there
+    /// are more of them than threads. In a fiber, `with_ctx(|ctx| ctx.set_helper_threads(n))` changes it.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, scope, unblock};
+    /// use std::sync::Barrier;
+    ///
+    /// let mut runtime = Runtime::builder().blocking_threads(10).build()?;
+    /// let all = Barrier::new(10);
+    /// runtime.run(|| {
+    ///     scope(|s| {
+    ///         (0..10).try_for_each(|_| s.spawn(|| unblock(|| all.wait())).map(drop)) // each on a thread of its own
+    ///     })
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "max_blocking_threads")]
+    pub fn blocking_threads(mut self, most: usize) -> RuntimeBuilder {
+        self.settings.blocking_threads = Some(most);
+        self
+    }
+
     /// How long [`shutdown`](Runtime::shutdown) and drop wait for cancelled fibers, and again for aborted ones. The
     /// default is 5 seconds.
     pub fn grace(mut self, grace: Duration) -> RuntimeBuilder {
@@ -136,8 +164,11 @@ impl RuntimeBuilder {
     }
 
     pub(crate) fn build_on(self, events: Option<Loop<()>>) -> io::Result<Runtime> {
-        let events = events.map_or_else(Loop::new, Ok)?;
-        let Settings { max_fibers, stack_size, idle_stacks, measure_stacks, grace } = self.settings;
+        let mut events = events.map_or_else(Loop::new, Ok)?;
+        let Settings { max_fibers, stack_size, idle_stacks, measure_stacks, blocking_threads, grace } = self.settings;
+        if let Some(most) = blocking_threads {
+            events.set_helper_threads(most);
+        }
         let class = Class::of(stack_size)?;
         Ok(Runtime { core: Core::new(events, max_fibers, class, idle_stacks, measure_stacks), grace })
     }
@@ -180,6 +211,7 @@ impl Runtime {
             stack_size: 128 * 1024,
             idle_stacks: 256,
             measure_stacks: false,
+            blocking_threads: None,
             grace: Duration::from_secs(5),
         })
     }
@@ -190,9 +222,10 @@ impl Runtime {
     /// for the caller hold for `main`.
     ///
     /// # Errors
-    /// A fiber cannot be made (see [`SpawnError`]), another runtime runs on this thread, the thread unwinds, or this is a
-    /// [child](Self::after_fork) of the process that made the runtime (`ECHILD`): then `main` was not called. When the loop fails, or a callback's error has no handler, `main` is cancelled, and the
-    /// error is returned once it has ended.
+    /// A fiber cannot be made (see [`SpawnError`]), another runtime runs on this thread, the thread unwinds, or this is
+    /// a [child](Self::after_fork) of the process that made the runtime (`ECHILD`): then `main` was not called. When
+    /// the loop fails, or a callback's error has no handler, `main` is cancelled, and the error is returned once it has
+    /// ended.
     ///
     /// # Panics
     /// With the panic of `main`, after all other fibers were ended as by [`shutdown`](Self::shutdown); with that of a
@@ -349,8 +382,8 @@ impl Runtime {
     /// [grace](RuntimeBuilder::grace) at most; those that are left are aborted, and run for the same time again. An
     /// operation in the kernel's hands is waited for by its fiber. Then the loop is dropped with its callbacks.
     ///
-    /// A fiber that is still there is never run again, and never freed: its stack, and all that it borrows or owns,
-    /// is leaked. So are all fibers when the runtime is dropped while the thread unwinds, or inside another runtime, or in
+    /// A fiber that is still there is never run again, and never freed: its stack, and all that it borrows or owns, is
+    /// leaked. So are all fibers when the runtime is dropped while the thread unwinds, or inside another runtime, or in
     /// a [child](Self::after_fork) process.
     ///
     /// # Errors

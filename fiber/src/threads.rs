@@ -465,12 +465,13 @@ impl fmt::Debug for Shard {
 /// loop does or a callback panics, the others stop, too, and `shutdown` says why.
 ///
 /// ```
-/// use becket_fiber::{Runtime, current_name, sleep};
+/// use becket_fiber::{Runtime, sleep};
 /// use std::time::Duration;
 ///
 /// let threads = Runtime::builder().threads(2).name("pool").start()?;
-/// let a = threads.spawn(|| sleep(Duration::from_millis(1)).map(|()|
-/// std::thread::current().name().map(str::to_owned)))?; let b = threads.spawn_on(1, || 42)?;
+/// let name = || std::thread::current().name().map(str::to_owned);
+/// let a = threads.spawn(move || sleep(Duration::from_millis(1)).map(|()| name()))?;
+/// let b = threads.spawn_on(1, || 42)?;
 /// assert_eq!(a.join()??.as_deref(), Some("pool-0"));
 /// assert_eq!(b.join()?, 42);
 /// threads.shutdown()?;

@@ -32,8 +32,8 @@
 //! | [`Link`] | linkat(2), symlinkat(2) | io_uring | 5.15 |
 //! | [`Call`], [`read_dir`] | | helper threads | code of the program's |
 //!
-//! A [`Read`] at an offset, of what is in memory, needs neither where few are submitted in a turn: it is made on the spot.
-//! See [`Caps::reads_on_the_spot`](crate::backend::Caps::reads_on_the_spot).
+//! A [`Read`] at an offset, of what is in memory, needs neither where few are submitted in a turn: it is made on the
+//! spot. See [`Caps::reads_on_the_spot`](crate::backend::Caps::reads_on_the_spot).
 
 mod file;
 mod metadata;
@@ -252,9 +252,10 @@ unsafe impl<F: AsFd + 'static> Operation for Sync<F> {
 /// Any call that blocks, on a helper thread. A panic in it goes on in the loop's thread, as one of the callback; when
 /// the loop is dropped first, nobody hears of it.
 ///
-/// A loop has four helper threads at most, for files too: calls that block for long keep others waiting, and those that
-/// wait for each other may wait for ever. The threads block all signals, and a process that is started in one inherits
-/// that: see [`reset_sigmask`](becket_sys::signal::CommandSignalExt::reset_sigmask).
+/// A loop has four helper threads at most, for files too, or as many as
+/// [`set_helper_threads`](crate::Ctx::set_helper_threads) says: calls that block for long keep others waiting, and
+/// those that wait for each other may wait for ever. The threads block all signals, and a process that is started in
+/// one inherits that: see [`reset_sigmask`](becket_sys::signal::CommandSignalExt::reset_sigmask).
 ///
 /// ```
 /// use becket_loop::{Loop, op::Call};

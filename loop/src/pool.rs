@@ -9,13 +9,16 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-/// How many threads there are at most. They sleep in system calls, so their number has little to do with cores.
+/// How many threads there are at most, where nobody said. They sleep in system calls, so their number has little to do
+/// with cores.
 const THREADS: usize = 4;
 
 /// A queue of operations and the threads that serve it, started as they are needed.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// As in the state, which a child cannot always read.
+    most: usize,
 }
 
 struct Shared {
@@ -28,6 +31,10 @@ struct Shared {
 struct State {
     queue: VecDeque<(Key, RawOp)>,
     done: Vec<(Key, io::Result<usize>)>,
+    /// How many threads there are, and how many there may be.
+    threads: usize,
+    most: usize,
+    /// How many of them wait for work.
     idle: usize,
     closed: bool,
 }
@@ -40,27 +47,66 @@ impl Shared {
 
 impl Pool {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Pool { shared: Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), bell }), threads: Vec::new() }
+        Pool::with_most(bell, THREADS)
+    }
+
+    fn with_most(bell: Arc<Bell>, most: usize) -> Self {
+        let state = Mutex::new(State { most, ..State::default() });
+        Pool { shared: Arc::new(Shared { state, work: Condvar::new(), bell }), threads: Vec::new(), most }
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Changes how many threads there may be, 0 being 1. Those that are too many end after what they are at.
+    pub(crate) fn set_most(&mut self, most: usize) {
+        self.most = most.max(1);
+        if !self.shared.bell.origin.is_here() {
+            return; // a child's, which has none of the threads: see `abandon`
+        }
+        let mut state = self.shared.lock();
+        state.most = self.most;
+        let more = state.queue.len().saturating_sub(state.idle);
+        drop(state);
+        self.shared.work.notify_all();
+        (0..more).for_each(|_| self.start_one());
     }
 
     /// Queues an operation.
     ///
     /// The caller has promised (as [`RawOp::perform`] asks) that what it names is valid until its end is collected.
     pub(crate) fn submit(&mut self, key: Key, op: RawOp) {
-        let mut state = self.shared.lock();
-        state.queue.push_back((key, op));
-        let more = state.idle < state.queue.len() && self.threads.len() < THREADS;
-        drop(state);
+        self.shared.lock().queue.push_back((key, op));
         self.shared.work.notify_one();
-        if more {
-            let shared = Arc::clone(&self.shared);
-            // A signal that the process takes by descriptor must not be delivered to it: it inherits this mask, and is
-            // without it at no time.
-            let _mask = MaskGuard::block(SignalSet::all());
-            match thread::Builder::new().name("becket-helper".into()).spawn(move || serve(&shared)) {
-                Ok(thread) => self.threads.push(thread),
-                Err(e) if self.threads.is_empty() => self.refuse(key, e),
-                Err(_) => {} // the threads that there are will come to it
+        self.start_one();
+    }
+
+    /// Starts a thread, where there is more work than threads that wait for it, and there may be one more. Where none
+    /// can be started, and there is none, what was submitted last is refused.
+    fn start_one(&mut self) {
+        let mut state = self.shared.lock();
+        if state.idle >= state.queue.len() || state.threads >= state.most {
+            return;
+        }
+        state.threads += 1;
+        drop(state);
+        self.threads.retain(|thread| !thread.is_finished());
+        let shared = Arc::clone(&self.shared);
+        // A signal that the process takes by descriptor must not be delivered to it: it inherits this mask, and is
+        // without it at no time.
+        let _mask = MaskGuard::block(SignalSet::all());
+        match thread::Builder::new().name("becket-helper".into()).spawn(move || serve(&shared)) {
+            Ok(thread) => self.threads.push(thread),
+            Err(e) => {
+                let mut state = self.shared.lock();
+                state.threads -= 1;
+                // If there are others, they will come to it.
+                let left = if state.threads == 0 { state.queue.back().map(|(key, _)| *key) } else { None };
+                drop(state);
+                if let Some(key) = left {
+                    self.refuse(key, e);
+                }
             }
         }
     }
@@ -89,7 +135,7 @@ impl Pool {
     /// and is the parent's to do, to be dropped; what ended by then is told here, too.
     pub(crate) fn abandon(&mut self, done: &mut VecDeque<(Key, io::Result<usize>)>) -> VecDeque<(Key, RawOp)> {
         let bell = Arc::clone(&self.shared.bell);
-        let old = std::mem::replace(self, Pool::new(bell));
+        let old = std::mem::replace(self, Pool::with_most(bell, self.most));
         let mut old = std::mem::ManuallyDrop::new(old); // for the threads, which cannot be let go by their handles
         let left = match old.shared.state.try_lock() {
             Ok(mut state) => {
@@ -127,6 +173,12 @@ impl Drop for Pool {
 fn serve(shared: &Shared) {
     let mut state = shared.lock();
     loop {
+        if state.threads > state.most {
+            state.threads -= 1;
+            drop(state);
+            shared.work.notify_one(); // whom it was woken for, perhaps
+            return;
+        }
         if let Some((key, op)) = state.queue.pop_front() {
             drop(state);
             // SAFETY: who submitted it promised that what it names is valid until its end is collected, which is

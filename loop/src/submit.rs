@@ -100,7 +100,8 @@ const SPARE: usize = 64;
 
 impl<S: 'static> Ctx<S> {
     /// Starts an operation; `f` is called with its output when it ended, in a later turn, exactly once. The operation
-    /// owns its file and its buffer, and hands them back in the output. Several that are under way together have no order. See [`op`](crate::op) for those that there are.
+    /// owns its file and its buffer, and hands them back in the output. Several that are under way together have no
+    /// order. See [`op`](crate::op) for those that there are.
     ///
     /// Nothing is refused here: what goes wrong is in the output. Dropping the loop cancels operations that have not
     /// begun (and in the kernel, by io_uring, those that can be), waits for the others, and drops their outputs.
@@ -158,6 +159,37 @@ impl<S: 'static> Ctx<S> {
             self.settle_outer();
         }
         true
+    }
+
+    /// How many helper threads there may be at most; see [`set_helper_threads`](Self::set_helper_threads).
+    pub fn helper_threads(&self) -> usize {
+        self.pool.most()
+    }
+
+    /// Says how many helper threads there may be, for what no backend serves (the table in [`op`](crate::op) says
+    /// what). The default is 4; 0 counts as 1.
+    ///
+    /// They are started as they are needed, and stay until the loop is dropped; beyond their number operations wait,
+    /// and begin in the order in which they were submitted. Where there are more than may be, as many end, each after
+    /// what it is at. A thread takes a few dozen KiB of memory while it waits.
+    ///
+    /// ```
+    /// use becket_loop::{Loop, op::Call};
+    ///
+    /// let mut event_loop: Loop<Vec<u32>> = Loop::new()?;
+    /// assert_eq!(event_loop.helper_threads(), 4);
+    /// event_loop.set_helper_threads(1);
+    /// for n in 0..5 {
+    ///     event_loop.submit(Call::new(move || n), |order, _, called| Ok(order.push(called?)));
+    /// }
+    /// let mut order = Vec::new();
+    /// event_loop.run(&mut order)?;
+    /// assert_eq!(order, [0, 1, 2, 3, 4]); // one after the other
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "thread pool")]
+    pub fn set_helper_threads(&mut self, most: usize) {
+        self.pool.set_most(most);
     }
 
     /// Hands an operation's result to whom it belongs.

@@ -87,6 +87,40 @@ on_every_backend! {
         assert_eq!(seen, b"file");
     }
 
+    fn helper_threads_are_as_many_as_was_said(world: World<Vec<usize>>) {
+        assert_eq!(world.event_loop.helper_threads(), 4);
+        let running = Arc::new(std::sync::Mutex::new((0, 0)));
+        let mut most_of = |helpers: usize, calls: usize| {
+            world.event_loop.set_helper_threads(helpers);
+            assert_eq!(world.event_loop.helper_threads(), helpers.max(1));
+            *running.lock().unwrap() = (0, 0);
+            for n in 0..calls {
+                let running = Arc::clone(&running);
+                let call = Call::new(move || {
+                    let mut counts = running.lock().unwrap();
+                    *counts = (counts.0 + 1, counts.1.max(counts.0 + 1));
+                    drop(counts);
+                    std::thread::sleep(Duration::from_millis(2));
+                    running.lock().unwrap().0 -= 1;
+                    n
+                });
+                world.event_loop.submit(call, |order: &mut Vec<usize>, _, end| Ok(order.push(end?)));
+            }
+            let mut order = Vec::new();
+            world.event_loop.run(&mut order).unwrap();
+            if helpers <= 1 {
+                assert_eq!(order, Vec::from_iter(0..calls), "one after the other");
+            }
+            assert_eq!(order.len(), calls);
+            running.lock().unwrap().1
+        };
+        assert!(most_of(8, 30) <= 8);
+        // The seven others end, idle or not.
+        assert_eq!(most_of(1, 6), 1);
+        assert_eq!(most_of(0, 6), 1);
+        assert!(most_of(3, 12) <= 3);
+    }
+
     fn a_waiting_operation_is_cancelled_and_a_running_one_ends(world: World<Vec<String>>) {
         // All helper threads are busy, so that the next operation waits.
         let (release, gate) = mpsc::channel::<()>();
