@@ -1,4 +1,4 @@
-//! Random trees of fibers over sockets, pipes, channels, files and timers, which are cancelled, aborted, late, panic
+//! Random trees of fibers over sockets, datagrams, pipes, channels, files, processes and timers, which are cancelled, aborted, late, panic
 //! and lose their peers at random, and a runtime that is dropped at any moment of that: every destructor runs once,
 //! every byte that arrives is the right one, and no descriptor, fiber, mapping or memory is left.
 //!
@@ -7,7 +7,8 @@
 
 mod common;
 
-use becket_fiber::sync::{Mutex, RwLock, Semaphore, channel, oneshot};
+use becket_fiber::process::Command;
+use becket_fiber::sync::{Mutex, Received, RwLock, Semaphore, broadcast, channel, oneshot, watch};
 use becket_fiber::{
     Builder, File, Io, JoinHandle, Ready, Runtime, backend, block_on, copy, fibers, is_cancelled, net, pipe, report,
     scope, select, shield, sleep, spawn, timeout, unblock, yield_now,
@@ -148,7 +149,7 @@ fn expected(e: &io::Error) -> &'static str {
 
 fn step(w: &W, depth: u32) -> io::Result<()> {
     let leaf = depth >= DEPTH;
-    match w.below(21) {
+    match w.below(25) {
         0..=2 if !leaf => family(w, depth),
         3 if !leaf => {
             let (other, big) = (w.clone(), w.one_in(8));
@@ -202,6 +203,10 @@ fn step(w: &W, depth: u32) -> io::Result<()> {
         }
         18 => choose(w),
         19 => relay(w),
+        21 => by_datagrams(w),
+        22 if w.one_in(3) => with_a_child(w),
+        23 => by_broadcast(w),
+        24 => by_watch(w),
         17 if w.one_in(2) => report(w.one_in(4)).map(drop),
         _ => {
             yield_now();
@@ -361,6 +366,130 @@ fn by_channel(w: &W) -> io::Result<()> {
             }
         }
         drop(receiver);
+        Ok(())
+    })
+}
+
+/// Datagrams arrive whole, and in order on the loopback device, but for those that find no room.
+fn by_datagrams(w: &W) -> io::Result<()> {
+    let (near, far) = (net::UdpSocket::bind(([127, 0, 0, 1], 0))?, net::UdpSocket::bind(([127, 0, 0, 1], 0))?);
+    let to = far.local_addr()?;
+    let (key, sends) = (w.below(256), w.below(40) as usize);
+    scope(|s| {
+        let sending = s.spawn_or_cancel(|| {
+            let _witness = w.witness();
+            for at in 0..sends {
+                let datagram: Vec<u8> = (0..=at * 7).map(|n| byte(key, at + n)).collect();
+                near.send_to(&datagram, to)?;
+                if w.one_in(5) {
+                    sleep(w.moment() / 4)?;
+                }
+            }
+            Ok::<_, io::Error>(())
+        })?;
+        let (mut next, mut buf) = (0, [0; 300]);
+        far.set_read_timeout(Some(w.moment().max(Duration::from_micros(1))))?;
+        while next < sends && !w.one_in(40) {
+            let (received, from) = match far.recv_from(&mut buf) {
+                Err(e) if e.kind() == io::ErrorKind::TimedOut && sending.is_finished() => break,
+                received => received?,
+            };
+            assert_eq!(from, near.local_addr()?);
+            let datagram = &buf[..received.len()];
+            let at = (datagram.len() - 1) / 7;
+            assert!(at >= next && datagram.len() == at * 7 + 1, "{} bytes after datagram {next}", datagram.len());
+            assert!((0..datagram.len()).all(|n| datagram[n] == byte(key, at + n)), "wrong bytes in datagram {at}");
+            next = at + 1;
+        }
+        w.count("datagrams");
+        Ok(())
+    })
+}
+
+/// A process, which is spoken to, killed, or left to itself with all that belongs to it.
+fn with_a_child(w: &W) -> io::Result<()> {
+    let piped = std::process::Stdio::piped;
+    let mut command = Command::new("cat");
+    let mut child = command.stdin(piped()).stdout(piped()).kill_on_drop(true).spawn()?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let (Some(input), Some(output)) = (input, output) else { panic!("both were asked for") };
+    let _witness = w.witness();
+    match w.below(4) {
+        0 => return Ok(()),
+        1 => child.kill()?,
+        _ => converse(w, output, input)?,
+    }
+    child.wait()?;
+    w.count("child");
+    Ok(())
+}
+
+/// Each receiver gets all values in order, but for those that it was too late for, of which it is told how many.
+fn by_broadcast(w: &W) -> io::Result<()> {
+    let (sender, first) = broadcast(1 + w.below(4) as usize);
+    let sends = w.below(30);
+    scope(|s| {
+        for mut receiver in [first, sender.subscribe()] {
+            s.spawn_or_cancel(move || {
+                let _witness = w.witness();
+                let mut next = 0;
+                loop {
+                    match receiver.recv()? {
+                        Received::Value((n, _witness)) => {
+                            assert_eq!(n, next, "a value is missing, or came twice");
+                            next += 1;
+                        }
+                        Received::Lagged(n) => next += n,
+                        Received::Closed => break,
+                    }
+                    if w.one_in(4) {
+                        sleep(w.moment() / 4)?;
+                    }
+                }
+                assert!(next <= sends);
+                Ok::<_, io::Error>(())
+            })?;
+        }
+        for n in 0..sends {
+            let _ = sender.send((n, Rc::new(w.witness())));
+            if w.one_in(2) {
+                sleep(w.moment() / 8)?;
+            }
+        }
+        drop(sender);
+        w.count("broadcast");
+        Ok(())
+    })
+}
+
+/// A value that changes: who watches sees the newest, and never an older one after it.
+fn by_watch(w: &W) -> io::Result<()> {
+    let (sender, first) = watch((0, w.witness()));
+    let sends = w.below(30);
+    scope(|s| {
+        for mut receiver in [first.clone(), first] {
+            s.spawn_or_cancel(move || {
+                let _witness = w.witness();
+                let mut last = 0;
+                while receiver.changed()? {
+                    let now = receiver.get().0;
+                    assert!(now >= last && now <= sends, "{now} came after {last}");
+                    last = now;
+                    if w.one_in(4) {
+                        sleep(w.moment() / 4)?;
+                    }
+                }
+                Ok::<_, io::Error>(())
+            })?;
+        }
+        for n in 1..=sends {
+            sender.send((n, w.witness()));
+            if w.one_in(2) {
+                sleep(w.moment() / 8)?;
+            }
+        }
+        drop(sender);
+        w.count("watch");
         Ok(())
     })
 }
@@ -620,6 +749,11 @@ fn run(seed: u64, steps: u32, folder: &Path, total: &mut BTreeMap<&'static str, 
     let alive = witnesses.iter().filter(|dropped| !**dropped).count();
     assert_eq!((alive, w.dropped_twice.get()), (0, 0), "of {} witnesses", witnesses.len());
     assert_eq!(Rc::strong_count(&w), 1, "somebody is alive");
+    // The thread that reaps processes which were let go of ends soon after the last of them.
+    let late = Instant::now() + Duration::from_secs(20);
+    while descriptors() != before && Instant::now() < late {
+        thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(descriptors(), before);
     *total.entry("witness").or_default() += witnesses.len() as u32;
     for (what, n) in w.tally.borrow().iter() {
@@ -628,7 +762,7 @@ fn run(seed: u64, steps: u32, folder: &Path, total: &mut BTreeMap<&'static str, 
 }
 
 /// Ends the process where a seed does not end.
-fn watch(seed: &'static AtomicU64) {
+fn watch_over(seed: &'static AtomicU64) {
     thread::spawn(move || {
         let (mut seen, mut since) = (u64::MAX, Instant::now());
         loop {
@@ -671,7 +805,7 @@ fn everything_at_random_leaves_nothing() {
     assert_eq!(one_arena, 1);
     let folder = env::temp_dir().join(format!("becket-chaos-{}", process::id()));
     fs::create_dir(&folder).unwrap();
-    watch(&SEED);
+    watch_over(&SEED);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         FAILED.store(true, Ordering::Relaxed);
