@@ -32,16 +32,17 @@
 //! - A [`Runtime`] is a loop with fibers on it, on one thread; [`Runtime::run`] drives it, [`Runtime::shutdown`]
 //!   ends all.
 //! - [`spawn`] starts a fiber and gives a [`JoinHandle`]; a [`Builder`] also gives it a name, a size of its stack and a
-//!   [`Priority`]. In a [`scope()`] fibers borrow from their parent and never outlive it; a [`Remote`] spawns from other
-//!   threads.
+//!   [`Priority`]. In a [`scope()`] fibers borrow from their parent and never outlive it; a [`Remote`] spawns from
+//!   other threads.
 //! - [`RuntimeBuilder::threads`] makes a runtime on each of several [`Threads`], as a pool or with the same program on
 //!   each, whose listeners [share a port](net::TcpListener::bind_shards).
 //! - [`Io`] makes any descriptor one that a fiber can wait for, with `std::io::Read` and `Write`.
 //! - [`File`] is a file that is read and written on helper threads, or by io_uring, while other fibers run; [`fs`] has
 //!   what std's module of that name has.
-//! - Named types over it stand in a module for each kind of descriptor, as in `becket_sys`: [`net`], [`pipe`], [`process`],
-//!   [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`], [`netlink`],
-//!   [`psi`], [`mounts`] and [`attribute`]. They lend the methods of the types there, and say how they wait themselves.
+//! - Named types over it stand in a module for each kind of descriptor, as in `becket_sys`: [`net`], [`pipe`],
+//!   [`process`], [`serial`], [`tty`], [`pty`], [`timer`], [`signal`], [`inotify`], [`fanotify`], [`gpio`], [`input`],
+//!   [`netlink`], [`psi`], [`mounts`] and [`attribute`]. They lend the methods of the types there, and say how they
+//!   wait themselves.
 //! - [`stdin`], [`stdout`] and [`stderr`] wait in the fiber, and stay as they are for whoever shares them.
 //! - [`BufReader`] holds no buffer while nothing is there to read; [`copy`] moves bytes within the kernel where it can.
 //! - [`sleep`] and [`interval`] wait for time; [`deadline`] and [`timeout`] bound every wait inside, in whatever
@@ -57,8 +58,8 @@
 //! - [`block_on`] runs a future in a fiber, and a handle of a fiber is a future for whatever executor; [`unblock`] runs
 //!   what blocks on a helper thread.
 //! - [`fibers`] lists what they do, and a [`report()`] has their backtraces, too: also [on a
-//!   signal](Runtime::report_on_signal), and [at a socket](Runtime::serve_reports). [`Runtime::on_stall`] tells who keeps
-//!   the thread; [`stack_use`] how deep the stacks were.
+//!   signal](Runtime::report_on_signal), and [at a socket](Runtime::serve_reports). [`Runtime::on_stall`] tells who
+//!   keeps the thread; [`stack_use`] how deep the stacks were.
 //! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one, and
 //!   [`Runtime::turn`] lets it have one turn.
 //!
@@ -71,8 +72,8 @@
 //! - Nothing waits while it unwinds: a blocking call in a destructor then returns an error at once.
 //! - A panic stays in its fiber and comes out of `join`. A stack overflow names the fiber and aborts the process.
 //! - A stack is never freed while its fiber is suspended; what has to be left behind is leaked.
-//! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it. [`Runtime::on_stall`]
-//!   shows it; [`sync::Mutex`] does not do it.
+//! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it.
+//!   [`Runtime::on_stall`] shows it; [`sync::Mutex`] does not do it.
 
 mod copy;
 mod embed;
@@ -158,7 +159,7 @@ pub use file::File;
 pub use future::{JoinFuture, RemoteJoinFuture, block_on};
 pub use io::Io;
 pub use lent::{BufReader, Readable, Writable};
-pub use list::{FiberInfo, FiberState, current_id, current_name, fibers};
+pub use list::{FiberInfo, FiberState, current_id, current_name, fibers, set_current_priority};
 pub use local::{AccessError, LocalKey};
 pub use op::unblock;
 pub use race::{all, first_ok, race};

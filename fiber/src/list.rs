@@ -2,7 +2,7 @@
 
 use crate::park::{Object, Place, place};
 use crate::record::State;
-use crate::sched::{Core, current_core};
+use crate::sched::{Core, Priority, current_core};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -29,6 +29,8 @@ pub struct FiberInfo {
     pub name: Option<String>,
     /// What it does.
     pub state: FiberState,
+    /// How soon it runs among those that can.
+    pub priority: Priority,
     /// Whether it was cancelled or aborted.
     pub cancelled: bool,
     /// The deadline that holds for it now.
@@ -129,6 +131,7 @@ pub(crate) fn list(core: &Core) -> Vec<FiberInfo> {
             id: fiber.id.get(),
             name: fiber.name.get().map(str::to_owned),
             state,
+            priority: fiber.priority.get(),
             cancelled: fiber.cancelled.get(),
             deadline: fiber.deadline.get(),
             until: fiber.wake_at.get().filter(|_| waits),
@@ -170,6 +173,26 @@ pub fn current_id() -> Option<u64> {
 pub fn current_name() -> Option<String> {
     match place() {
         Place::Fiber(here) => here.fiber().name.get().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// Changes how soon the fiber that runs does so among those that can, from the next time that it waits or lets others
+/// run; returns what it was. `None` where no fiber runs: then nothing is changed. See
+/// [`JoinHandle::set_priority`](crate::JoinHandle::set_priority).
+///
+/// ```
+/// use becket_fiber::{Priority, Runtime, set_current_priority};
+///
+/// assert_eq!(set_current_priority(Priority::Low), None);
+/// let mut runtime = Runtime::new()?;
+/// let before = runtime.run(|| (set_current_priority(Priority::Low), set_current_priority(Priority::Normal)))?;
+/// assert_eq!(before, (Some(Priority::Normal), Some(Priority::Low)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn set_current_priority(priority: Priority) -> Option<Priority> {
+    match place() {
+        Place::Fiber(here) => Some(here.fiber().priority.replace(priority)),
         _ => None,
     }
 }

@@ -121,8 +121,12 @@ impl RemoteToken {
         RemoteToken { token, remote: here.core().remote.clone() }
     }
 
-    /// Ends the wait, if it still is the current one: at once where its scheduler runs on this thread, else soon. Returns
-    /// `false` where it is known that nobody waits any more.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Ends the wait, if it still is the current one: at once where its scheduler runs on this thread, else soon.
+    /// Returns `false` where it is known that nobody waits any more.
     pub(crate) fn wake(&self, word: u32) -> bool {
         let token = self.token;
         // SAFETY: as in `Token::wake`.

@@ -4,7 +4,9 @@ use crate::error::JoinError;
 use crate::outcome::quietly;
 use crate::park::{Aborted, Place, Reason, RemoteToken, in_callback, place};
 use crate::record::Fiber;
-use crate::sched::{Core, current_core};
+use crate::sched::{Core, Priority, current_core};
+use crate::select::Arm;
+use crate::select::arm::{Turn, Wait};
 use crate::task::{Builder, can_abort};
 use crate::time::thread_deadline;
 use std::cell::Cell;
@@ -49,8 +51,8 @@ impl Remote {
     /// `BrokenPipe` where the runtime is gone. When the runtime cannot make the fiber,
     /// [`join`](RemoteJoinHandle::join) says so.
     pub fn spawn<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> io::Result<RemoteJoinHandle<T>> {
-        let packet =
-            Arc::new(Packet { state: Mutex::new(State::Running(None)), done: Condvar::new(), fiber: Mutex::new(None) });
+        let state = Mutex::new(State::Running(None, Vec::new()));
+        let packet = Arc::new(Packet { state, done: Condvar::new(), fiber: Mutex::new(None) });
         let sender = Sender(packet.clone());
         let posted = self.events.post(move |(), _| {
             let packet = sender.0.clone();
@@ -139,6 +141,29 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
         }
     }
 
+    /// An arm of [`select!`](crate::select!) that is chosen when the fiber has ended; [`join`](Self::join) does not
+    /// wait then.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, select, sleep};
+    /// use std::time::Duration;
+    ///
+    /// let threads = Runtime::builder().threads(2).start()?;
+    /// let (quick, slow) = (threads.spawn(|| 1)?, threads.spawn(|| sleep(Duration::from_secs(3600)))?);
+    /// let mut runtime = Runtime::new()?;
+    /// runtime.run(|| {
+    ///     select! {
+    ///         () = quick.on_end() => assert_eq!(quick.join()?, 1),
+    ///         () = slow.on_end() => unreachable!("it sleeps for an hour"),
+    ///     }
+    /// })??;
+    /// threads.shutdown()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_end(&self) -> impl Arm<Output = ()> + '_ {
+        OnEnd { packet: &self.packet, ended: Cell::new(false) }
+    }
+
     /// As [`join`](Self::join), for a future.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
         let is_taken = matches!(*lock(&self.packet.state), State::Taken);
@@ -179,6 +204,11 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
         Ok(())
     }
 
+    /// As [`JoinHandle::set_priority`](crate::JoinHandle::set_priority), soon.
+    pub fn set_priority(&self, priority: Priority) {
+        self.with_fiber(move |_, fiber| fiber.priority.set(priority));
+    }
+
     fn with_fiber(&self, f: impl FnOnce(&Core, &Fiber) + Send + 'static) {
         let packet = self.packet.clone();
         self.events.post(move |(), _| {
@@ -193,7 +223,7 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
 
     /// Whether the fiber has ended.
     pub fn is_finished(&self) -> bool {
-        matches!(*lock(&self.packet.state), State::Done(_))
+        self.packet.has_ended()
     }
 }
 
@@ -230,8 +260,8 @@ enum Waiter {
 }
 
 enum State<T> {
-    /// With who waits for it.
-    Running(Option<Waiter>),
+    /// With who waits for it, and who only wants to be told.
+    Running(Option<Waiter>, Vec<RemoteToken>),
     Done(Result<T, JoinError>),
     Taken,
 }
@@ -257,7 +287,7 @@ impl<T> Packet<T> {
         let mut state = lock(&self.state);
         let result = state.take();
         let old = match &mut *state {
-            State::Running(waiter) => waiter.replace(new),
+            State::Running(waiter, _) => waiter.replace(new),
             _ => Some(new),
         };
         drop(state); // before a waker's destructor, which may be anybody's code
@@ -265,14 +295,21 @@ impl<T> Packet<T> {
         result
     }
 
+    fn has_ended(&self) -> bool {
+        !matches!(*lock(&self.state), State::Running(..))
+    }
+
     /// Only the first one counts.
     fn finish(&self, result: Result<T, JoinError>) {
         let mut state = lock(&self.state);
-        let State::Running(waiter) = &mut *state else { return };
-        let waiter = waiter.take();
+        let State::Running(waiter, watching) = &mut *state else { return };
+        let (waiter, watching) = (waiter.take(), mem::take(watching));
         *state = State::Done(result);
         drop(state);
         self.done.notify_all();
+        for token in watching {
+            token.wake(0);
+        }
         match waiter {
             None => {}
             Some(Waiter::Fiber(token)) => {
@@ -280,6 +317,44 @@ impl<T> Packet<T> {
             }
             Some(Waiter::Future(waker)) => quietly(|| waker.wake()),
         }
+    }
+}
+
+/// The arm of [`RemoteJoinHandle::on_end`].
+struct OnEnd<'a, T> {
+    packet: &'a Packet<T>,
+    ended: Cell<bool>,
+}
+
+impl<T> Wait for OnEnd<'_, T> {
+    fn look(&self, _: Turn) -> bool {
+        self.ended.set(self.packet.has_ended());
+        self.ended.get()
+    }
+
+    unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
+        let Some(here) = turn.here else { return Ok(None) };
+        match &mut *lock(&self.packet.state) {
+            State::Running(_, watching) => watching.push(RemoteToken::new(turn.token, here)),
+            // Since the look: to look again.
+            _ => drop(turn.token.wake(0)),
+        }
+        Ok(None)
+    }
+
+    fn leave(&self, turn: Turn) -> bool {
+        if let State::Running(_, watching) = &mut *lock(&self.packet.state) {
+            watching.retain(|other| other.token() != turn.token);
+        }
+        false // to be looked at again
+    }
+}
+
+impl<T> Arm for OnEnd<'_, T> {
+    type Output = ();
+
+    fn finish(self) -> Option<()> {
+        self.ended.get().then_some(())
     }
 }
 

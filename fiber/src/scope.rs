@@ -4,7 +4,7 @@ use crate::error::{JoinError, SpawnError, SpawnErrorKind};
 use crate::outcome::quietly;
 use crate::park::{Place, Reason, Token, Woken, die, place};
 use crate::record::{Fiber, State};
-use crate::sched::{Core, current_rc};
+use crate::sched::{Core, Priority, current_rc};
 use crate::task::{Builder, can_abort};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -85,10 +85,40 @@ impl<'scope> Scope<'scope, '_> {
         self.spawn_with(Builder::new(), f)
     }
 
-    /// As [`spawn`](Self::spawn), with a name or another stack size.
+    /// As [`spawn`](Self::spawn), with a name for the fiber; see [`spawn_named`](crate::spawn_named).
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
+    pub fn spawn_named<T: 'scope>(
+        &'scope self,
+        name: impl Into<String>,
+        f: impl FnOnce() -> T + 'scope,
+    ) -> Result<ScopedJoinHandle<'scope, T>, SpawnError> {
+        self.spawn_with(Builder::new().name(name), f)
+    }
+
+    /// As [`spawn`](Self::spawn), with what a [`Builder`] says: a name, the size of the stack, the priority.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn); a size that cannot be is among "no stack".
+    ///
+    /// ```
+    /// use becket_fiber::{Builder, Priority, Runtime, current_name, scope};
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// let words = ["deep", "recursion"];
+    /// runtime.run(|| {
+    ///     scope(|s| {
+    ///         let parser = Builder::new().name("parser").stack_size(1 << 20).priority(Priority::High);
+    ///         let parsed = s.spawn_with(parser, || (current_name(), words.concat().len()))?;
+    ///         let logged = s.spawn_named("log", current_name)?;
+    ///         assert_eq!(parsed.join()?, (Some("parser".into()), 13));
+    ///         assert_eq!(logged.join()?.as_deref(), Some("log"));
+    ///         Ok::<_, std::io::Error>(())
+    ///     })
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn_with<T: 'scope>(
         &'scope self,
         builder: Builder,
@@ -472,6 +502,16 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The number of the fiber, counted from 1 in its runtime.
     pub fn id(&self) -> u64 {
         self.fiber().id.get()
+    }
+
+    /// The name it was spawned with.
+    pub fn name(&self) -> Option<String> {
+        self.fiber().name.get().map(str::to_owned)
+    }
+
+    /// As [`JoinHandle::set_priority`](crate::JoinHandle::set_priority).
+    pub fn set_priority(&self, priority: Priority) {
+        self.fiber().priority.set(priority);
     }
 }
 

@@ -1,25 +1,70 @@
-//! Waiting for the first of several things: [`select!`](crate::select!), and [`Select`] for a number that is known at run
-//! time only.
+//! Waiting for the first of several things: [`select!`](crate::select!), and [`Select`] for a number that is known at
+//! run time only.
 //!
-//! What is waited for is an [`Arm`], made by a method of what it is about:
+//! What is waited for is an [`Arm`], made by a method of what it is about. An arm that is not chosen takes nothing and
+//! gives nothing. So dropping the whole at any time loses nothing, and a loop around it may make its arms anew each
+//! time. `Option<A>` is an arm, too: `None` is never chosen.
 //!
-//! | of | arm | comes out |
-//! |---|---|---|
-//! | [`Receiver`](crate::sync::Receiver) | [`on_recv`](crate::sync::Receiver::on_recv) | the value; `None` where no sender is left |
-//! | [`Sender`](crate::sync::Sender) | [`on_send`](crate::sync::Sender::on_send) | whether it was sent |
-//! | [`ThreadReceiver`](crate::sync::ThreadReceiver), [`ThreadSender`](crate::sync::ThreadSender) | `on_recv`, `on_send` | the same |
-//! | [`OneshotReceiver`](crate::sync::OneshotReceiver) | [`on_recv`](crate::sync::OneshotReceiver::on_recv) | the answer |
-//! | [`BroadcastReceiver`](crate::sync::BroadcastReceiver) | [`on_recv`](crate::sync::BroadcastReceiver::on_recv) | a value, or a loss |
-//! | [`WatchReceiver`](crate::sync::WatchReceiver) | [`on_change`](crate::sync::WatchReceiver::on_change) | as of `changed` |
-//! | [`Event`](crate::sync::Event), [`Notify`](crate::sync::Notify) | [`on_set`](crate::sync::Event::on_set), [`on_signal`](crate::sync::Notify::on_signal) | nothing |
-//! | [`Semaphore`](crate::sync::Semaphore) | [`on_permits`](crate::sync::Semaphore::on_permits) | the permit |
-//! | [`Io`](crate::Io), and the named types over it | [`on_ready`](crate::Io::on_ready) | what it is ready for |
-//! | [`JoinHandle`], [`ScopedJoinHandle`] | [`on_end`](JoinHandle::on_end) | nothing: join it |
-//! | [`CancelToken`](crate::CancelToken) | [`on_cancel`](crate::CancelToken::on_cancel) | nothing |
-//! | time | [`after`], [`at`] | nothing |
+//! # All that waits
 //!
-//! An arm that is not chosen takes nothing and gives nothing. So dropping the whole at any time loses nothing, and
-//! a loop around it may make its arms anew each time. `Option<A>` is an arm, too: `None` is never chosen.
+//! Each call that waits, whether a cancel and a deadline end it, and the arm that waits for the same.
+//!
+//! | call | a cancel | a deadline | arm, and what comes out |
+//! |---|---|---|---|
+//! | `sleep`, `sleep_until` | ends it | ends it | [`after`], [`at`] |
+//! | `Interval::tick` | ends it | ends it | [`on_tick`][tick]: the tick |
+//! | `Io::wait`, and reads, writes, accepts of all over it | ends it | ends it | [`on_ready`][ready]: what it is ready for |
+//! | `process::Child::wait` | ends it | ends it | `on_ready` for reading: then it does not wait |
+//! | `timer::Timer::next` | ends it | ends it | `on_ready` for reading |
+//! | `JoinHandle::join` | ends it | ends it | [`on_end`](JoinHandle::on_end): then it does not wait |
+//! | `ScopedJoinHandle::join` | ends it | ends it | [`on_end`](ScopedJoinHandle::on_end): then it does not wait |
+//! | `RemoteJoinHandle::join` | ends it | ends it | [`on_end`][remote]: then it does not wait |
+//! | `Sender::send` | ends it | ends it | [`on_send`][send]: whether it was sent |
+//! | `Receiver::recv` | ends it | ends it | [`on_recv`][recv]: the value; `None` where no sender is left |
+//! | `ThreadSender::send` | ends it | ends it | [`on_send`][thread_send]: whether it was sent |
+//! | `ThreadReceiver::recv` | ends it | ends it | [`on_recv`][thread_recv]: the value; `None` where no sender is left |
+//! | `OneshotReceiver::recv` | ends it | ends it | [`on_recv`][oneshot]: the answer |
+//! | `BroadcastReceiver::recv` | ends it | ends it | [`on_recv`][broadcast]: a value, or a loss |
+//! | `WatchReceiver::changed` | ends it | ends it | [`on_change`][watch]: as of `changed` |
+//! | `Mutex::lock` | ends it | ends it | [`on_lock`][mutex]: the guard |
+//! | `RwLock::read` | ends it | ends it | [`on_read`][read]: the guard |
+//! | `RwLock::write` | ends it | ends it | [`on_write`][write]: the guard |
+//! | `Condvar::wait` | ends it | ends it | [`on_notify`][condvar] |
+//! | `Semaphore::acquire` | ends it | ends it | [`on_permits`][permits]: the permit |
+//! | `Event::wait` | ends it | ends it | [`on_set`][set] |
+//! | `Notify::wait` | ends it | ends it | [`on_signal`][signal] |
+//! | `Barrier::wait` | ends it | ends it | [`on_all`][barrier]: as of `wait` |
+//! | `WaitGroup::wait` | ends it | ends it | [`on_done`][group] |
+//! | `OnceCell::get_or_init` | ends it | ends it | [`on_value`][cell]: the value, which another fiber makes |
+//! | `Once::call_once` | ends it | ends it | [`on_completed`][once] |
+//! | a cancel | | | [`on_cancel`](crate::CancelToken::on_cancel) of a token |
+//! | `block_on` | ends it | ends it | none: poll both in it |
+//! | `net::resolve`, `TcpStream::connect` | ends it | ends it | none: spawn it, and `on_end` |
+//! | `File::lock` | ends it | ends it | none: likewise |
+//! | `unblock`, calls of `File` and `fs` | ends it where it has not begun | likewise | none: likewise |
+//! | the end of a `scope` | reaches the children | each has its own | none |
+//!
+//! [tick]: crate::Interval::on_tick
+//! [ready]: crate::Io::on_ready
+//! [remote]: crate::RemoteJoinHandle::on_end
+//! [send]: crate::sync::Sender::on_send
+//! [recv]: crate::sync::Receiver::on_recv
+//! [thread_send]: crate::sync::ThreadSender::on_send
+//! [thread_recv]: crate::sync::ThreadReceiver::on_recv
+//! [oneshot]: crate::sync::OneshotReceiver::on_recv
+//! [broadcast]: crate::sync::BroadcastReceiver::on_recv
+//! [watch]: crate::sync::WatchReceiver::on_change
+//! [mutex]: crate::sync::Mutex::on_lock
+//! [read]: crate::sync::RwLock::on_read
+//! [write]: crate::sync::RwLock::on_write
+//! [condvar]: crate::sync::Condvar::on_notify
+//! [permits]: crate::sync::Semaphore::on_permits
+//! [set]: crate::sync::Event::on_set
+//! [signal]: crate::sync::Notify::on_signal
+//! [barrier]: crate::sync::Barrier::on_all
+//! [group]: crate::sync::WaitGroup::on_done
+//! [cell]: crate::sync::OnceCell::on_value
+//! [once]: crate::sync::Once::on_completed
 
 use crate::JoinHandle;
 use crate::park::{Here, Place, Reason, Token, Woken, earliest, in_callback, place};
@@ -109,7 +154,8 @@ impl<A: Arm> Arm for Option<A> {
     }
 }
 
-/// Waits for the first of `arms`, does that, and returns which it was; where `waits` is false, `None` instead of waiting.
+/// Waits for the first of `arms`, does that, and returns which it was; where `waits` is false, `None` instead of
+/// waiting.
 ///
 /// The references are exclusive so that no arm is there twice, nor in the hands of two fibers.
 #[doc(hidden)]
@@ -154,7 +200,8 @@ fn choose(arms: &[&mut dyn Wait], biased: bool, waits: bool, waited: &mut bool) 
         let refused: io::Result<()> = arms.iter().try_for_each(|arm| {
             entered += 1;
             // SAFETY: the arms are borrowed, each once, until this returns, and all that were asked leave below.
-            // Nothing in between unwinds; where the fiber is never resumed, its frames stay for ever, and with them what they borrow.
+            // Nothing in between unwinds; where the fiber is never resumed, its frames stay for ever, and with them
+            // what they borrow.
             until = earliest(until, unsafe { arm.enter(turn) }?);
             Ok(())
         });
@@ -286,9 +333,9 @@ impl<'a> Select<'a> {
     /// Waits for the first; returns its number.
     ///
     /// # Errors
-    /// [`Cancelled`](crate::Cancelled); `TimedOut` for a deadline around; `InvalidInput` where no arm can ever be chosen;
-    /// `Deadlock` where it would have to wait outside of a fiber; what waiting for a descriptor may fail with. None of the
-    /// arms is chosen then.
+    /// [`Cancelled`](crate::Cancelled); `TimedOut` for a deadline around; `InvalidInput` where no arm can ever be
+    /// chosen; `Deadlock` where it would have to wait outside of a fiber; what waiting for a descriptor may fail with.
+    /// None of the arms is chosen then.
     pub fn wait(self) -> io::Result<usize> {
         run(&self.arms, self.biased, true).map(|chosen| chosen.unwrap_or(usize::MAX))
     }
@@ -316,9 +363,15 @@ pub struct At {
     reached: Cell<bool>,
 }
 
+impl At {
+    pub(crate) fn new(at: Option<Instant>) -> At {
+        At { at, reached: Cell::new(false) }
+    }
+}
+
 /// The arm of a point in time: never before that.
 pub fn at(at: Instant) -> At {
-    At { at: Some(at), reached: Cell::new(false) }
+    At::new(Some(at))
 }
 
 /// As [`at`], counted from now. A duration beyond what an [`Instant`] can hold is never.
@@ -344,7 +397,7 @@ pub fn after(duration: Duration) -> At {
         Place::Fiber(here) => here.now(),
         _ => Instant::now(),
     };
-    At { at: now.checked_add(duration), reached: Cell::new(false) }
+    At::new(now.checked_add(duration))
 }
 
 impl Wait for At {
@@ -421,6 +474,74 @@ impl<L: Lists> Arm for Listed<'_, L> {
 
     fn finish(self) -> Option<()> {
         self.done.get().then_some(())
+    }
+}
+
+/// An arm for what a list of fibers hands over with the wake-up, in order, with `D` for what each of them wants.
+pub(crate) struct Handed<'a, D, T, Look, Take, Leave> {
+    list: &'a List<D>,
+    node: Node<D>,
+    /// Takes it without waiting, if that is to be had.
+    look: Look,
+    /// Makes of it what comes out, once it was handed over.
+    take: Take,
+    /// Who left without it may have stood before somebody who can have it.
+    leave: Leave,
+    got: Cell<Option<T>>,
+}
+
+impl<'a, D, T, Look, Take, Leave> Handed<'a, D, T, Look, Take, Leave>
+where
+    Look: Fn() -> Option<T>,
+    Take: Fn(&D) -> T,
+    Leave: Fn(),
+{
+    pub(crate) fn new(list: &'a List<D>, want: D, look: Look, take: Take, leave: Leave) -> Self {
+        Handed { list, node: Node::new(want), look, take, leave, got: Cell::new(None) }
+    }
+}
+
+impl<D, T, Look, Take, Leave> Wait for Handed<'_, D, T, Look, Take, Leave>
+where
+    Look: Fn() -> Option<T>,
+    Take: Fn(&D) -> T,
+    Leave: Fn(),
+{
+    fn look(&self, _: arm::Turn) -> bool {
+        let got = (self.look)();
+        let done = got.is_some();
+        self.got.set(got);
+        done
+    }
+
+    unsafe fn enter(&self, turn: arm::Turn) -> io::Result<Option<Instant>> {
+        // SAFETY: the caller's promise, for the node; the list is borrowed.
+        unsafe { self.list.push(&self.node, turn.token) };
+        Ok(None)
+    }
+
+    fn leave(&self, _: arm::Turn) -> bool {
+        self.list.remove(&self.node);
+        let done = self.node.fired();
+        if done {
+            self.got.set(Some((self.take)(&self.node.data)));
+        } else {
+            (self.leave)();
+        }
+        done
+    }
+}
+
+impl<D, T, Look, Take, Leave> Arm for Handed<'_, D, T, Look, Take, Leave>
+where
+    Look: Fn() -> Option<T>,
+    Take: Fn(&D) -> T,
+    Leave: Fn(),
+{
+    type Output = T;
+
+    fn finish(self) -> Option<T> {
+        self.got.into_inner()
     }
 }
 
@@ -509,9 +630,10 @@ impl<T> ScopedJoinHandle<'_, T> {
 
 /// Waits for the first of several things, takes that, and goes on with what belongs to it.
 ///
-/// Each arm is `pattern = arm => expression,` (no comma is needed after a block), where [arms](mod@crate::select) are made by
-/// methods such as [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an [`io::Result`](std::io::Result) of what the chosen
-/// expression is: an error says that the fiber was cancelled or its deadline is reached, and no arm was chosen.
+/// Each arm is `pattern = arm => expression,` (no comma is needed after a block), where [arms](mod@crate::select) are
+/// made by methods such as [`Receiver::on_recv`](crate::sync::Receiver::on_recv). The whole is an
+/// [`io::Result`](std::io::Result) of what the chosen expression is: an error says that the fiber was cancelled or its
+/// deadline is reached, and no arm was chosen.
 ///
 /// - Where several are ready one of them is chosen by chance; after `biased;` at the beginning, the first of them.
 /// - `pattern = arm, if condition => expression`: not considered where the condition does not hold.
@@ -572,7 +694,11 @@ macro_rules! select {
     (@body $biased:tt [$($done:tt)*] $pattern:tt $arm:tt $body:expr $(, $($rest:tt)*)?) => {
         $crate::select!(@arms $biased [$($done)* { arm out $pattern $arm ($body) }] $($($rest)*)?)
     };
-    (@build $biased:tt $waits:tt [$({ $arm:ident $out:ident ($pattern:pat) ($make:expr) ($body:expr) })*] $default:block) => {{
+    (
+        @build $biased:tt $waits:tt
+        [$({ $arm:ident $out:ident ($pattern:pat) ($make:expr) ($body:expr) })*]
+        $default:block
+    ) => {{
         $(let $out;)*
         let chosen = {
             $(let mut $arm = $make;)*
@@ -588,7 +714,9 @@ macro_rules! select {
         result
     }};
     (@$($what:tt)*) => {
-        ::core::compile_error!("an arm of `select!` is `pattern = arm => expression,`; `default => expression` is the last")
+        ::core::compile_error!(
+            "an arm of `select!` is `pattern = arm => expression,`; `default => expression` is the last"
+        )
     };
     (biased; $($arms:tt)+) => { $crate::select!(@arms true [] $($arms)+) };
     ($($arms:tt)+) => { $crate::select!(@arms false [] $($arms)+) };

@@ -93,7 +93,7 @@ impl Builder {
     }
 
     /// How soon it runs among those that can; [`Priority::Normal`] is the default. The fibers that it spawns do not
-    /// inherit it.
+    /// inherit it. It may be changed: [`JoinHandle::set_priority`].
     pub fn priority(mut self, priority: Priority) -> Builder {
         self.priority = priority;
         self
@@ -323,6 +323,35 @@ impl<T> JoinHandle<T> {
     /// Undoes [`wake_at_end`](Self::wake_at_end).
     pub(crate) fn wake_nobody(&self) {
         self.fiber().polled.set(None);
+    }
+
+    /// Changes how soon it runs among those that can, from the next time that it can: where it waits for its turn
+    /// already, that comes as it would have. Does nothing to a fiber that has ended. See [`Builder::priority`] and
+    /// [`set_current_priority`](crate::set_current_priority).
+    ///
+    /// ```
+    /// use becket_fiber::{Priority, Runtime, spawn, sync::Event};
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// let (order, go) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Event::new()));
+    /// let note = |name| {
+    ///     let (order, go) = (order.clone(), go.clone());
+    ///     move || go.wait().map(|()| order.borrow_mut().push(name))
+    /// };
+    /// runtime.run(|| {
+    ///     let (first, second) = (spawn(note("first"))?, spawn(note("second"))?);
+    ///     becket_fiber::yield_now(); // now they wait
+    ///     second.set_priority(Priority::High);
+    ///     go.set();
+    ///     first.join()??;
+    ///     second.join()?
+    /// })??;
+    /// assert_eq!(*order.borrow(), ["second", "first"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_priority(&self, priority: Priority) {
+        self.fiber().priority.set(priority);
     }
 
     /// The name it was spawned with.

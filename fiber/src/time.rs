@@ -1,6 +1,8 @@
 //! Waiting for time, and limits to every wait.
 
 use crate::park::{Place, Reason, Woken, earliest, in_callback, place};
+use crate::select::arm::{Turn, Wait};
+use crate::select::{Arm, At};
 use crate::{Missed, Tick};
 use std::cell::Cell;
 use std::io;
@@ -204,7 +206,37 @@ impl Interval {
     /// As [`sleep`]. The tick is then still to come.
     pub fn tick(&mut self) -> io::Result<Tick> {
         sleep_to(self.next)?;
-        let Some(mut due) = self.next else { return Err(io::ErrorKind::TimedOut.into()) };
+        self.take().ok_or_else(|| io::ErrorKind::TimedOut.into())
+    }
+
+    /// An arm of [`select!`](crate::select!) that takes the next tick; out comes what [`tick`](Self::tick) returns.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, interval, select, sync::Event};
+    /// use std::time::Duration;
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// let ticks = runtime.run(|| {
+    ///     let (mut ticks, never) = (interval(Duration::from_millis(1)), Event::new());
+    ///     let mut count = 0;
+    ///     while count < 3 {
+    ///         select! {
+    ///             tick = ticks.on_tick() => count += 1 + tick.missed,
+    ///             () = never.on_set() => break,
+    ///         }?;
+    ///     }
+    ///     Ok::<_, std::io::Error>(count)
+    /// })??;
+    /// assert!(ticks >= 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_tick(&mut self) -> impl Arm<Output = Tick> + '_ {
+        OnTick { due: At::new(self.next), interval: self }
+    }
+
+    /// The tick that is due; `None` where none ever is.
+    fn take(&mut self) -> Option<Tick> {
+        let mut due = self.next?;
         let now = now();
         let mut missed = 0;
         match self.missed {
@@ -220,7 +252,42 @@ impl Interval {
                 self.next = due.checked_add(self.period);
             }
         }
-        Ok(Tick { due, missed, clock_set: false })
+        Some(Tick { due, missed, clock_set: false })
+    }
+}
+
+/// The arm of [`Interval::on_tick`].
+struct OnTick<'a> {
+    interval: &'a mut Interval,
+    due: At,
+}
+
+impl Wait for OnTick<'_> {
+    fn is_enabled(&self) -> bool {
+        self.due.is_enabled()
+    }
+
+    fn look(&self, turn: Turn) -> bool {
+        self.due.look(turn)
+    }
+
+    #[allow(unsafe_code, reason = "the trait's way of saying that an arm stays where it is")]
+    unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
+        // SAFETY: the caller's promise.
+        unsafe { self.due.enter(turn) }
+    }
+
+    fn leave(&self, turn: Turn) -> bool {
+        self.due.leave(turn)
+    }
+}
+
+impl Arm for OnTick<'_> {
+    type Output = Tick;
+
+    fn finish(self) -> Option<Tick> {
+        self.due.finish()?;
+        self.interval.take()
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod common;
 
-use becket_fiber::{Builder, Priority, Runtime, fiber_local, scope, sleep, spawn, with_ctx, yield_now};
+use becket_fiber::sync::{Mutex, channel, oneshot};
+use becket_fiber::{
+    Builder, JoinError, Priority, Runtime, fiber_local, fibers, report, scope, set_current_priority, sleep, spawn,
+    stack_use, with_ctx, yield_now,
+};
 use common::{Drops, HOUR, Witness, each_backend, quiet_panic, settle};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -171,5 +175,132 @@ fn higher_priorities_run_first_and_none_starves() {
             .unwrap();
         let [low, normal, high] = turns;
         assert!(high > 4 * normal && normal > low && low >= 50, "{turns:?}");
+    });
+}
+
+/// Uses all that the runtime keeps books of, wherever it is dropped.
+struct UsesAll(Rc<Cell<u32>>);
+
+impl Drop for UsesAll {
+    fn drop(&mut self) {
+        let (spawned, count) = (spawn(|| ()), self.0.clone());
+        drop((fibers(), report(true), stack_use(), spawned));
+        let _ = with_ctx(|ctx| ctx.defer(|(), _| Ok(())));
+        COUNT.with(|n| n.set(n.get() + 1));
+        yield_now();
+        count.set(count.get() + 1);
+    }
+}
+
+#[test]
+fn rule_11_whatever_the_users_code_asks_while_it_is_called_no_borrow_is_in_its_way() {
+    each_backend(|runtime| {
+        let count = Rc::new(Cell::new(0));
+        let all = || UsesAll(count.clone());
+        runtime
+            .run(|| {
+                // A result that nobody takes, one of a fiber that is let go, one of an aborted one, and of a scope's child.
+                let (first, second, third, fourth) = (all(), all(), all(), all());
+                drop(spawn(move || first).unwrap());
+                let kept = spawn(move || second).unwrap();
+                let aborted = spawn(move || sleep(HOUR).map(|()| third)).unwrap();
+                settle();
+                drop(kept);
+                aborted.abort().unwrap();
+                drop(aborted);
+                scope(|s| drop(s.spawn(move || fourth).unwrap()));
+                // Values of channels and locks, closures in the loop, wakers.
+                let (sender, receiver) = channel(3);
+                sender.send(all()).unwrap();
+                drop((sender, receiver));
+                let (answer, answered) = oneshot();
+                answer.send(all()).map_err(drop).unwrap();
+                drop(answered);
+                drop(Mutex::new(all()));
+                let held = all();
+                with_ctx(|ctx| ctx.defer(move |(), _| Ok(drop(held)))).unwrap();
+                while count.get() < 8 {
+                    sleep(Duration::from_millis(1)).unwrap();
+                }
+            })
+            .unwrap();
+        assert_eq!(count.get(), 8);
+    });
+}
+
+#[test]
+fn a_borrow_that_the_program_holds_across_a_wait_is_refused_to_the_next_fiber_by_a_panic_of_that() {
+    each_backend(|runtime| {
+        runtime
+            .run(|| {
+                let cell = Rc::new(RefCell::new(1));
+                let (first, second) = (cell.clone(), cell.clone());
+                let holds = spawn(move || {
+                    let mut value = first.borrow_mut();
+                    yield_now();
+                    *value += 1;
+                    *value
+                })
+                .unwrap();
+                let wants = spawn(move || {
+                    // As a panic of `borrow` would be, but that it is not reported.
+                    second.try_borrow().map(|value| *value).unwrap_or_else(|_| quiet_panic())
+                })
+                .unwrap();
+                assert!(matches!(wants.join(), Err(JoinError::Panicked(_))));
+                assert_eq!((holds.join().unwrap(), *cell.borrow()), (2, 2));
+                // A value of the thread's, or of the fiber's, may be lent across a wait.
+                let lent = || {
+                    COUNT.with(|count| {
+                        count.set(5);
+                        DROPS.with(|_| yield_now());
+                        count.get()
+                    })
+                };
+                let (a, b) = (spawn(lent).unwrap(), spawn(lent).unwrap());
+                assert_eq!((a.join().unwrap(), b.join().unwrap()), (5, 5));
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_priority_may_be_changed_later() {
+    each_backend(|runtime| {
+        runtime
+            .run(|| {
+                let order = RefCell::new(String::new());
+                let gate = becket_fiber::sync::Event::new();
+                scope(|s| {
+                    let named = |name: char| {
+                        let (order, gate) = (&order, &gate);
+                        move || {
+                            gate.wait().unwrap();
+                            order.borrow_mut().push(name);
+                        }
+                    };
+                    let low = s.spawn_with(Builder::new().priority(Priority::Low), named('a')).unwrap();
+                    let normal = s.spawn(named('b')).unwrap();
+                    let high = s.spawn_named("high", named('c')).unwrap();
+                    assert_eq!(high.name().as_deref(), Some("high"));
+                    sleep(Duration::from_millis(1)).unwrap(); // now all wait
+                    low.set_priority(Priority::High);
+                    high.set_priority(Priority::Low);
+                    assert_eq!(set_current_priority(Priority::High), Some(Priority::Normal));
+                    gate.set();
+                    normal.join().unwrap();
+                    assert_eq!(*order.borrow(), "ab");
+                    high.join().unwrap();
+                });
+                assert_eq!(*order.borrow(), "abc");
+                assert_eq!(set_current_priority(Priority::Normal), Some(Priority::High));
+                // One in the queue has its turn all the same; one that has ended is not in the way.
+                let fiber = spawn(|| fibers().len()).unwrap();
+                fiber.set_priority(Priority::Low);
+                settle();
+                fiber.set_priority(Priority::High);
+                assert_eq!(fiber.join().unwrap(), 2);
+            })
+            .unwrap();
     });
 }

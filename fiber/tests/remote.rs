@@ -2,9 +2,17 @@
 
 mod common;
 
-use becket_fiber::{JoinError, Runtime, is_cancelled, sleep, spawn, timeout};
-use common::{HOUR, each_backend, each_builder};
+use becket_fiber::{
+    CancelToken, JoinError, JoinFuture, JoinHandle, Runtime, Scope, ScopedJoinHandle, block_on, is_cancelled, scope,
+    sleep, spawn, sync, timeout,
+};
+use common::{HOUR, each_backend, each_builder, settle};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -91,4 +99,94 @@ fn a_runtime_that_is_gone_is_an_error() {
     drop(rt);
     assert!(matches!(posted.join(), Err(JoinError::Cancelled)));
     assert_eq!(remote.spawn(|| ()).unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+/// Fails to build where one of the types may go to another thread: then two implementations fit.
+macro_rules! stay_on_their_thread {
+    ($($type:ty),+ $(,)?) => {
+        $({
+            trait Fits<How> {
+                fn fits() {}
+            }
+            struct ByBeingSend;
+            impl<T: ?Sized> Fits<()> for T {}
+            impl<T: ?Sized + Send> Fits<ByBeingSend> for T {}
+            let _ = <$type as Fits<_>>::fits;
+        })+
+    };
+}
+
+#[test]
+fn rule_08_a_fiber_and_its_handles_stay_and_a_late_wake_does_nothing() {
+    stay_on_their_thread!(
+        Runtime,
+        JoinHandle<()>,
+        JoinFuture<()>,
+        ScopedJoinHandle<'static, ()>,
+        Scope<'static, 'static>,
+        &'static Scope<'static, 'static>,
+        CancelToken,
+        sync::Sender<()>,
+        sync::MutexGuard<'static, ()>,
+        sync::Permit<'static>,
+        &'static sync::Event,
+    );
+    each_backend(|rt| {
+        // Fibers run where they were spawned, whoever wakes them.
+        let (wakers, woken) = mpsc::channel::<(Waker, mpsc::Sender<()>)>();
+        let waking = thread::spawn(move || {
+            for (waker, done) in woken {
+                (0..100).for_each(|_| waker.wake_by_ref());
+                drop(done);
+            }
+        });
+        rt.run(|| {
+            let home = thread::current().id();
+            let by_thread = |waker: &Waker| {
+                let (done, is_done) = mpsc::channel();
+                wakers.send((waker.clone(), done)).unwrap();
+                is_done
+            };
+            // One that a thread wakes, and that keeps its waker for later.
+            let kept = Rc::new(Cell::new(None));
+            let keep = kept.clone();
+            scope(|s| {
+                let fiber = s.spawn(|| {
+                    let mut asked = false;
+                    block_on(poll_fn(|cx| {
+                        assert_eq!(thread::current().id(), home);
+                        if std::mem::replace(&mut asked, true) {
+                            keep.set(Some(cx.waker().clone()));
+                            return Poll::Ready(());
+                        }
+                        by_thread(cx.waker());
+                        Poll::Pending
+                    }))
+                });
+                fiber.unwrap().join().unwrap().unwrap();
+            });
+            // The next in its record waits for something else, and does not hear what is for the one before.
+            let late = kept.take().unwrap();
+            let polls = Rc::new(Cell::new(0));
+            let counted = polls.clone();
+            let next = spawn(move || {
+                block_on(poll_fn(|_| -> Poll<()> {
+                    counted.set(counted.get() + 1);
+                    Poll::Pending
+                }))
+            })
+            .unwrap();
+            settle();
+            let done = by_thread(&late);
+            assert!(done.recv().is_err(), "it has woken, and let go");
+            (0..100).for_each(|_| late.wake_by_ref());
+            sleep(Duration::from_millis(5)).unwrap();
+            assert!(polls.get() == 1 && !next.is_finished());
+            next.cancel();
+            assert!(is_cancelled(&next.join().unwrap().unwrap_err()));
+        })
+        .unwrap();
+        drop(wakers);
+        waking.join().unwrap();
+    });
 }

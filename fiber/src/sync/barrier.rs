@@ -1,5 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Handed, Listed, Lists};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -45,19 +46,39 @@ impl Barrier {
     /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber.
     pub fn wait(&self) -> io::Result<bool> {
         check()?;
-        if self.came.get() + 1 >= self.n {
-            // Some may be cancelled, and not have run since.
-            self.came.set(self.waiting.count_waiting());
-        }
-        if self.came.get() + 1 >= self.n {
-            self.came.set(0);
-            self.waiting.wake_all();
+        if self.is_complete() {
             return Ok(true);
         }
         let here = fiber()?;
         self.came.set(self.came.get() + 1);
         let (woken, ()) = self.waiting.wait(here, "a barrier", ());
         here.event(woken).map(|_| false)
+    }
+
+    /// An arm of [`select!`](crate::select!) that comes; out comes what [`wait`](Self::wait) returns. Where another arm
+    /// is chosen, it has not come.
+    pub fn on_all(&self) -> impl Arm<Output = bool> + '_ {
+        let look = || {
+            let complete = self.is_complete();
+            // It is about to wait; one that does not is taken for one that was cancelled.
+            self.came.set(if complete { 0 } else { self.came.get() + 1 });
+            complete.then_some(true)
+        };
+        Handed::new(&self.waiting, (), look, |()| false, || ())
+    }
+
+    /// Whether whoever asks is the last to come; then the others go on.
+    fn is_complete(&self) -> bool {
+        if self.came.get() + 1 >= self.n {
+            // Some may be cancelled, and not have run since.
+            self.came.set(self.waiting.count_waiting());
+        }
+        let complete = self.came.get() + 1 >= self.n;
+        if complete {
+            self.came.set(0);
+            self.waiting.wake_all();
+        }
+        complete
     }
 }
 
@@ -96,6 +117,16 @@ struct Group {
     waiting: List<()>,
 }
 
+impl Lists for Group {
+    fn list(&self) -> &List<()> {
+        &self.waiting
+    }
+
+    fn holds(&self) -> bool {
+        self.members.get() == 0
+    }
+}
+
 impl WaitGroup {
     /// One without members.
     pub fn new() -> WaitGroup {
@@ -111,6 +142,11 @@ impl WaitGroup {
     /// How many members live.
     pub fn count(&self) -> usize {
         self.shared.members.get()
+    }
+
+    /// An arm of [`select!`](crate::select!) that is chosen when no member lives.
+    pub fn on_done(&self) -> impl Arm<Output = ()> + '_ {
+        Listed::new(&*self.shared)
     }
 
     /// Waits until no member lives; returns at once where none does. Whoever waits goes on when there was none, also

@@ -1,5 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Handed};
 use std::io;
 
 /// Waits until another fiber says that something changed.
@@ -64,6 +65,12 @@ impl Condvar {
         let here = fiber()?;
         let (woken, ()) = self.waiters.wait(here, "a condition", ());
         here.event(woken).map(drop)
+    }
+
+    /// An arm of [`select!`](crate::select!) that is chosen by a notification that comes while it waits, which it
+    /// takes: then look at the condition, as after [`wait`](Self::wait).
+    pub fn on_notify(&self) -> impl Arm<Output = ()> + '_ {
+        Handed::new(&self.waiters, (), || None, |()| (), || ())
     }
 
     /// Wakes the fiber that has waited longest; from anywhere on the thread, callbacks included.

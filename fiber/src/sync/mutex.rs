@@ -1,5 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
+use crate::select::{Arm, Handed};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::io;
@@ -8,8 +9,8 @@ use std::ops::{Deref, DerefMut};
 /// A value that one fiber at a time may use, also across waits.
 ///
 /// Fibers get it in the order in which they came, also where one locks it again and again: whoever unlocks it hands it
-/// to the next. There is no poisoning, as nothing here has: a fiber that panics gives it back as it is. Locking it twice
-/// in one fiber waits for ever, or until a deadline.
+/// to the next. There is no poisoning, as nothing here has: a fiber that panics gives it back as it is. Locking it
+/// twice in one fiber waits for ever, or until a deadline.
 ///
 /// ```
 /// use becket_fiber::{Runtime, scope, sync::Mutex, yield_now};
@@ -70,6 +71,31 @@ impl<T: ?Sized> Mutex<T> {
         Ok(MutexGuard { mutex: self }) // handed over
     }
 
+    /// An arm of [`select!`](crate::select!) that locks it; out comes the guard.
+    ///
+    /// ```
+    /// use becket_fiber::{Runtime, select, sync::Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let mut runtime = Runtime::new()?;
+    /// let mutex = Mutex::new(1);
+    /// runtime.run(|| {
+    ///     let locked = mutex.lock()?;
+    ///     let late = select! {
+    ///         _ = mutex.on_lock() => false,
+    ///         () = select::after(Duration::from_millis(1)) => true,
+    ///     }?;
+    ///     drop(locked);
+    ///     select! { mut guard = mutex.on_lock() => *guard += 1 }?;
+    ///     assert!(late && *mutex.lock()? == 2);
+    ///     Ok::<_, std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_lock(&self) -> impl Arm<Output = MutexGuard<'_, T>> + '_ {
+        Handed::new(&self.waiters, (), || self.try_lock(), |()| MutexGuard { mutex: self }, || ())
+    }
+
     /// Locks it if it is free. Where others wait for it, it is not.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Not `then_some`: a guard that is made and dropped unlocks.
@@ -112,9 +138,9 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: there is one guard at a time (`try_lock` hands out none while `locked`; a guard's drop either resets that,
-        // or wakes one fiber, whose `lock` then makes the next), all on one thread, for the mutex is not `Sync`; so nobody
-        // has the value mutably but through this guard.
+        // SAFETY: there is one guard at a time (`try_lock` hands out none while `locked`; a guard's drop either resets
+        // that, or wakes one fiber, whose `lock` then makes the next), all on one thread, for the mutex is not `Sync`;
+        // so nobody has the value mutably but through this guard.
         unsafe { &*self.mutex.value.get() }
     }
 }

@@ -1,6 +1,7 @@
 use super::list::List;
 use super::{check, fiber};
 use crate::park::{Place, Woken, place};
+use crate::select::{Arm, Told};
 use std::cell::{self, Cell};
 use std::convert::Infallible;
 use std::{fmt, io};
@@ -30,7 +31,10 @@ use std::{fmt, io};
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
     maker: Cell<Option<Maker>>,
+    /// Who can make it where the maker fails.
     waiting: List<()>,
+    /// Who cannot.
+    watching: List<()>,
 }
 
 /// The scheduler and the number of a fiber; zeros are code that runs in none.
@@ -45,7 +49,8 @@ fn me() -> Maker {
 
 impl<T> Default for OnceCell<T> {
     fn default() -> Self {
-        OnceCell { value: cell::OnceCell::new(), maker: Cell::new(None), waiting: List::default() }
+        let (waiting, watching) = (List::default(), List::default());
+        OnceCell { value: cell::OnceCell::new(), maker: Cell::new(None), waiting, watching }
     }
 }
 
@@ -76,15 +81,26 @@ impl<T> OnceCell<T> {
     /// The value, back, where there is one.
     pub fn set(&self, value: T) -> Result<(), T> {
         self.value.set(value)?;
-        self.waiting.wake_all();
+        self.tell();
         Ok(())
+    }
+
+    /// An arm of [`select!`](crate::select!) that is chosen when there is a value; out comes that. It makes none, and
+    /// waits on where making it fails.
+    pub fn on_value(&self) -> impl Arm<Output = &T> + '_ {
+        Told::new(&self.watching, || self.get())
+    }
+
+    fn tell(&self) {
+        self.waiting.wake_all();
+        self.watching.wake_all();
     }
 
     /// The value, which `f` makes where there is none. While another fiber makes it, waits for that.
     ///
     /// # Errors
-    /// Those of the wait: [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where `f` itself asks for the value, or
-    /// outside of a fiber.
+    /// Those of the wait: [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where `f` itself asks for the value,
+    /// or outside of a fiber.
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> io::Result<&T> {
         self.get_or_make(|| Ok::<T, Infallible>(f())).map(|made| match made {
             Ok(value) => value,
@@ -136,7 +152,7 @@ impl<T> Drop for Makes<'_, T> {
     fn drop(&mut self) {
         self.0.maker.set(None);
         if self.0.get().is_some() {
-            self.0.waiting.wake_all();
+            self.0.tell();
         } else {
             self.0.waiting.wake_one();
         }
@@ -178,6 +194,11 @@ impl Once {
     /// As [`OnceCell::get_or_init`].
     pub fn call_once(&self, f: impl FnOnce()) -> io::Result<()> {
         self.done.get_or_init(f).copied()
+    }
+
+    /// An arm of [`select!`](crate::select!) that is chosen when it was done.
+    pub fn on_completed(&self) -> impl Arm<Output = &()> + '_ {
+        self.done.on_value()
     }
 
     /// Whether it was done.

@@ -1,6 +1,7 @@
 use super::list::List;
 use super::{check, fiber};
 use crate::park::Woken;
+use crate::select::{Arm, Handed};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::io;
@@ -100,6 +101,18 @@ impl<T: ?Sized> RwLock<T> {
         self.take(Want::Write).map(|()| RwLockWriteGuard { lock: self })
     }
 
+    /// An arm of [`select!`](crate::select!) that locks it for reading; out comes the guard.
+    pub fn on_read(&self) -> impl Arm<Output = RwLockReadGuard<'_, T>> + '_ {
+        let guard = |_: &Want| RwLockReadGuard { lock: self };
+        Handed::new(&self.waiting, Want::Read, || self.try_read(), guard, || self.hand_on())
+    }
+
+    /// An arm of [`select!`](crate::select!) that locks it for writing; out comes the guard.
+    pub fn on_write(&self) -> impl Arm<Output = RwLockWriteGuard<'_, T>> + '_ {
+        let guard = |_: &Want| RwLockWriteGuard { lock: self };
+        Handed::new(&self.waiting, Want::Write, || self.try_write(), guard, || self.hand_on())
+    }
+
     /// Locks it for reading if no writer has it and nobody waits.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         self.try_take(Want::Read).then(|| RwLockReadGuard { lock: self })
@@ -191,8 +204,8 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: while there are guards for reading `held` counts them, one for each that `try_take` or `hand_on` let in,
-        // and lets no writer in. All on one thread, for the lock is not `Sync`.
+        // SAFETY: while there are guards for reading `held` counts them, one for each that `try_take` or `hand_on` let
+        // in, and lets no writer in. All on one thread, for the lock is not `Sync`.
         unsafe { &*self.lock.value.get() }
     }
 }

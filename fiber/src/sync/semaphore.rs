@@ -1,12 +1,10 @@
-use super::list::{List, Node};
+use super::list::List;
 use super::{check, fiber};
-use crate::select::Arm;
-use crate::select::arm::{Turn, Wait};
+use crate::select::{Arm, Handed};
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::time::Instant;
 
 /// A number of permits, which fibers take and give back: a limit to how many do something at a time.
 ///
@@ -101,11 +99,20 @@ impl Semaphore {
         self.take(n).map(|()| OwnedPermit { semaphore: Rc::clone(self), n })
     }
 
-    /// An arm of [`select!`](crate::select!) that takes `n` permits; out comes what [`acquire_many`](Self::acquire_many)
-    /// returns.
+    /// An arm of [`select!`](crate::select!) that takes `n` permits; out comes what
+    /// [`acquire_many`](Self::acquire_many) returns.
     pub fn on_permits(&self, n: usize) -> impl Arm<Output = io::Result<Permit<'_>>> + '_ {
+        let permit = move || Permit { semaphore: self, n };
+        let look = move || {
+            let taken = self.try_take(n).then(permit);
+            taken.map(Ok).or_else(|| self.is_closed().then(|| Err(ErrorKind::BrokenPipe.into())))
+        };
+        let granted = move |want: &Want| match want.granted.get() {
+            true => Ok(permit()),
+            false => Err(ErrorKind::BrokenPipe.into()),
+        };
         let want = Want { n, granted: Cell::new(false) };
-        OnPermits { semaphore: self, node: Node::new(want), got: Cell::new(None) }
+        Handed::new(&self.waiting, want, look, granted, || self.hand_out())
     }
 
     /// Takes `n` permits if there are so many, nobody waits and it is not closed.
@@ -174,51 +181,6 @@ impl Semaphore {
     /// How many permits there are to take.
     pub fn available(&self) -> usize {
         self.available.get()
-    }
-}
-
-/// The arm of [`Semaphore::on_permits`].
-struct OnPermits<'a> {
-    semaphore: &'a Semaphore,
-    node: Node<Want>,
-    got: Cell<Option<io::Result<Permit<'a>>>>,
-}
-
-impl OnPermits<'_> {
-    fn end(&self, granted: bool) -> bool {
-        let permit = Permit { semaphore: self.semaphore, n: if granted { self.node.data.n } else { 0 } };
-        self.got.set(Some(if granted { Ok(permit) } else { Err(ErrorKind::BrokenPipe.into()) }));
-        true
-    }
-}
-
-impl Wait for OnPermits<'_> {
-    fn look(&self, _: Turn) -> bool {
-        let taken = self.semaphore.try_take(self.node.data.n);
-        (taken || self.semaphore.is_closed()) && self.end(taken)
-    }
-
-    unsafe fn enter(&self, turn: Turn) -> io::Result<Option<Instant>> {
-        // SAFETY: the caller's promise, for the node; the list is borrowed.
-        unsafe { self.semaphore.waiting.push(&self.node, turn.token) };
-        Ok(None)
-    }
-
-    fn leave(&self, _: Turn) -> bool {
-        self.semaphore.waiting.remove(&self.node);
-        if self.node.fired() {
-            return self.end(self.node.data.granted.get());
-        }
-        self.semaphore.hand_out();
-        false
-    }
-}
-
-impl<'a> Arm for OnPermits<'a> {
-    type Output = io::Result<Permit<'a>>;
-
-    fn finish(self) -> Option<io::Result<Permit<'a>>> {
-        self.got.into_inner()
     }
 }
 
