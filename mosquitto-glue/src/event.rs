@@ -1,11 +1,12 @@
 //! What a client reports.
 
+use crate::address::Address;
 use crate::announced::{Announced, Remark};
 use crate::delivery::{DeliveryId, Outcome};
 use crate::message::{Message, QoS};
 use crate::options::LogLevel;
 use crate::reason::{Reason, ReasonCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a client reports. After [`Closed`](Self::Closed) or [`Failed`](Self::Failed) nothing more comes.
 ///
@@ -25,10 +26,22 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// An attempt to connect began; a host has one for each of its addresses, until one answers.
+    Connecting {
+        /// The host by its number, or the socket's path.
+        to: Address,
+    },
     /// The broker accepted the connection. Where it kept no session, the subscriptions were sent again already.
     Connected {
         /// Whether the broker still had the session of this client id.
         session_present: bool,
+        /// What else it said.
+        announced: Box<Announced>,
+    },
+    /// The broker refused the connection; [`Disconnected`](Self::Disconnected) or [`Failed`](Self::Failed) follows.
+    Refused {
+        /// Why.
+        code: ReasonCode,
         /// What else it said.
         announced: Box<Announced>,
     },
@@ -38,6 +51,11 @@ pub enum Event {
         reason: Reason,
         /// How long from now the next attempt begins.
         retry_in: Duration,
+    },
+    /// The wait before the next attempt began. Follows [`Disconnected`](Self::Disconnected).
+    BackingOff {
+        /// When it ends.
+        until: Instant,
     },
     /// A message arrived.
     Message(Message),
@@ -77,6 +95,7 @@ pub enum Event {
     },
     /// The client was closed by the program.
     Closed,
-    /// The client gave up: another attempt would be refused for the same reason.
+    /// The client gave up: another attempt would be refused for the same reason, or
+    /// [`Options::give_up_when`](crate::Options::give_up_when) said so.
     Failed(Reason),
 }

@@ -31,6 +31,25 @@
 //!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
 //!
+//! # Watching it
+//!
+//! With the feature `tracing` whatever a client reports is an event for the crate of that name, too, in the order in which
+//! the program gets it. `client` is the client id.
+//!
+//! | target | level | name | fields |
+//! |---|---|---|---|
+//! | `becket_mosquitto::connection` | debug | `connecting` | `client`, `to` |
+//! | `becket_mosquitto::connection` | info | `connected` | `client`, `session_present` |
+//! | `becket_mosquitto::connection` | warn | `refused` | `client`, `code`, `reason` |
+//! | `becket_mosquitto::connection` | warn | `disconnected` | `client`, `reason`, `retry_in_ms` |
+//! | `becket_mosquitto::connection` | info | `closed` | `client` |
+//! | `becket_mosquitto::connection` | error | `failed` | `client`, `reason` |
+//! | `becket_mosquitto::subscription` | debug or warn | `subscribed` | `client`, `filter`, `granted` or `refused` |
+//! | `becket_mosquitto::subscription` | debug | `unsubscribed` | `client`, `filter` |
+//! | `becket_mosquitto::message` | trace | `delivered` | `client`, `id`, `outcome` |
+//! | `becket_mosquitto::message` | trace | `message` | `client`, `topic`, `bytes` |
+//! | `becket_mosquitto::library` | as the line: error to debug | `log` | `client`, `line` |
+//!
 //! # Special problems
 //!
 //! - *A message of QoS 1 or 2 that is under way* when its connection breaks goes on where it was in the next one, since
@@ -79,6 +98,7 @@ mod remote;
 mod resolve;
 mod session;
 mod subscribe;
+mod trace;
 
 pub use address::{Address, AddressError};
 pub use announced::{Announced, Remark};

@@ -7,11 +7,16 @@ use crate::ffi;
 use crate::identity::{ClientId, is_id};
 use crate::message::Publish;
 use crate::queue::WhenFull;
+use crate::reason::Reason;
 use crate::session::Session;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Says whether a failure is final. It cannot hold a client, which stays on its thread, and so never calls into one.
+type GiveUp = Arc<dyn Fn(&Reason) -> bool + Send + Sync>;
 
 /// The version of the protocol to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -107,6 +112,7 @@ pub struct Options {
     pub(crate) when_full: WhenFull,
     pub(crate) queue_plain: bool,
     pub(crate) log: Option<LogLevel>,
+    pub(crate) give_up: Option<GiveUp>,
 }
 
 impl Options {
@@ -130,6 +136,7 @@ impl Options {
             when_full: WhenFull::default(),
             queue_plain: false,
             log: Some(LogLevel::Warning),
+            give_up: None,
         }
     }
 
@@ -249,6 +256,31 @@ impl Options {
     pub fn log(mut self, level: impl Into<Option<LogLevel>>) -> Options {
         self.log = level.into();
         self
+    }
+
+    /// After which failures the client gives up, with [`Event::Failed`](crate::Event::Failed), instead of trying again: `f`
+    /// is called with the reason of each failed attempt and each lost connection. Default: [`Reason::is_final`].
+    ///
+    /// It is called in the middle of the client's work, so it decides from what it is given; the
+    /// [event](crate::Event::Refused) has more to say to people.
+    ///
+    /// ```
+    /// use becket_mosquitto::{Options, Reason, ReasonCode};
+    ///
+    /// // The password may be mended at the broker; but who has taken our name shall keep it.
+    /// let taken = Reason::Server(ReasonCode(0x8e));
+    /// let options = Options::new("mqtt://localhost".parse()?).give_up_when(move |reason| *reason == taken);
+    /// options.check()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn give_up_when(mut self, f: impl Fn(&Reason) -> bool + Send + Sync + 'static) -> Options {
+        self.give_up = Some(Arc::new(f));
+        self
+    }
+
+    /// Whether there is to be no other attempt.
+    pub(crate) fn gives_up(&self, reason: &Reason) -> bool {
+        self.give_up.as_ref().map_or_else(|| reason.is_final(), |decide| decide(reason))
     }
 
     /// Looks for what contradicts itself or cannot be.

@@ -54,7 +54,7 @@ impl ReasonCode {
 
     /// Whether a connection refused with this code will be refused the next time too: it is about who asks or what
     /// for, not about how the broker feels.
-    pub(crate) fn is_final(self) -> bool {
+    fn is_final(self) -> bool {
         matches!(self.0, 0x81 | 0x82 | 0x84..=0x87 | 0x8a | 0x8c | 0x90 | 0x95 | 0x99..=0x9b | 0x9d)
     }
 }
@@ -78,6 +78,7 @@ impl fmt::Debug for ReasonCode {
 ///
 /// let reason = Reason::Refused(ReasonCode(0x87));
 /// assert_eq!(reason.to_string(), "the broker refused the connection: Not authorized (0x87)");
+/// assert!(reason.is_final() && !Reason::KeepAlive.is_final());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,6 +121,13 @@ impl Reason {
             Code::ERRNO if errno != 0 => Reason::Os(errno),
             other => Reason::Library(other.to_string()),
         }
+    }
+
+    /// Whether the next attempt would end like this one: the broker refused the connection for who asks, or for what is
+    /// asked (0x81, 0x82, 0x84 to 0x87, 0x8a, 0x8c, 0x90, 0x95, 0x99 to 0x9b, 0x9d, and what they are in MQTT 3.1.1). Those
+    /// are what a client gives up for, unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Reason::Refused(code) if code.is_final())
     }
 
     /// The operating system's code, where it is the reason.

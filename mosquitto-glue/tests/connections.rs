@@ -5,6 +5,7 @@ mod support;
 use becket_mosquitto::{Event, LogLevel, Outcome, Protocol, Publish, QoS, Reason, ReasonCode, Uncertain};
 use std::collections::HashMap;
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 use support::broker::{Broker, free_port};
 use support::{Harness, World, listen, options, read_packet};
@@ -130,6 +131,35 @@ fn all_addresses_of_a_name_are_tried() {
 }
 
 #[test]
+fn each_attempt_and_each_wait_is_told() {
+    let port = free_port();
+    let mut harness = Harness::new();
+    harness.join(options(&format!("mqtt://localhost:{port}")));
+    let until = |e: &Event| if let Event::BackingOff { until } = e { Some(*until) } else { None };
+    harness.until("two waits", |world| world.events.iter().filter_map(until).count() == 2);
+    let mut over = Instant::now();
+    let mut attempts = 0;
+    for event in &harness.world.events {
+        match event {
+            // Each of the host's addresses, by its number.
+            Event::Connecting { to } => {
+                let to = to.to_string();
+                let addresses = [format!("mqtt://127.0.0.1:{port}"), format!("mqtt://[::1]:{port}")];
+                assert!(addresses.contains(&to), "{to}");
+                attempts += 1;
+            }
+            Event::Disconnected { reason, .. } => assert!(reason.raw_os_error().is_some(), "{reason}"),
+            Event::BackingOff { until } => over = *until,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(attempts >= 2);
+    // A wait is never short.
+    harness.until("a third attempt", |world| world.count(|e| matches!(e, Event::Connecting { .. })) > attempts);
+    assert!(Instant::now() >= over);
+}
+
+#[test]
 fn a_name_that_nobody_knows_is_an_attempt_that_failed() {
     let mut harness = Harness::new();
     harness.join(options("mqtt://no-such-host.invalid").connect_timeout(Duration::from_secs(1)));
@@ -180,17 +210,16 @@ fn an_idle_client_turns_the_loop_once_a_second() {
 #[test]
 fn a_server_of_another_protocol_is_not_one() {
     let (listener, url) = listen();
+    // It answers while the loop waits.
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(&b"HTTP/1.1 400 Bad Request\r\n".repeat(10)).unwrap();
+        stream
+    });
     let mut harness = Harness::new();
     harness.join(options(&url));
-    harness.until("an attempt", |_| listener.set_nonblocking(true).is_ok());
-    let mut streams = Vec::new();
-    harness.until("a loss", |world| {
-        if let Ok((mut stream, _)) = listener.accept() {
-            stream.write_all(&b"HTTP/1.1 400 Bad Request\r\n".repeat(10)).unwrap();
-            streams.push(stream);
-        }
-        !reasons(world).is_empty()
-    });
+    harness.until("a loss", |world| !reasons(world).is_empty());
+    drop(server.join().unwrap());
     assert_eq!(reasons(&harness.world)[0], &Reason::Protocol);
 }
 

@@ -2,7 +2,7 @@
 
 use super::aliases::Aliases;
 use super::{Machine, Stage, State, Target, c_string, make_handle};
-use crate::address::Place;
+use crate::address::{Address, Place};
 use crate::announced::Announced;
 use crate::delivery::{Dropped, Outcome};
 use crate::disconnect::Disconnect;
@@ -36,7 +36,7 @@ impl Machine {
             Place::Unix(path) => {
                 let path = path.as_os_str().as_encoded_bytes();
                 let host = CString::new(path).expect("an address has no NUL");
-                self.targets = vec![Target { host, port: 0 }];
+                self.targets = vec![Target { host, port: 0, address: self.options.address.clone() }];
                 return self.connect_next(Reason::Lost);
             }
             Place::Tcp { host, port } => (host, *port),
@@ -79,6 +79,7 @@ impl Machine {
         while let Some(target) = self.targets.get(self.next_target).cloned() {
             self.next_target += 1;
             self.generation += 1;
+            self.events.push_back(Event::Connecting { to: target.address.clone() });
             match self.connect_to(&target) {
                 Ok(()) => {
                     self.state = State::Connect { deadline: Instant::now() + self.options.connect_timeout };
@@ -308,14 +309,13 @@ impl Machine {
 
     /// Waits for the next attempt, or gives up where that would be refused as this one was.
     fn retry(&mut self, reason: Reason) {
-        match reason {
-            Reason::Refused(code) if code.is_final() => self.finish(Event::Failed(reason)),
-            reason => {
-                let retry_in = self.backoff.next();
-                self.state = State::Backoff { until: Instant::now() + retry_in };
-                self.events.push_back(Event::Disconnected { reason, retry_in });
-            }
+        if self.options.gives_up(&reason) {
+            return self.finish(Event::Failed(reason));
         }
+        let retry_in = self.backoff.next();
+        let until = Instant::now() + retry_in;
+        self.state = State::Backoff { until };
+        self.events.extend([Event::Disconnected { reason, retry_in }, Event::BackingOff { until }]);
     }
 
     /// Says goodbye where there is somebody to say it to.
@@ -351,5 +351,7 @@ fn target(address: SocketAddr) -> Target {
     {
         host.push_str(&format!("%{}", v6.scope_id()));
     }
-    Target { host: CString::new(host).expect("a number has no NUL"), port: address.port() }
+    let port = address.port();
+    let address = Address(Place::Tcp { host: host.clone(), port });
+    Target { host: CString::new(host).expect("a number has no NUL"), port, address }
 }

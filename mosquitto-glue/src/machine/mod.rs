@@ -51,6 +51,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
+use crate::address::Address;
 use crate::announced::{Announced, Remark};
 use crate::backoff::Backoff;
 use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
@@ -67,6 +68,7 @@ use crate::remote::{Mailbox, Slot};
 use crate::resolve::Lookup;
 use crate::session::Session;
 use crate::subscribe::SubscribeOptions;
+use crate::trace;
 use aliases::Aliases;
 use becket_sys::Ready;
 use std::collections::{HashMap, VecDeque};
@@ -105,6 +107,8 @@ enum State {
 struct Target {
     host: CString,
     port: u16,
+    /// The same for people.
+    address: Address,
 }
 
 /// How far a client is with its session.
@@ -285,7 +289,9 @@ impl Machine {
     }
 
     pub(crate) fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        trace::event(self.client_id(), &event);
+        Some(event)
     }
 
     /// How many messages wait to be sent, how many bytes these are, and how many messages are under way.

@@ -101,7 +101,11 @@ impl Machine {
             match record {
                 Record::ConnAck { reason: 0, unexpected: true, .. } => self.find_wrong_session(),
                 Record::ConnAck { reason: 0, session_present, announced, .. } => self.up(session_present, announced),
-                Record::ConnAck { reason, .. } => self.refusal = Some(ReasonCode::of_connack(reason)),
+                Record::ConnAck { reason, announced, .. } => {
+                    let code = ReasonCode::of_connack(reason);
+                    self.refusal = Some(code);
+                    self.events.push_back(Event::Refused { code, announced });
+                }
                 Record::Disconnect { reason, errno } => self.ended = Some((reason, errno)),
                 Record::Published { mid, reason, remark } => self.published(mid, ReasonCode(reason), remark),
                 // It belongs to a session that is not ours.

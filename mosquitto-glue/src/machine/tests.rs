@@ -96,6 +96,12 @@ impl Bench {
         }
     }
 
+    /// The events that are not about attempts.
+    fn told(&self) -> Vec<&Event> {
+        let attempts = |e: &&Event| matches!(e, Event::Connecting { .. } | Event::BackingOff { .. });
+        self.seen.iter().filter(|e| !attempts(e)).collect()
+    }
+
     fn event<T>(&mut self, what: &str, f: impl Fn(&Event) -> Option<T>) -> T {
         self.until(what, |b| b.seen.iter().find_map(&f))
     }

@@ -388,7 +388,7 @@ fn a_session_that_an_earlier_client_left_is_cleared_first() {
     bench.until("an outcome", |_| delivery.outcome());
     assert_eq!(delivery.outcome(), Some(DONE));
     bench.turn();
-    let only: Vec<_> = bench.seen.iter().filter(|e| !matches!(e, Event::Delivered { .. })).collect();
+    let only: Vec<_> = bench.told().into_iter().filter(|e| !matches!(e, Event::Delivered { .. })).collect();
     assert!(matches!(only[..], [Event::Connected { session_present: false, .. }]), "{only:?}");
 }
 
@@ -403,11 +403,8 @@ fn a_closed_client_leaves_no_session_behind() {
     peer.send(ACCEPTED);
     assert_eq!(bench.packet(&mut peer, 14), b"");
     bench.until("the end", |b| b.machine.is_closed().then_some(()));
-    assert!(
-        matches!(bench.seen[..], [Event::Connected { session_present: false, .. }, Event::Closed]),
-        "{:?}",
-        bench.seen
-    );
+    let told = bench.told();
+    assert!(matches!(told[..], [Event::Connected { session_present: false, .. }, Event::Closed]), "{told:?}");
 
     let mut bench = Bench::new(|o| o.protocol(Protocol::V5));
     let mut peer = bench.accept();

@@ -392,3 +392,49 @@ fn an_alias_that_would_make_a_message_too_long_is_left_out() {
     assert_eq!(alias_of(&bench.packet(&mut peer, 3)), ("t".to_owned(), 0));
     assert_eq!(bench.until("it is sent", |_| delivery.outcome()), Outcome::Sent);
 }
+
+/// A CONNACK that says that the password is wrong, and what to do about it.
+fn refusal() -> Vec<u8> {
+    let properties = [&[28, 0, 5], &b"other"[..], &reason_string("typo"), &pair("a", "1")].concat();
+    [&[0x20, 3 + properties.len() as u8, 0, 0x86, properties.len() as u8], &properties[..]].concat()
+}
+
+#[test]
+fn a_refusal_says_why_and_the_program_may_try_again() {
+    let mut bench = v5(|o| o.credentials("me", "wrong").give_up_when(|_| false));
+    let delivery = bench.machine.publish(Publish::new("t", "x")).unwrap();
+    let _refused = bench.connect_packet(&refusal()).0;
+    let until = bench.event("a wait", |e| if let Event::BackingOff { until } = e { Some(*until) } else { None });
+    let told = bench.told();
+    let [Event::Refused { code: ReasonCode(0x86), announced }, Event::Disconnected { reason, retry_in }] = told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(*reason, Reason::Refused(ReasonCode(0x86)));
+    assert!(reason.is_final());
+    assert_eq!((announced.server_reference.as_deref(), announced.remark.user.len()), (Some("other"), 1));
+    assert_eq!(announced.remark.reason.as_deref(), Some("typo"));
+    assert!(until <= Instant::now() + *retry_in);
+    let mut peer = bench.up(&[]);
+    let [a, b] = id_of(&bench.packet(&mut peer, 3));
+    peer.send(&[0x40, 2, a, b]);
+    assert!(bench.until("an answer", |_| delivery.outcome()).is_acknowledged());
+}
+
+#[test]
+fn what_is_final_is_for_the_program_to_say() {
+    let mut bench = v5(|o| o);
+    let _refused = bench.connect_packet(&refusal()).0;
+    bench.until("the end", |b| b.machine.is_closed().then_some(()));
+    assert_eq!(bench.seen.last(), Some(&Event::Failed(Reason::Refused(ReasonCode(0x86)))));
+
+    let taken_over = Reason::Server(ReasonCode(0x8e));
+    let taken = taken_over.clone();
+    let mut bench = v5(move |o| o.give_up_when(move |reason| *reason == taken));
+    let peer = bench.up(&[]);
+    bench.lost(peer);
+    let mut peer = bench.up(&[]);
+    peer.send(&[0xe0, 1, 0x8e]);
+    bench.until("the end", |b| b.machine.is_closed().then_some(()));
+    assert_eq!(bench.seen.last(), Some(&Event::Failed(taken_over)));
+}
