@@ -80,7 +80,7 @@ impl Broker {
         };
         // There is nothing to wait for that all versions have in common but the port itself.
         let deadline = Instant::now() + START;
-        while !listens(self.port) {
+        while !listens(program.pid(), self.port) {
             if !program.is_running() {
                 panic!("the broker ended: {:?}", program.finish(START));
             }
@@ -105,15 +105,17 @@ impl Broker {
     }
 }
 
-/// Whether somebody listens on this port of the loopback interface. Asked of the kernel: an attempt to connect to a port
-/// that was free a moment ago can be given that very port, and then succeeds, with itself.
-fn listens(port: u16) -> bool {
+/// Whether this process listens on this port of the loopback interface. Asked of the kernel: an attempt to connect to a
+/// port that was free a moment ago can be given that very port, and then succeeds, with itself. And not whether anybody
+/// does: a child that another test has just forked holds what [`free_port`] listened on until it becomes its program.
+fn listens(pid: u32, port: u16) -> bool {
     let local = format!(":{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .any(|row| row[1].ends_with(&local) && row[3] == "0A")
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let Some(row) = rows.find(|row| row[1].ends_with(&local) && row[3] == "0A") else { return false };
+    let socket = format!("socket:[{}]", row[9]);
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| link.as_os_str() == socket.as_str())
 }
 
 /// A port of the loopback interface that nobody listens on just now.
