@@ -163,6 +163,13 @@ impl AddressError {
     }
 }
 
+impl AddressError {
+    /// What is wrong, without the address.
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+}
+
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Escaped, so that whatever was given stays on one line.

@@ -99,6 +99,7 @@ mod resolve;
 mod session;
 mod subscribe;
 mod trace;
+mod url;
 
 pub use address::{Address, AddressError};
 pub use announced::{Announced, Remark};
@@ -115,6 +116,7 @@ pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
 pub use session::Session;
 pub use subscribe::{RetainHandling, SubscribeOptions};
+pub use url::UrlError;
 
 /// The version of the libmosquitto in use: major, minor, revision.
 ///

@@ -289,11 +289,7 @@ impl Options {
     /// The first option found wrong, with its value and what it can be.
     pub fn check(&self) -> Result<(), OptionsError> {
         let fail = |what: String| Err(OptionsError::new(what));
-        if let ClientId::Given(id) = &self.client_id
-            && !is_id(id)
-        {
-            return fail(format!("client id `{}`: it can be a text of 1 to 65535 bytes", id.escape_debug()));
-        }
+        self.check_values()?;
         if self.session == Session::Kept && !self.client_id.is_kept() {
             return fail("a kept session: it needs a client id".to_owned());
         }
@@ -301,6 +297,21 @@ impl Options {
         let assigned = matches!(self.client_id, ClientId::Assigned).then_some("client id assigned by the broker");
         if let Some(what) = self.connect.needs_v5().or(assigned).filter(|_| !v5) {
             return fail(format!("{what}: it needs MQTT 5"));
+        }
+        match &self.will {
+            Some(will) if will.properties.is_some() && !v5 => fail("will: properties need MQTT 5".to_owned()),
+            None if self.connect.will_delay.is_some() => fail("will delay: there is no will".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks for what cannot be, whatever the other options are.
+    pub(crate) fn check_values(&self) -> Result<(), OptionsError> {
+        let fail = |what: String| Err(OptionsError::new(what));
+        if let ClientId::Given(id) = &self.client_id
+            && !is_id(id)
+        {
+            return fail(format!("client id `{}`: it can be a text of 1 to 65535 bytes", id.escape_debug()));
         }
         if let Some(what) = self.connect.problem() {
             return fail(what);
@@ -330,12 +341,10 @@ impl Options {
                 fail(format!("will: `{}` is no topic", will.topic.escape_debug()))
             }
             Some(will) if will.payload.len() > 65535 => fail("will: its payload can be up to 65535 bytes".to_owned()),
-            Some(will) => match &will.properties {
-                Some(_) if !v5 => fail("will: properties need MQTT 5".to_owned()),
-                Some(properties) => properties.problem().map_or(Ok(()), |why| fail(format!("will: {why}"))),
+            Some(will) => match will.properties.as_ref().and_then(|properties| properties.problem()) {
+                Some(why) => fail(format!("will: {why}")),
                 None => Ok(()),
             },
-            None if self.connect.will_delay.is_some() => fail("will delay: there is no will".to_owned()),
             None => Ok(()),
         }
     }
