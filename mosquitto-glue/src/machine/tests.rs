@@ -1,6 +1,7 @@
 //! The machine against a server of the test's own, which speaks bytes.
 
 mod fate;
+mod model;
 mod v5;
 
 use super::*;
@@ -45,6 +46,10 @@ impl Bench {
                     false => Ready::READ,
                 };
                 becket_sys::wait(fd, want, Some(Instant::now() + Duration::from_millis(2))).unwrap()
+            }
+            None if !self.machine.is_due() => {
+                std::thread::sleep(Duration::from_millis(1));
+                None
             }
             _ => None,
         };
@@ -110,12 +115,14 @@ impl Bench {
 struct Peer {
     stream: TcpStream,
     bytes: Vec<u8>,
+    /// Whether the client has closed its side.
+    ended: bool,
 }
 
 impl Peer {
     fn new(stream: TcpStream) -> Peer {
         stream.set_nonblocking(true).unwrap();
-        Peer { stream, bytes: Vec::new() }
+        Peer { stream, bytes: Vec::new(), ended: false }
     }
 
     /// What was sent beyond the packets that were taken.
@@ -135,8 +142,12 @@ impl Peer {
     fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut chunk = [0; 4096];
         match self.stream.read(&mut chunk) {
-            Ok(n) => self.bytes.extend_from_slice(&chunk[..n]),
+            Ok(n) => {
+                self.bytes.extend_from_slice(&chunk[..n]);
+                self.ended = n == 0;
+            }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
             Err(e) => panic!("{e}"),
         }
         let (&first, rest) = self.bytes.split_first()?;
