@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{error, fmt};
 
-/// The port of MQTT over plain TCP.
+/// The ports of MQTT over plain TCP and over TLS.
 const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
 
 /// The longest path that fits a `sockaddr_un`, without its NUL; see unix(7).
 const PATH_MAX: usize = 107;
 
-/// The address of a broker: `mqtt://HOST[:PORT]` or `unix:PATH`.
+/// The address of a broker: `mqtt://HOST[:PORT]`, `mqtts://HOST[:PORT]` (with the feature `tls`) or `unix:PATH`.
 ///
-/// The host is a name, an IPv4 address, or an IPv6 address in brackets; the port defaults to 1883. Names are
+/// The host is a name, an IPv4 address, or an IPv6 address in brackets; the port defaults to 1883, and to
+/// 8883 with TLS. Names are
 /// looked up at every connection attempt, off the loop's thread.
 ///
 /// ```
@@ -24,7 +26,7 @@ const PATH_MAX: usize = 107;
 /// assert_eq!("unix:/run/mosquitto.sock".parse::<Address>()?, Address::unix("/run/mosquitto.sock")?);
 ///
 /// let e = "http://broker".parse::<Address>().unwrap_err();
-/// assert_eq!(e.to_string(), "broker address `http://broker`: scheme `http` is not `mqtt` or `unix`");
+/// assert_eq!(e.to_string(), "broker address `http://broker`: scheme `http` is not `mqtt`, `mqtts` or `unix`");
 /// # Ok::<(), becket_mosquitto::AddressError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,7 +34,7 @@ pub struct Address(pub(crate) Place);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
-    Tcp { host: String, port: u16 },
+    Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
 }
 
@@ -42,10 +44,22 @@ impl Address {
     /// # Errors
     /// An empty host, one with a character that no host name has, and port 0.
     pub fn tcp(host: impl Into<String>, port: u16) -> Result<Address, AddressError> {
-        let host = host.into();
+        Address::host(host.into(), port, false)
+    }
+
+    /// The broker at a TCP port of a host that speaks TLS there; with the feature `tls`.
+    ///
+    /// # Errors
+    /// As [`tcp`](Self::tcp).
+    #[cfg(feature = "tls")]
+    pub fn tls(host: impl Into<String>, port: u16) -> Result<Address, AddressError> {
+        Address::host(host.into(), port, true)
+    }
+
+    fn host(host: String, port: u16, tls: bool) -> Result<Address, AddressError> {
         match problem_of_host(&host).or((port == 0).then_some("port 0 cannot be connected to")) {
             Some(why) => Err(AddressError::new(format!("{host}:{port}"), why)),
-            None => Ok(Address(Place::Tcp { host, port })),
+            None => Ok(Address(Place::Tcp { host, port, tls })),
         }
     }
 
@@ -77,13 +91,14 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Address::unix(path).map_err(|e| fail(e.why));
         }
-        let Some(rest) = text.strip_prefix("mqtt://") else {
-            return Err(fail(match text.split_once(':') {
-                Some((scheme, rest)) if rest.starts_with("//") => {
-                    format!("scheme `{scheme}` is not `mqtt` or `unix`")
-                }
-                _ => "it is neither `mqtt://HOST[:PORT]` nor `unix:PATH`".to_owned(),
-            }));
+        let (rest, tls) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (rest, false),
+            Some(("mqtts", rest)) if cfg!(feature = "tls") => (rest, true),
+            Some(("mqtts", _)) => return Err(fail("TLS needs the feature `tls` of becket-mosquitto".to_owned())),
+            Some((scheme, _)) if !scheme.contains(':') => {
+                return Err(fail(format!("scheme `{scheme}` is not `mqtt`, `mqtts` or `unix`")));
+            }
+            _ => return Err(fail("it is neither `mqtt[s]://HOST[:PORT]` nor `unix:PATH`".to_owned())),
         };
         if rest.contains('@') {
             return Err(fail("it has credentials, which belong into the options".to_owned()));
@@ -111,17 +126,18 @@ impl FromStr for Address {
             }
         };
         let port = match port {
+            None if tls => TLS_PORT,
             None => PORT,
             Some(digits) if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
                 return Err(fail(format!("port `{digits}` is no number")));
             }
             Some(digits) => digits.parse().map_err(|_| fail(format!("port {digits} is above 65535")))?,
         };
-        Address::tcp(host, port).map_err(|e| fail(e.why))
+        Address::host(host.to_owned(), port, tls).map_err(|e| fail(e.why))
     }
 }
 
-fn problem_of_host(host: &str) -> Option<&'static str> {
+pub(crate) fn problem_of_host(host: &str) -> Option<&'static str> {
     if host.is_empty() {
         Some("the host is empty")
     } else if host.len() > 255 {
@@ -136,8 +152,14 @@ fn problem_of_host(host: &str) -> Option<&'static str> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Tcp { host, port } if host.contains(':') => write!(f, "mqtt://[{host}]:{port}"),
-            Place::Tcp { host, port } => write!(f, "mqtt://{host}:{port}"),
+            Place::Tcp { host, port, tls } => {
+                let s = if *tls { "s" } else { "" };
+                if host.contains(':') {
+                    write!(f, "mqtt{s}://[{host}]:{port}")
+                } else {
+                    write!(f, "mqtt{s}://{host}:{port}")
+                }
+            }
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -189,7 +211,7 @@ mod tests {
             ("", "it is neither"),
             ("broker", "it is neither"),
             ("broker:1883", "it is neither"),
-            ("mqtts://broker", "scheme `mqtts`"),
+            ("mqttt://broker", "scheme `mqttt`"),
             ("mqtt://", "the host is empty"),
             ("mqtt://:1883", "the host is empty"),
             ("mqtt://broker:", "port `` is no number"),
@@ -213,6 +235,16 @@ mod tests {
         }
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(long.parse::<Address>().unwrap_err().to_string().contains("107 bytes"));
+    }
+
+    #[test]
+    fn tls_is_a_scheme_with_a_port_of_its_own() {
+        let parsed = "mqtts://broker".parse::<Address>();
+        if cfg!(feature = "tls") {
+            assert_eq!(parsed.unwrap().to_string(), "mqtts://broker:8883");
+        } else {
+            assert!(parsed.unwrap_err().to_string().contains("needs the feature `tls`"));
+        }
     }
 
     #[test]

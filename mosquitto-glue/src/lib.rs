@@ -27,6 +27,7 @@
 //! # The parts
 //!
 //! - [`Options`] say where the broker is ([`Address`]), who connects and how, and what the client keeps.
+//! - `Tls`, with the feature `tls`, says whom to believe that it is the broker, and how to prove who connects.
 //! - [`Publish`] is a message on its way out. Each one that is accepted has a [`Delivery`], which comes to one
 //!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
@@ -65,10 +66,18 @@
 //!
 //! # Which libmosquitto
 //!
-//! By default 2.0.9 is built from the sources that `libmosquitto-sys` carries, with a C compiler and nothing else. It
-//! is of 2021: for TLS in production link the system's (`default-features = false`), which gets the security updates.
-//! [`library_version`] says which one it is. TLS is not offered yet; the features `tls` and `tls-vendored` merely
-//! build libmosquitto with it.
+//! | features | libmosquitto | needs |
+//! |---|---|---|
+//! | (default) | 2.0.9, built here, without TLS and SOCKS | a C compiler |
+//! | `tls` | 2.0.9, built here, with the system's OpenSSL | its headers too |
+//! | `tls-vendored` | 2.0.9 and OpenSSL, both built here, for minutes | perl and make too |
+//! | none of the default | the system's, unused TLS | its headers, pkg-config |
+//! | none of the default, `tls` | the system's and its OpenSSL | the headers of both, pkg-config |
+//!
+//! [`library_version`] says which one it is. For production, and with TLS above all, link the system's: it gets security
+//! updates. The one built here is of March 2021, as `libmosquitto-sys` carries it. Since then a SUBACK without reason
+//! codes was found to make the library read beyond its bounds (CVE-2024-10525; this crate does not look there), and
+//! mistakes in its TLS were mended up to 2.0.16; those known, this crate goes around.
 //!
 //! What libmosquitto 2.0 cannot do is missing here too: whether an incoming message is a duplicate is not told, topic
 //! aliases of the broker's and enhanced authentication are not there, and its DISCONNECT comes without properties.
@@ -90,6 +99,8 @@ mod identity;
 mod link;
 mod machine;
 mod message;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod options;
 mod properties;
 mod queue;
@@ -98,6 +109,8 @@ mod remote;
 mod resolve;
 mod session;
 mod subscribe;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace;
 mod url;
 
@@ -116,6 +129,8 @@ pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
 pub use session::Session;
 pub use subscribe::{RetainHandling, SubscribeOptions};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsVersion};
 pub use url::UrlError;
 
 /// The version of the libmosquitto in use: major, minor, revision.

@@ -6,9 +6,13 @@ use crate::error::OptionsError;
 use crate::ffi;
 use crate::identity::{ClientId, is_id};
 use crate::message::Publish;
+#[cfg(not(feature = "tls"))]
+use crate::no_tls::Tls;
 use crate::queue::WhenFull;
 use crate::reason::Reason;
 use crate::session::Session;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -96,6 +100,7 @@ impl LogLevel {
 #[derive(Clone)]
 pub struct Options {
     pub(crate) address: Address,
+    pub(crate) tls: Option<Tls>,
     pub(crate) client_id: ClientId,
     pub(crate) protocol: Protocol,
     pub(crate) session: Session,
@@ -119,6 +124,7 @@ impl Options {
     /// Options with every default, for a broker at `address`.
     pub fn new(address: Address) -> Options {
         Options {
+            tls: Tls::of(&address),
             address,
             client_id: ClientId::Made,
             protocol: Protocol::default(),
@@ -288,6 +294,7 @@ impl Options {
     /// # Errors
     /// The first option found wrong, with its value and what it can be.
     pub fn check(&self) -> Result<(), OptionsError> {
+        self.tls_context()?;
         let fail = |what: String| Err(OptionsError::new(what));
         self.check_values()?;
         if self.session == Session::Kept && !self.client_id.is_kept() {

@@ -99,8 +99,12 @@ pub enum Reason {
     KeepAlive,
     /// What came is not MQTT.
     Protocol,
-    /// TLS failed.
-    Tls,
+    /// TLS failed: what OpenSSL said, or the alert that one of the sides sent.
+    Tls(String),
+    /// The broker's certificate did not pass: what OpenSSL found, and whose certificate it is. The client gives up, unless
+    /// [`Options::give_up_when`](crate::Options::give_up_when) says otherwise: for devices that start without the right
+    /// time, or whose broker may be given a new certificate.
+    Untrusted(String),
     /// 65535 messages were published while one stayed unacknowledged: its packet identifier is due again.
     PacketIds,
     /// Another error of libmosquitto, with its text.
@@ -111,12 +115,12 @@ impl Reason {
     /// The reason behind a call of the library that failed.
     pub(crate) fn of_code(code: Code, errno: i32) -> Reason {
         match code {
-            Code::CONN_LOST => Reason::Lost,
+            Code::CONN_LOST | Code::SUCCESS => Reason::Lost,
             Code::KEEPALIVE => Reason::KeepAlive,
             Code::PROTOCOL | Code::MALFORMED_PACKET | Code::DUPLICATE_PROPERTY | Code::MALFORMED_UTF8 => {
                 Reason::Protocol
             }
-            Code::TLS => Reason::Tls,
+            Code::TLS => Reason::Tls(code.to_string()),
             Code::CONN_REFUSED => Reason::Refused(ReasonCode::UNSPECIFIED),
             Code::ERRNO if errno != 0 => Reason::Os(errno),
             other => Reason::Library(other.to_string()),
@@ -125,9 +129,13 @@ impl Reason {
 
     /// Whether the next attempt would end like this one: the broker refused the connection for who asks, or for what is
     /// asked (0x81, 0x82, 0x84 to 0x87, 0x8a, 0x8c, 0x90, 0x95, 0x99 to 0x9b, 0x9d, and what they are in MQTT 3.1.1). Those
-    /// are what a client gives up for, unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise.
+    /// and a [certificate that did not pass](Self::Untrusted) are what a client gives up for, unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise.
     pub fn is_final(&self) -> bool {
-        matches!(self, Reason::Refused(code) if code.is_final())
+        match self {
+            Reason::Refused(code) => code.is_final(),
+            Reason::Untrusted(_) => true,
+            _ => false,
+        }
     }
 
     /// The operating system's code, where it is the reason.
@@ -150,7 +158,8 @@ impl fmt::Display for Reason {
             Reason::Lost => f.write_str("the other side closed the connection"),
             Reason::KeepAlive => f.write_str("the broker was silent for longer than the keep-alive allows"),
             Reason::Protocol => f.write_str("what came is not MQTT"),
-            Reason::Tls => f.write_str("TLS failed"),
+            Reason::Tls(text) => write!(f, "TLS failed: {text}"),
+            Reason::Untrusted(text) => write!(f, "the broker is not trusted: {text}"),
             Reason::PacketIds => f.write_str("a message stayed unacknowledged through all packet identifiers"),
             Reason::Library(text) => f.write_str(text),
         }

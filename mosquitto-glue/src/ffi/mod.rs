@@ -6,9 +6,15 @@
 //! library may have closed it whatever the return code says.
 
 mod properties;
+#[cfg(feature = "tls")]
+mod tls;
 mod trampolines;
 
+#[cfg(not(feature = "tls"))]
+pub(crate) use crate::no_tls::TlsContext;
 pub(crate) use properties::PropertyList;
+#[cfg(feature = "tls")]
+pub(crate) use tls::{TlsContext, openssl_reasons};
 pub(crate) use trampolines::{Inbox, Record};
 
 use crate::disconnect::Disconnect;
@@ -35,6 +41,7 @@ impl Code {
     pub(crate) const CONN_LOST: Code = Code(7);
     pub(crate) const TLS: Code = Code(8);
     pub(crate) const PAYLOAD_SIZE: Code = Code(9);
+    pub(crate) const NOT_SUPPORTED: Code = Code(10);
     pub(crate) const ERRNO: Code = Code(14);
     pub(crate) const MALFORMED_UTF8: Code = Code(18);
     pub(crate) const KEEPALIVE: Code = Code(19);
@@ -112,12 +119,16 @@ fn init() {
 
 /// Sets the calling thread's `errno` to zero.
 fn clear_errno() {
+    set_errno(0);
+}
+
+fn set_errno(value: c_int) {
     // SAFETY: the location is valid for the calling thread for as long as it lives.
-    unsafe { *libc::__errno_location() = 0 }
+    unsafe { *libc::__errno_location() = value }
 }
 
 fn errno() -> i32 {
-    // SAFETY: as above.
+    // SAFETY: the location is valid for the calling thread for as long as it lives.
     unsafe { *libc::__errno_location() }
 }
 

@@ -10,7 +10,7 @@
 //! before everything else, and once it is written the library closes the socket.
 
 use super::properties::{read_announced, read_message, read_remark};
-use super::{clear_errno, errno};
+use super::{clear_errno, errno, set_errno};
 use crate::announced::{Announced, Remark};
 use crate::properties::Properties;
 use crate::session::Expect;
@@ -244,7 +244,6 @@ unsafe extern "C" fn on_log(_: *mut sys::mosquitto, user: *mut c_void, level: c_
     if errno == libc::EAGAIN {
         clear_errno();
     } else {
-        // SAFETY: the location is valid for the calling thread.
-        unsafe { *libc::__errno_location() = errno };
+        set_errno(errno);
     }
 }

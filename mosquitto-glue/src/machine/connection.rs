@@ -7,7 +7,7 @@ use crate::announced::Announced;
 use crate::delivery::{Dropped, Outcome};
 use crate::disconnect::Disconnect;
 use crate::event::Event;
-use crate::ffi::{After, PropertyList};
+use crate::ffi::{After, Code, PropertyList, TlsContext};
 use crate::identity::ClientId;
 use crate::message::QoS;
 use crate::options::Protocol;
@@ -39,10 +39,10 @@ impl Machine {
                 self.targets = vec![Target { host, port: 0, address: self.options.address.clone() }];
                 return self.connect_next(Reason::Lost);
             }
-            Place::Tcp { host, port } => (host, *port),
+            Place::Tcp { host, port, .. } => (host, *port),
         };
         if let Ok(ip) = host.parse::<IpAddr>() {
-            self.targets = vec![target(SocketAddr::new(ip, port))];
+            self.targets = vec![target(SocketAddr::new(ip, port), self.tls.is_some())];
             return self.connect_next(Reason::Lost);
         }
         // A lookup that was too slow for the last attempt may serve this one.
@@ -63,7 +63,7 @@ impl Machine {
                 self.lookup = None;
                 match result {
                     Ok(found) => {
-                        self.targets = found.into_iter().map(target).collect();
+                        self.targets = found.into_iter().map(|address| target(address, self.tls.is_some())).collect();
                         self.connect_next(Reason::Lost);
                     }
                     Err(e) => self.retry(Reason::Resolve(e.to_string())),
@@ -94,13 +94,16 @@ impl Machine {
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
         if self.renew {
-            let made = make_handle(&self.options, self.client_id.as_deref(), self.stage);
+            let made = make_handle(&self.options, self.client_id.as_deref(), self.stage, self.tls.as_ref());
             self.handle = Some(made.map_err(|e| Reason::Library(e.to_string()))?);
             self.last_mid = 0;
             self.renew = false;
         }
         let expected = self.expected_session();
         let expiry = self.session_expiry();
+        if let Some(tls) = &self.tls {
+            tls.begin();
+        }
         let handle = self.handle.as_mut().expect("there until the end");
         handle.expect_session(expected);
         // The broker before may have asked for less.
@@ -119,8 +122,11 @@ impl Machine {
         }
         self.absorb();
         match after {
-            After { code, errno, .. } if !code.is_ok() => Err(Reason::of_code(code, errno)),
-            After { open: false, .. } => Err(Reason::Lost),
+            After { code, errno, open } if !code.is_ok() || !open || self.tls_failed() => {
+                let reason = self.failure(code, errno);
+                self.shut();
+                Err(reason)
+            }
             _ => Ok(()),
         }
     }
@@ -201,16 +207,33 @@ impl Machine {
         self.send_requests();
     }
 
+    /// Whether a handshake of TLS failed, even if the library has not noticed.
+    pub(super) fn tls_failed(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsContext::has_failed)
+    }
+
     /// Why the library closed its socket, or is about to.
     pub(super) fn reason(&mut self, after: After) -> Reason {
         let ended = self.ended.take();
         if let Some(code) = self.refusal {
             Reason::Refused(code)
-        } else if after.code.is_ok() {
+        } else if after.code.is_ok() && !self.tls_failed() {
             // Only a DISCONNECT of the broker's closes the socket and counts as success.
             Reason::Server(ReasonCode(ended.map_or(0, |(code, _)| code as u8)))
         } else {
-            Reason::of_code(after.code, ended.map_or(after.errno, |(_, errno)| errno))
+            self.failure(after.code, ended.map_or(after.errno, |(_, errno)| errno))
+        }
+    }
+
+    /// What is behind a code of the library's.
+    fn failure(&self, code: Code, errno: i32) -> Reason {
+        if let Some(reason) = self.tls.as_ref().and_then(TlsContext::take_reason) {
+            return reason;
+        }
+        match Reason::of_code(code, errno) {
+            // So the library calls whatever OpenSSL has met, and what was more than an end has been noted.
+            Reason::Os(libc::EPROTO) if self.tls.is_some() => Reason::Lost,
+            reason => reason,
         }
     }
 
@@ -252,7 +275,8 @@ impl Machine {
             let _ = shutdown(fd, Shutdown::Both);
             // What had arrived comes first, and acknowledgements in it count.
             for _ in 0..LAST_READS {
-                if !handle.read().open {
+                // In a handshake of TLS the library does not see each end; then the next connection closes the socket.
+                if !handle.read().open || handle.handshake_wants_write().is_some() {
                     break;
                 }
             }
@@ -344,7 +368,7 @@ impl Machine {
     }
 }
 
-fn target(address: SocketAddr) -> Target {
+fn target(address: SocketAddr, tls: bool) -> Target {
     let mut host = address.ip().to_string();
     if let SocketAddr::V6(v6) = address
         && v6.scope_id() != 0
@@ -352,6 +376,6 @@ fn target(address: SocketAddr) -> Target {
         host.push_str(&format!("%{}", v6.scope_id()));
     }
     let port = address.port();
-    let address = Address(Place::Tcp { host: host.clone(), port });
+    let address = Address(Place::Tcp { host: host.clone(), port, tls });
     Target { host: CString::new(host).expect("a number has no NUL"), port, address }
 }

@@ -58,7 +58,7 @@ use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
 use crate::disconnect::{Disconnect, DisconnectError};
 use crate::error::{OptionsError, SubscribeError};
 use crate::event::Event;
-use crate::ffi::{self, Handle, PropertyList};
+use crate::ffi::{self, Handle, PropertyList, TlsContext};
 use crate::identity::ClientId;
 use crate::message::QoS;
 use crate::options::{Options, Protocol};
@@ -144,6 +144,8 @@ pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 pub(crate) struct Machine {
     options: Options,
+    /// What connections are made with, where they speak TLS.
+    tls: Option<TlsContext>,
     /// There until the state is `Closed`.
     handle: Option<Handle>,
     /// The name under which the broker knows us, once there is one.
@@ -203,12 +205,14 @@ impl Machine {
     /// A machine at rest. `wake` is called from a helper thread when a lookup is done.
     pub(crate) fn new(options: Options, wake: Wake) -> Result<Machine, OptionsError> {
         options.check()?;
+        let tls = options.tls_context()?;
         let client_id = options.client_id.get()?.as_deref().map(c_string);
         // A session that is to go on needs a name first, and only a new one can be had without.
         let asks_first = matches!(options.client_id, ClientId::Assigned) && options.session != Session::PerConnection;
         let stage = if asks_first { Stage::Sweep } else { Stage::First };
-        let handle = make_handle(&options, client_id.as_deref(), stage)?;
+        let handle = make_handle(&options, client_id.as_deref(), stage, tls.as_ref())?;
         Ok(Machine {
+            tls,
             handle: Some(handle),
             client_id,
             renew: false,
@@ -278,7 +282,7 @@ impl Machine {
 
     /// Whether the socket has to be watched for room to write: while it connects, and while there is more to send.
     pub(crate) fn wants_write(&self) -> bool {
-        self.handle.as_ref().is_some_and(Handle::wants_write)
+        self.handle.as_ref().is_some_and(|handle| handle.handshake_wants_write().unwrap_or(handle.wants_write()))
     }
 
     /// The loop is gone: answers every delivery that is open, and closes the connection without a DISCONNECT.
@@ -481,15 +485,22 @@ fn c_string(text: &str) -> CString {
     CString::new(text).expect("the check of the options refuses NUL")
 }
 
-fn make_handle(options: &Options, id: Option<&CStr>, stage: Stage) -> Result<Handle, OptionsError> {
+fn make_handle(
+    options: &Options,
+    id: Option<&CStr>,
+    stage: Stage,
+    tls: Option<&TlsContext>,
+) -> Result<Handle, OptionsError> {
     let log = options.log.map_or(0, |level| level.mask());
     let sweeps = stage == Stage::Sweep;
     let mut handle = Handle::new(id, sweeps || options.session == Session::PerConnection, log).map_err(|e| {
         let id = id.map(CStr::to_string_lossy).unwrap_or_default();
         OptionsError::new(format!("client id `{}`: {e}", id.escape_debug()))
     })?;
-    let check = |what: &str, code: ffi::Code| {
-        if code.is_ok() { Ok(()) } else { Err(OptionsError::new(format!("{what}: {code}"))) }
+    let check = |what: &str, code: ffi::Code| match code {
+        ffi::Code::SUCCESS => Ok(()),
+        ffi::Code::NOT_SUPPORTED => Err(OptionsError::new(format!("{what}: this libmosquitto was built without it"))),
+        _ => Err(OptionsError::new(format!("{what}: {code}"))),
     };
     let version = if options.protocol == Protocol::V5 { 5 } else { 4 };
     check("protocol", handle.set_protocol(version))?;
@@ -497,6 +508,9 @@ fn make_handle(options: &Options, id: Option<&CStr>, stage: Stage) -> Result<Han
     // Some brokers send more than the library's default of 20 whatever they are told, and would be cut off.
     let receive_maximum = options.connect.receive_maximum.unwrap_or(u16::MAX);
     check("receive maximum", handle.set_receive_maximum(receive_maximum))?;
+    if let Some(tls) = tls {
+        check("TLS", handle.set_tls(tls))?;
+    }
     if let Some((user, password)) = &options.credentials {
         let password = password.as_deref().map(c_string);
         check("credentials", handle.set_credentials(&c_string(user), password.as_deref()))?;

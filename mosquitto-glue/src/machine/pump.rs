@@ -55,7 +55,7 @@ impl Machine {
             }
             // EAGAIN may be what the read met, or what the write of an answer met; only a look at the socket tells.
             // Stopping too early would wait for an edge that never comes.
-            if last.errno == libc::EAGAIN && !handle.socket().is_some_and(is_readable) {
+            if last.errno == libc::EAGAIN && !handle.has_pending() && !handle.socket().is_some_and(is_readable) {
                 drained = true;
                 break;
             }
@@ -89,7 +89,8 @@ impl Machine {
     pub(super) fn settle(&mut self, after: After) {
         let generation = self.generation;
         self.absorb();
-        if self.generation == generation && (!is_alive(after) || self.refusal.is_some() || self.wrong_session) {
+        let is_bad = self.refusal.is_some() || self.wrong_session || self.tls_failed();
+        if self.generation == generation && (!is_alive(after) || is_bad) {
             let reason = self.reason(after);
             self.down(reason);
         }

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part of this")]
 
 pub mod broker;
+#[cfg(feature = "tls")]
+pub mod certs;
 
 use becket_loop::{Loop, backend};
 use becket_mosquitto::{Client, DeliveryId, Event, Message, Options, Outcome};
