@@ -4,10 +4,10 @@ mod support;
 
 use becket_fiber::{Runtime, backend, is_cancelled, scope, sleep, spawn, timeout};
 use becket_mosquitto::fiber::Client;
-use becket_mosquitto::{Event, Outcome, Protocol, Publish, QoS, Reason, Uncertain};
+use becket_mosquitto::{Event, Outcome, Protocol, Publish, PublishError, QoS, Reason, Uncertain, WhenFull};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::broker::Broker;
 use support::{LONG, listen, options};
 
@@ -257,4 +257,69 @@ fn a_runtime_that_ends_takes_its_client_with_it() {
 #[test]
 fn outside_of_a_fiber_nothing_waits() {
     assert_eq!(Client::connect(options("mqtt://127.0.0.1")).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_full_queue_refuses_a_fiber_where_that_is_the_policy() {
+    let (_silent, url) = listen();
+    run(|| {
+        let (client, _events) = Client::start(options(&url).queue(1, 1 << 20).when_full(WhenFull::Refuse))?;
+        client.publish(Publish::new("t", "1"))?;
+        let refused = client.publish(Publish::new("t", "2")).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+        let inside = refused.into_inner().unwrap().downcast::<PublishError>().unwrap();
+        assert_eq!(inside.into_publish().payload(), b"2");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_message_expires_while_its_fiber_waits_for_room() {
+    let (_silent, url) = listen();
+    run(|| {
+        let (client, _events) = Client::start(options(&url).queue(1, 1 << 20))?;
+        let first = client.publish(Publish::new("t", "1"))?;
+        let begin = Instant::now();
+        let after = Duration::from_millis(100);
+        let second = client.publish(Publish::new("t", "2").expire_after(after))?;
+        assert!(begin.elapsed() >= after);
+        assert_eq!(second.wait()?, Outcome::Expired);
+        // The other way round, a message that expires makes room.
+        let third = spawn({
+            let client = client.clone();
+            move || client.publish(Publish::new("t", "3"))
+        })?;
+        client.close()?;
+        assert_eq!(third.join()?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert!(matches!(first.wait()?, Outcome::Dropped(_)));
+
+        let (client, _events) = Client::start(options(&url).queue(1, 1 << 20))?;
+        let first = client.publish(Publish::new("t", "1").expire_after(after))?;
+        client.publish(Publish::new("t", "2"))?;
+        assert_eq!(first.outcome(), Some(Outcome::Expired));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_thread_publishes_through_the_client_of_a_fiber() {
+    let Some(broker) = Broker::start() else { return };
+    run(|| {
+        let client = Client::connect(options(&broker.url()))?;
+        let got = client.subscribe("t", QoS::ExactlyOnce)?;
+        let remote = client.remote();
+        let thread = std::thread::spawn(move || {
+            let publish = |n: u32| remote.publish(Publish::new("t", n.to_string()).qos(QoS::ExactlyOnce)).unwrap();
+            let all: Vec<_> = (0..50).map(publish).collect();
+            all.iter().map(|delivery| delivery.wait()).all(Outcome::is_acknowledged)
+        });
+        for n in 0..50 {
+            assert_eq!(text(&got.next()?.expect("the client lives")), n.to_string());
+        }
+        while !thread.is_finished() {
+            sleep(Duration::from_millis(5))?;
+        }
+        assert!(thread.join().unwrap());
+        client.close()
+    });
 }

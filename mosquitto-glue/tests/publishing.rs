@@ -401,3 +401,21 @@ fn the_policy_for_a_full_queue_is_kept() {
         assert_eq!(full(options(&url).when_full(policy)), expected, "{policy:?}");
     }
 }
+
+#[test]
+fn a_hundred_thousand_messages_wait_and_each_is_told_of_its_end() {
+    const COUNT: usize = 100_000;
+    let (_silent, url) = listen();
+    let mut harness = Harness::new();
+    let client = harness.join(options(&url).queue(COUNT, usize::MAX));
+    let mut deliveries = Vec::with_capacity(COUNT);
+    let before = resident();
+    for _ in 0..COUNT {
+        deliveries.push(client.publish(Publish::new("plant/boiler/temp", [0; 64])).unwrap());
+    }
+    println!("{} bytes for each of {COUNT} messages of 64 that wait", (resident() - before) * 1024 / COUNT);
+    assert_eq!(client.backlog().waiting, COUNT);
+    harness.close(&client);
+    assert!(deliveries.iter().all(|d| d.outcome() == Some(Outcome::Dropped(Dropped::Closed))));
+    assert_eq!(harness.world.outcomes().len(), COUNT);
+}

@@ -133,14 +133,16 @@ impl Shared {
             _ => {}
         }
         let is_last = matches!(event, Event::Closed | Event::Failed(_));
+        let is_room = is_last || event == Event::Room;
         if let Some(line) = &*self.events.borrow() {
             line.push(event);
             if is_last {
                 line.end();
             }
         }
-        // Whatever happened, there may be room in the queue now, or nothing to wait for any more.
-        self.room.notify_all();
+        if is_room {
+            self.room.notify_all();
+        }
     }
 
     /// Gives a message to those who subscribed to it, and back where there is nobody.

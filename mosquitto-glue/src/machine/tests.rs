@@ -2,6 +2,7 @@
 
 mod fate;
 mod model;
+mod queueing;
 mod v5;
 
 use super::*;
