@@ -1,5 +1,6 @@
 //! Regular files, which no loop can wait for: helper threads or io_uring read and write them while other fibers run.
 
+use crate::fs::name;
 use crate::lent::{Reading, sealed};
 use crate::op::{op, unblock};
 use crate::park::{Place, in_callback, place};
@@ -77,7 +78,7 @@ impl File {
     /// Those of open(2); [`Cancelled`](crate::Cancelled) and `TimedOut`, where it had not begun; `Deadlock` in a
     /// callback.
     pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
-        Self::open_with(OpenOptions::new().read(true), path)
+        name::open(path.as_ref(), libc::O_RDONLY, 0)
     }
 
     /// Opens a file for writing: an empty one, created where it is missing.
@@ -85,7 +86,7 @@ impl File {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn create(path: impl AsRef<Path>) -> io::Result<File> {
-        Self::open_with(OpenOptions::new().write(true).create(true).truncate(true), path)
+        name::open(path.as_ref(), libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o666)
     }
 
     /// Creates a file for reading and writing, which must not be there yet.
@@ -94,10 +95,10 @@ impl File {
     /// As [`open`](Self::open); `AlreadyExists`.
     #[doc(alias = "O_EXCL")]
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
-        Self::open_with(OpenOptions::new().read(true).write(true).create_new(true), path)
+        name::open(path.as_ref(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o666)
     }
 
-    /// Opens a file with options of std's.
+    /// Opens a file with options of std's, on a helper thread. [`options`](Self::options) are those of this crate.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -113,7 +114,7 @@ impl File {
     /// ```
     pub fn open_with(options: &OpenOptions, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref();
-        // Not as an operation on a number: here an abort drops the file that was opened.
+        // Nobody but std knows which flags they are.
         blocking(|| options.open(path)).map(File::from)
     }
 
@@ -394,7 +395,7 @@ fn is_no_way_to_copy(e: &io::Error) -> bool {
 /// # Safety
 /// As for [`op`]; on a thread that runs no fiber as for [`RawOp::perform`]: what `raw` names is good until this returns
 /// or unwinds.
-unsafe fn carry_out(what: &'static str, raw: RawOp) -> io::Result<usize> {
+pub(crate) unsafe fn carry_out(what: &'static str, raw: RawOp) -> io::Result<usize> {
     match place() {
         Place::Fiber(here) => {
             here.check()?;
@@ -419,7 +420,7 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io:
 }
 
 /// What [`Here::check`](crate::park::Here::check) is to a thread that runs no fiber.
-fn check_thread() -> io::Result<()> {
+pub(crate) fn check_thread() -> io::Result<()> {
     match thread_deadline() {
         Some(at) if Instant::now() >= at => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(()),

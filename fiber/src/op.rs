@@ -5,7 +5,7 @@ use becket_loop::op::RawOp;
 use becket_loop::{Ctx, PlainDone};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -34,6 +34,39 @@ struct End {
 /// only read from, to change), until this returns or unwinds. Memory on the stack of the fiber does: the stack is not
 /// unwound before, and never freed while the fiber is suspended.
 pub(crate) unsafe fn op(here: Here, what: &'static str, raw: RawOp) -> io::Result<usize> {
+    // SAFETY: the caller's promise.
+    let (woken, result) = unsafe { to_its_end(here, what, raw) };
+    settle(here, woken, result)
+}
+
+/// As [`op`], for one that opens something, which is closed where the fiber is aborted.
+///
+/// # Errors
+/// As [`op`].
+///
+/// # Safety
+/// As [`op`]; the result of `raw` must be a new descriptor.
+pub(crate) unsafe fn open_op(here: Here, what: &'static str, raw: RawOp) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let (woken, result) = unsafe { to_its_end(here, what, raw) };
+    // SAFETY: the caller promises that it is a descriptor that nobody else knows.
+    settle(here, woken, result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
+}
+
+/// What the end of an operation means to the call; `result` is dropped where that unwinds.
+fn settle<T>(here: Here, woken: Woken, result: io::Result<T>) -> io::Result<T> {
+    let was_cancelled = matches!(&result, Err(e) if e.raw_os_error() == Some(libc::ECANCELED));
+    if was_cancelled || woken == Woken::Cancelled && here.fiber().aborted.get() {
+        here.event(woken)?;
+    }
+    result
+}
+
+/// Waits until an operation has ended; says what ended the wait, and with what the operation did. Never unwinds.
+///
+/// # Safety
+/// As [`op`].
+unsafe fn to_its_end(here: Here, what: &'static str, raw: RawOp) -> (Woken, io::Result<usize>) {
     let core = here.core();
     let wait = here.wait(Reason::new(what));
     let end = End { token: Cell::new(wait.token().bits()), result: Cell::new(None), ended: Cell::new(false) };
@@ -41,7 +74,9 @@ pub(crate) unsafe fn op(here: Here, what: &'static str, raw: RawOp) -> io::Resul
     // SAFETY: the caller's promise for `raw`. `end` stays until the handler was called: nothing below returns or
     // unwinds before, and if the runtime ends first, this frame is leaked, and the loop waits for the operation.
     let id = core.with_ctx(|ctx| unsafe { ctx.submit_raw(raw, done) });
-    let Some(id) = id else { return Err(io::Error::other("the loop of this fiber is not at hand")) };
+    let Some(id) = id else {
+        return (Woken::Event(0), Err(io::Error::other("the loop of this fiber is not at hand")));
+    };
     let woken = wait.park(None);
     if !end.ended.get() {
         core.with_ctx(|ctx| ctx.cancel_op(id));
@@ -51,12 +86,7 @@ pub(crate) unsafe fn op(here: Here, what: &'static str, raw: RawOp) -> io::Resul
         end.token.set(wait.token().bits());
         wait.park_through();
     }
-    let result = end.result.take().unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
-    let was_cancelled = matches!(&result, Err(e) if e.raw_os_error() == Some(libc::ECANCELED));
-    if was_cancelled || woken == Woken::Cancelled && here.fiber().aborted.get() {
-        here.event(woken)?;
-    }
-    result
+    (woken, end.result.take().unwrap_or_else(|| Err(io::ErrorKind::Other.into())))
 }
 
 fn ended((): &mut (), _: &mut Ctx<()>, data: u64, result: io::Result<usize>) {

@@ -3,13 +3,14 @@
 
 mod common;
 
-use becket_fiber::{File, JoinError, Runtime, is_cancelled, scope, spawn, timeout};
+use becket_fiber::{File, JoinError, Runtime, is_cancelled, scope, sleep, spawn, timeout};
 use becket_loop::backend::{Completions, Epoll};
 use common::{Drops, kind, quiet_panic, settle};
 use std::io::{ErrorKind, PipeReader, Read, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 /// A runtime over a ring; or says why the test is skipped.
@@ -135,4 +136,54 @@ fn at_offsets_all_is_read_and_written() {
         assert_eq!(kind(file.read_exact_at(&mut [0], 200_000)), Some(ErrorKind::UnexpectedEof));
     })
     .unwrap();
+}
+
+/// How many descriptors of this process are open on that file. Other tests of this program have some of their own.
+fn descriptors(of: &Path) -> usize {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    all.filter(|fd| fd.as_ref().is_ok_and(|fd| std::fs::read_link(fd.path()).is_ok_and(|path| path == of))).count()
+}
+
+#[test]
+fn opening_what_waits_is_ended_and_a_descriptor_that_comes_all_the_same_is_closed() {
+    let Some(mut rt) = by_ring("opening_what_waits_is_ended_and_a_descriptor_that_comes_all_the_same_is_closed") else {
+        return;
+    };
+    let fifo = std::env::temp_dir().join(format!("becket-open-{}", std::process::id()));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    rt.run(|| {
+        assert_eq!(kind(timeout(Duration::from_millis(5), || File::open(&fifo))), Some(ErrorKind::TimedOut));
+        let begin = || {
+            let fifo = fifo.clone();
+            let fiber = spawn(move || File::open(fifo)).unwrap();
+            sleep(Duration::from_millis(5)).unwrap();
+            assert!(!fiber.is_finished());
+            fiber
+        };
+        let fiber = begin();
+        fiber.cancel();
+        assert!(is_cancelled(&fiber.join().unwrap().unwrap_err()));
+        // Aborted at the moment when the other end comes: whichever is first, nothing stays open.
+        for delay in 0..20 {
+            let fiber = begin();
+            let other = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+            if delay > 10 {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            fiber.abort().unwrap();
+            assert!(matches!(fiber.join(), Err(JoinError::Cancelled)));
+            drop(other);
+            assert_eq!(descriptors(&fifo), 0);
+        }
+        // And where nobody stops it.
+        let fiber = begin();
+        let mut other = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        let mut opened = fiber.join().unwrap().unwrap();
+        other.write_all(b"came").unwrap();
+        let mut bytes = [0; 4];
+        opened.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"came");
+    })
+    .unwrap();
+    std::fs::remove_file(fifo).unwrap();
 }

@@ -257,3 +257,81 @@ fn a_callback_is_refused() {
     })
     .unwrap();
 }
+
+#[test]
+fn options_open_as_those_of_std_do() {
+    in_fiber(|dir| {
+        for set in 0..1 << 7 {
+            let has = |bit: u32| set & 1 << bit != 0;
+            let (mut ours, mut stds) = (File::options(), std::fs::OpenOptions::new());
+            ours.read(has(0)).write(has(1)).append(has(2)).truncate(has(3)).create(has(4)).create_new(has(5));
+            stds.read(has(0)).write(has(1)).append(has(2)).truncate(has(3)).create(has(4)).create_new(has(5));
+            ours.mode(0o640);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut stds, 0o640);
+            let opened = |name: &str, open: &dyn Fn(&PathBuf) -> io::Result<File>| {
+                let path = dir.at(name);
+                let _ = std::fs::remove_file(&path);
+                if has(6) {
+                    std::fs::write(&path, "four")?;
+                }
+                let file = open(&path)?;
+                let flags = rustix::fs::fcntl_getfl(&file)?;
+                let close_on_exec = rustix::io::fcntl_getfd(&file)?;
+                let metadata = std::fs::metadata(&path)?;
+                Ok::<_, io::Error>((flags, close_on_exec, metadata.len(), metadata.permissions().mode()))
+            };
+            let by_ours = opened("ours", &|path| ours.open(path));
+            let by_stds = opened("stds", &|path| Ok(stds.open(path)?.into()));
+            let by_conversion = opened("both", &|path| fs::OpenOptions::from(stds.clone()).open(path));
+            for other in [&by_ours, &by_conversion] {
+                match (other, &by_stds) {
+                    (Ok(other), Ok(stds)) => assert_eq!(other, stds, "{set:#b}"),
+                    (Err(other), Err(stds)) => {
+                        assert_eq!((other.kind(), other.raw_os_error()), (stds.kind(), stds.raw_os_error()), "{set:#b}")
+                    }
+                    (other, stds) => panic!("{set:#b}: {other:?}, {stds:?}"),
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_cannot_be_done_to_a_name_fails_as_by_std() {
+    in_fiber(|dir| {
+        let at = |name: &str| dir.at(name);
+        fs::create_dir(at("dir"))?;
+        fs::write(at("dir/file"), "x")?;
+        fs::symlink("nowhere", at("link"))?;
+        let same = |ours: io::Result<()>, stds: io::Result<()>| {
+            let (ours, stds) = (ours.unwrap_err(), stds.unwrap_err());
+            assert_eq!((ours.kind(), ours.raw_os_error()), (stds.kind(), stds.raw_os_error()), "{ours}, {stds}");
+        };
+        same(fs::rename(at("none"), at("a")), std::fs::rename(at("none"), at("a")));
+        same(fs::rename(at("dir"), at("dir/file")), std::fs::rename(at("dir"), at("dir/file")));
+        same(fs::remove_file(at("dir")), std::fs::remove_file(at("dir")));
+        same(fs::remove_dir(at("dir")), std::fs::remove_dir(at("dir")));
+        same(fs::remove_dir(at("dir/file")), std::fs::remove_dir(at("dir/file")));
+        same(fs::create_dir(at("dir")), std::fs::create_dir(at("dir")));
+        same(fs::create_dir(at("none/dir")), std::fs::create_dir(at("none/dir")));
+        same(fs::hard_link(at("none"), at("a")), std::fs::hard_link(at("none"), at("a")));
+        same(fs::hard_link(at("dir/file"), at("link")), std::fs::hard_link(at("dir/file"), at("link")));
+        same(fs::symlink("x", at("link")), std::os::unix::fs::symlink("x", at("link")));
+        same(fs::exists(at("dir/file/more")).map(drop), std::fs::exists(at("dir/file/more")).map(drop));
+        same(File::open(at("link")).map(drop), std::fs::File::open(at("link")).map(drop));
+        same(File::create(at("dir")).map(drop), std::fs::File::create(at("dir")).map(drop));
+        let nul = PathBuf::from("a\0b");
+        same(fs::remove_file(&nul), std::fs::remove_file(&nul));
+        same(fs::rename(at("dir"), &nul), std::fs::rename(at("dir"), &nul));
+        same(File::open(&nul).map(drop), std::fs::File::open(&nul).map(drop));
+        assert_eq!(
+            (fs::exists(at("dir/file"))?, fs::exists(at("link"))?, fs::exists(at("none"))?),
+            (true, false, false)
+        );
+        // A hard link of a symbolic one is another name of that.
+        fs::hard_link(at("link"), at("second"))?;
+        assert_eq!(fs::read_link(at("second"))?, PathBuf::from("nowhere"));
+        Ok(())
+    });
+}

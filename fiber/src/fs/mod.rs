@@ -23,11 +23,15 @@
 //!
 //! # What waits, and how it ends
 //!
-//! - Each call is an operation of the loop. Names are looked up on helper threads, since a directory may be on a disk
-//!   or a server; a [`File`] is read as it says. The loop never waits for any of it.
+//! - Each call is an operation of the loop, which never waits for any of it: a directory may be on a disk or a server.
+//!   Opening, renaming, removing, [`create_dir`], links and [`exists`] go through io_uring where the loop and the
+//!   kernel have it (see the table in [`becket_loop::op`]), else to helper threads. What else looks names up is always
+//!   on helper threads, because the ring has none of it ([`read_dir`], [`read_link`], [`canonicalize`],
+//!   [`set_permissions`]), has only parts of it ([`create_dir_all`], [`remove_dir_all`], [`read`]), or because nobody
+//!   but std can make what comes out of it ([`metadata`]). A [`File`] is read as it says.
 //! - A cancel or a deadline keeps a call from beginning. Once the system has begun, the fiber waits for that one call
-//!   to the end, and what it did is told. [`copy`], [`read`], [`write()`] and [`ReadDir`] consist of many: they end
-//!   between two.
+//!   to the end, and what it did is told; but opening a FIFO that nobody has open at the other end is ended, by
+//!   io_uring. [`copy`], [`read`], [`write()`] and [`ReadDir`] consist of many: they end between two.
 //! - On a thread that runs no fiber a call blocks the thread; in a callback of the loop it is an error of kind
 //!   `Deadlock`.
 //!
@@ -36,6 +40,8 @@
 //! nothing of this.
 
 mod dir;
+#[allow(unsafe_code, reason = "lends paths to operations")]
+pub(crate) mod name;
 mod open;
 
 pub use crate::file::File;
@@ -44,9 +50,10 @@ pub use open::OpenOptions;
 pub use std::fs::{FileTimes, FileType, Metadata, Permissions};
 
 use crate::file::{blocking as run, copy_whole};
+use name::To;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink as link_symbolically};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Reads a whole file.
@@ -97,9 +104,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is copied must be a regular file"));
     }
     let permissions = metadata.permissions();
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(permissions.mode());
-    let to = File::open_with(&options, to)?;
+    let to = name::open(to.as_ref(), libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, permissions.mode())?;
     if to.metadata()?.is_file() {
         // The mode of one that was there, and bits that the umask took.
         to.set_permissions(permissions)?;
@@ -112,8 +117,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
 /// # Errors
 /// Those of rename(2): `CrossesDevices` between file systems, `DirectoryNotEmpty`.
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-    let (from, to) = (from.as_ref(), to.as_ref());
-    run(|| fs::rename(from, to))
+    name::run("rename", from.as_ref(), To::Rename(to.as_ref()))
 }
 
 /// Takes away a name of what is no directory: unlink(2). The file goes with its last name, once it is closed.
@@ -122,8 +126,7 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
 /// Those of unlink(2).
 #[doc(alias = "unlink")]
 pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref();
-    run(|| fs::remove_file(path))
+    name::run("remove file", path.as_ref(), To::Unlink { dir: false })
 }
 
 /// Removes an empty directory: rmdir(2).
@@ -132,8 +135,7 @@ pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// Those of rmdir(2): `DirectoryNotEmpty`.
 #[doc(alias = "rmdir")]
 pub fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref();
-    run(|| fs::remove_dir(path))
+    name::run("remove directory", path.as_ref(), To::Unlink { dir: true })
 }
 
 /// Removes a directory with all that is in it; a symbolic link is removed, not followed. One operation, which neither a
@@ -160,8 +162,7 @@ pub fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`create_dir`].
 pub fn create_dir_with(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
-    let path = path.as_ref();
-    run(|| fs::DirBuilder::new().mode(mode).create(path))
+    name::run("make directory", path.as_ref(), To::MakeDir { mode })
 }
 
 /// Makes a directory, and all that it stands in; what is there already is well.
@@ -188,8 +189,7 @@ pub fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
 /// Those of link(2): `CrossesDevices`, `AlreadyExists`, `PermissionDenied` for a directory.
 #[doc(alias = "link")]
 pub fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    let (original, link) = (original.as_ref(), link.as_ref());
-    run(|| fs::hard_link(original, link))
+    name::run("link", original.as_ref(), To::Link(link.as_ref()))
 }
 
 /// Makes a symbolic link at `link`, which says `original`, whether that is there or not: symlink(2).
@@ -197,8 +197,7 @@ pub fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Resu
 /// # Errors
 /// Those of symlink(2): `AlreadyExists`.
 pub fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    let (original, link) = (original.as_ref(), link.as_ref());
-    run(|| link_symbolically(original, link))
+    name::run("symbolic link", original.as_ref(), To::Symlink(link.as_ref()))
 }
 
 /// What a symbolic link says: readlink(2).
@@ -246,8 +245,10 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 /// As [`metadata`], but for `NotFound`.
 pub fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    let path = path.as_ref();
-    run(|| fs::exists(path))
+    match name::run("exists", path.as_ref(), To::Exist) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        result => result.map(|()| true),
+    }
 }
 
 /// Changes who may do what with a file: chmod(2).
