@@ -2,7 +2,7 @@
 
 use crate::park::{Place, place};
 use crate::scope::Owner;
-use crate::select::{Arm, Listed, Lists};
+use crate::select::{Arm, Lists, listed};
 use crate::sync::list::List;
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
@@ -174,7 +174,7 @@ impl CancelToken {
 
     /// An arm of [`select!`](crate::select!) that is chosen when it is cancelled.
     pub fn on_cancel(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(&*self.shared)
+        listed(&*self.shared)
     }
 }
 

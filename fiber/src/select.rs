@@ -428,15 +428,7 @@ impl Arm for At {
     }
 }
 
-/// An arm for what a list of fibers is woken for, without anything that is handed over.
-pub(crate) struct Listed<'a, L> {
-    /// Where to look, and where the list is.
-    of: &'a L,
-    node: Node<()>,
-    done: Cell<bool>,
-}
-
-/// What [`Listed`] waits for.
+/// What [`listed`] waits for.
 pub(crate) trait Lists {
     fn list(&self) -> &List<()>;
 
@@ -444,37 +436,9 @@ pub(crate) trait Lists {
     fn holds(&self) -> bool;
 }
 
-impl<'a, L: Lists> Listed<'a, L> {
-    pub(crate) fn new(of: &'a L) -> Self {
-        Listed { of, node: Node::new(()), done: Cell::new(false) }
-    }
-}
-
-impl<L: Lists> Wait for Listed<'_, L> {
-    fn look(&self, _: arm::Turn) -> bool {
-        self.done.set(self.of.holds());
-        self.done.get()
-    }
-
-    unsafe fn enter(&self, turn: arm::Turn) -> io::Result<Option<Instant>> {
-        // SAFETY: the caller's promise, for the node; the list is borrowed.
-        unsafe { self.of.list().push(&self.node, turn.token) };
-        Ok(None)
-    }
-
-    fn leave(&self, _: arm::Turn) -> bool {
-        self.of.list().remove(&self.node);
-        self.done.set(self.node.fired());
-        self.done.get()
-    }
-}
-
-impl<L: Lists> Arm for Listed<'_, L> {
-    type Output = ();
-
-    fn finish(self) -> Option<()> {
-        self.done.get().then_some(())
-    }
+/// An arm for what a list of fibers is woken for, without anything that is handed over.
+pub(crate) fn listed(of: &impl Lists) -> impl Arm<Output = ()> + '_ {
+    Handed::new(of.list(), (), || of.holds().then_some(()), |()| (), || ())
 }
 
 /// An arm for what a list of fibers hands over with the wake-up, in order, with `D` for what each of them wants.
@@ -617,14 +581,14 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_end(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(self.fiber())
+        listed(self.fiber())
     }
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
     /// An arm that is chosen when the child has ended; [`join`](Self::join) does not wait then.
     pub fn on_end(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(self.fiber())
+        listed(self.fiber())
     }
 }
 

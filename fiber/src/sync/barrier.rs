@@ -1,6 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
-use crate::select::{Arm, Handed, Listed, Lists};
+use crate::select::{Arm, Handed, Lists, listed};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -146,7 +146,7 @@ impl WaitGroup {
 
     /// An arm of [`select!`](crate::select!) that is chosen when no member lives.
     pub fn on_done(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(&*self.shared)
+        listed(&*self.shared)
     }
 
     /// Waits until no member lives; returns at once where none does. Whoever waits goes on when there was none, also

@@ -1,5 +1,5 @@
 use super::list::{List, Node};
-use super::{check, fiber};
+use super::{check, fiber, is_there};
 use crate::select::Arm;
 use crate::select::arm::{Turn, Wait};
 use std::cell::{Cell, RefCell};
@@ -227,10 +227,7 @@ impl<T> OnSend<'_, T> {
 
 impl<T> Wait for OnSend<'_, T> {
     fn is_enabled(&self) -> bool {
-        let value = self.value.take();
-        let there = value.is_some();
-        self.value.set(value);
-        there
+        is_there(self.value)
     }
 
     fn look(&self, _: Turn) -> bool {

@@ -1,6 +1,6 @@
 use super::list::List;
 use super::{check, fiber};
-use crate::select::{Arm, Listed, Lists};
+use crate::select::{Arm, Lists, listed};
 use std::cell::Cell;
 use std::io;
 
@@ -69,7 +69,7 @@ impl Event {
 
     /// An arm of [`select!`](crate::select!) that is chosen when it is set.
     pub fn on_set(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(self)
+        listed(self)
     }
 }
 
@@ -153,7 +153,7 @@ impl Notify {
 
     /// An arm of [`select!`](crate::select!) that takes the signal.
     pub fn on_signal(&self) -> impl Arm<Output = ()> + '_ {
-        Listed::new(self)
+        listed(self)
     }
 
     /// Takes the signal if there is one.

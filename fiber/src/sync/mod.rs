@@ -40,6 +40,7 @@ pub use thread_channel::{ThreadReceiver, ThreadSender, thread_channel, thread_un
 pub use watch::{WatchReceiver, WatchSender, watch};
 
 use crate::park::{Here, Place, in_callback, place};
+use std::cell::Cell;
 use std::io;
 
 /// What every blocking call here begins with, where a fiber runs: it may be cancelled, late, or have to let others run.
@@ -49,6 +50,14 @@ fn check() -> io::Result<()> {
         Place::Fiber(here) => here.check(),
         Place::Callback | Place::Thread => Ok(()),
     }
+}
+
+/// Whether a value is in there, which is looked at in no other way.
+fn is_there<T>(value: &Cell<Option<T>>) -> bool {
+    let taken = value.take();
+    let there = taken.is_some();
+    value.set(taken);
+    there
 }
 
 /// The running fiber, for a call that has to wait.

@@ -1,4 +1,5 @@
 use super::channel::{SendError, TrySendError};
+use super::is_there;
 use crate::park::{Place, Reason, RemoteToken, in_callback, place};
 use crate::select::Arm;
 use crate::select::arm::{Turn, Wait};
@@ -306,29 +307,45 @@ impl<T> ThreadSender<T> {
         let ticket = Ticket::new(&*self.shared, Side::Send);
         OnSend { ticket, value: Cell::from_mut(value), result: Cell::new(None) }
     }
-
-    /// How many values are in the queue.
-    pub fn len(&self) -> usize {
-        self.shared.lock().queue.len()
-    }
-
-    /// Whether the queue is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether no receiver is left.
-    pub fn is_closed(&self) -> bool {
-        self.shared.lock().receivers == 0
-    }
 }
 
-impl<T> Clone for ThreadSender<T> {
-    fn clone(&self) -> Self {
-        self.shared.lock().senders += 1;
-        ThreadSender { shared: Arc::clone(&self.shared) }
-    }
+/// What the two kinds of ends have in common.
+macro_rules! ends {
+    ($name:ident, $own:ident, $other:ident, $closed:literal) => {
+        impl<T> $name<T> {
+            /// How many values are in the queue.
+            pub fn len(&self) -> usize {
+                self.shared.lock().queue.len()
+            }
+
+            /// Whether the queue is empty.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            #[doc = $closed]
+            pub fn is_closed(&self) -> bool {
+                self.shared.lock().$other == 0
+            }
+        }
+
+        impl<T> Clone for $name<T> {
+            fn clone(&self) -> Self {
+                self.shared.lock().$own += 1;
+                $name { shared: Arc::clone(&self.shared) }
+            }
+        }
+
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("len", &self.len()).finish_non_exhaustive()
+            }
+        }
+    };
 }
+
+ends!(ThreadSender, senders, receivers, "Whether no receiver is left.");
+ends!(ThreadReceiver, receivers, senders, "Whether no sender is left.");
 
 impl<T> Drop for ThreadSender<T> {
     fn drop(&mut self) {
@@ -374,28 +391,6 @@ impl<T> ThreadReceiver<T> {
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         iter::from_fn(|| self.recv().ok().flatten())
     }
-
-    /// How many values are in the queue.
-    pub fn len(&self) -> usize {
-        self.shared.lock().queue.len()
-    }
-
-    /// Whether the queue is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether no sender is left.
-    pub fn is_closed(&self) -> bool {
-        self.shared.lock().senders == 0
-    }
-}
-
-impl<T> Clone for ThreadReceiver<T> {
-    fn clone(&self) -> Self {
-        self.shared.lock().receivers += 1;
-        ThreadReceiver { shared: Arc::clone(&self.shared) }
-    }
 }
 
 impl<T> Drop for ThreadReceiver<T> {
@@ -434,10 +429,7 @@ struct OnSend<'a, T> {
 
 impl<T> Wait for OnSend<'_, T> {
     fn is_enabled(&self) -> bool {
-        let value = self.value.take();
-        let there = value.is_some();
-        self.value.set(value);
-        there
+        is_there(self.value)
     }
 
     fn look(&self, _: Turn) -> bool {
@@ -523,17 +515,5 @@ impl<T> Arm for OnRecv<'_, T> {
 
     fn finish(self) -> Option<Option<T>> {
         self.got.take()
-    }
-}
-
-impl<T> fmt::Debug for ThreadSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadSender").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for ThreadReceiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadReceiver").field("len", &self.len()).finish_non_exhaustive()
     }
 }
