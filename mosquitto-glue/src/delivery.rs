@@ -85,6 +85,8 @@ impl fmt::Display for Outcome {
 pub enum Dropped {
     /// The connection was lost with a message of QoS 0 unsent.
     ConnectionLost,
+    /// The store has its record, and it is damaged. It was kept there by an earlier client, or until its turn came.
+    Damaged,
     /// The queue was full, and a newer message [took its place](crate::WhenFull).
     QueueFull,
     /// The store could not take the message of another thread.
@@ -99,6 +101,7 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Dropped::ConnectionLost => "the connection was lost",
+            Dropped::Damaged => "its record in the store is damaged",
             Dropped::QueueFull => "a newer message took its place in the full queue",
             Dropped::Store => "the store could not take it",
             Dropped::Closed => "the client was closed",

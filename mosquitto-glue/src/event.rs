@@ -93,6 +93,23 @@ pub enum Event {
         /// The text, one line.
         line: String,
     },
+    /// At the start, where the [store](crate::Options::store) holds messages of an earlier client, which go out first.
+    Owed {
+        /// How many.
+        messages: u64,
+        /// Their bytes: topics and payloads.
+        bytes: u64,
+    },
+    /// With a [store](crate::Options::store): the messages of QoS 1 and 2 up to this one are in it, as safe as was asked
+    /// for, or have their outcome. Once for each commit.
+    Stored {
+        /// The last of them.
+        through: DeliveryId,
+    },
+    /// The store cannot be written or read. What it has not [stored](Self::Stored) is in memory alone, and messages of
+    /// QoS 1 and 2 are [refused](crate::PublishRefusal::Store), until it is [`Stored`](Self::Stored) after all.
+    #[cfg(feature = "store")]
+    StoreFailed(crate::StoreError),
     /// The client was closed by the program.
     Closed,
     /// The client gave up: another attempt would be refused for the same reason, or

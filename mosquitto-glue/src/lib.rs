@@ -32,6 +32,9 @@
 //!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
 //!
+//! - With the feature `store`, [`Options::store`] keeps messages of QoS 1 and 2 in a file until they have their outcome: a
+//!   process that was killed is followed by one that sends what was owed, at least once.
+//!
 //! # Watching it
 //!
 //! With the feature `tracing` whatever a client reports is an event for the crate of that name, too, in the order in which
@@ -49,6 +52,9 @@
 //! | `becket_mosquitto::subscription` | debug | `unsubscribed` | `client`, `filter` |
 //! | `becket_mosquitto::message` | trace | `delivered` | `client`, `id`, `outcome` |
 //! | `becket_mosquitto::message` | trace | `message` | `client`, `topic`, `bytes` |
+//! | `becket_mosquitto::store` | info | `owed` | `client`, `messages`, `bytes` |
+//! | `becket_mosquitto::store` | trace | `stored` | `client`, `through` |
+//! | `becket_mosquitto::store` | error | `store_failed` | `client`, `error` |
 //! | `becket_mosquitto::library` | as the line: error to debug | `log` | `client`, `line` |
 //!
 //! # Special problems
@@ -108,6 +114,8 @@ mod reason;
 mod remote;
 mod resolve;
 mod session;
+#[cfg(feature = "store")]
+mod store;
 mod subscribe;
 #[cfg(feature = "tls")]
 mod tls;
@@ -128,6 +136,8 @@ pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
 pub use session::Session;
+#[cfg(feature = "store")]
+pub use store::{Durability, Store, StoreError, StoreProblem};
 pub use subscribe::{RetainHandling, SubscribeOptions};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsVersion};

@@ -118,6 +118,8 @@ pub struct Options {
     pub(crate) queue_plain: bool,
     pub(crate) log: Option<LogLevel>,
     pub(crate) give_up: Option<GiveUp>,
+    #[cfg(feature = "store")]
+    pub(crate) store: Option<crate::Store>,
 }
 
 impl Options {
@@ -143,6 +145,8 @@ impl Options {
             queue_plain: false,
             log: Some(LogLevel::Warning),
             give_up: None,
+            #[cfg(feature = "store")]
+            store: None,
         }
     }
 
@@ -289,6 +293,15 @@ impl Options {
         self.give_up.as_ref().map_or_else(|| reason.is_final(), |decide| decide(reason))
     }
 
+    /// Keeps messages of QoS 1 and 2 in a file until they have their outcome, and sends first what is in it. Not with
+    /// [`Session::Kept`]: the broker would take a message for one of an earlier process with the same packet identifier.
+    /// Default: none.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, store: crate::Store) -> Options {
+        self.store = Some(store);
+        self
+    }
+
     /// Looks for what contradicts itself or cannot be.
     ///
     /// # Errors
@@ -322,6 +335,10 @@ impl Options {
         }
         if let Some(what) = self.connect.problem() {
             return fail(what);
+        }
+        #[cfg(feature = "store")]
+        if self.store.is_some() && self.session == Session::Kept {
+            return fail("a store: it needs a session of the client's own".to_owned());
         }
         if !(5..=65535).contains(&self.keep_alive.as_secs()) {
             return fail(format!("keep-alive of {:?}: it can be from 5 s to 65535 s", self.keep_alive));

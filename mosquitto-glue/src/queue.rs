@@ -51,9 +51,14 @@ pub(crate) struct Queue {
     /// When those that may not wait for ever have waited long enough.
     deadlines: BTreeSet<(Instant, u64)>,
     bytes: usize,
+    /// Messages of QoS 1 and 2 behind those here, which wait in a store alone, and their bytes.
+    parked: (usize, usize),
     max_count: usize,
     max_bytes: usize,
 }
+
+/// How many messages, and bytes, wait in memory where there is a store for the others.
+const LONG: (usize, usize) = (1024, 4 << 20);
 
 impl Queue {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Queue {
@@ -62,28 +67,61 @@ impl Queue {
             plain: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             bytes: 0,
+            parked: (0, 0),
             max_count,
             max_bytes,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.acked.len() + self.plain.len()
+        self.acked.len() + self.plain.len() + self.parked.0
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.parked.1
+    }
+
+    /// Whether there are enough messages here for the next ones to wait in a store.
+    pub(crate) fn is_long(&self) -> bool {
+        self.acked.len() >= LONG.0 || self.bytes >= LONG.1
+    }
+
+    /// Whether messages wait in a store alone.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.0 > 0
+    }
+
+    /// The messages of QoS 1 and 2 that are here.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.acked.len()
+    }
+
+    /// Counts messages that wait in a store alone.
+    pub(crate) fn park(&mut self, messages: usize, bytes: usize) {
+        self.parked = (self.parked.0 + messages, self.parked.1 + bytes);
+    }
+
+    /// One of them is there no more.
+    pub(crate) fn unpark(&mut self, bytes: usize) {
+        let messages = self.parked.0.saturating_sub(1);
+        // Those of earlier clients were counted without their properties.
+        self.parked = (messages, if messages == 0 { 0 } else { self.parked.1.saturating_sub(bytes) });
+    }
+
+    /// None is there.
+    pub(crate) fn unpark_all(&mut self) {
+        self.parked = (0, 0);
     }
 
     /// Whether a message of this size has room. One alone may exceed the bound of bytes: it could never be sent
     /// otherwise.
     pub(crate) fn has_room(&self, size: usize) -> bool {
-        self.len() < self.max_count && (self.len() == 0 || self.bytes.saturating_add(size) <= self.max_bytes)
+        self.len() < self.max_count && (self.len() == 0 || self.bytes().saturating_add(size) <= self.max_bytes)
     }
 
     /// Whether a message of this level would have to wait behind another.
     pub(crate) fn is_empty_for(&self, qos: QoS) -> bool {
-        if qos == QoS::AtMostOnce { self.plain.is_empty() } else { self.acked.is_empty() }
+        if qos == QoS::AtMostOnce { self.plain.is_empty() } else { self.acked.is_empty() && !self.is_parked() }
     }
 
     /// Puts a message in its place by its number, whether there is room or not.

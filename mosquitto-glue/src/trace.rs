@@ -7,10 +7,11 @@ pub(crate) fn event(client: Option<&str>, event: &Event) {
     use crate::options::LogLevel;
     use tracing::{Level, event as emit};
 
-    /// Where connections, subscriptions and messages are told of.
+    /// Where connections, subscriptions, messages and stores are told of.
     const CONNECTION: &str = "becket_mosquitto::connection";
     const SUBSCRIPTION: &str = "becket_mosquitto::subscription";
     const MESSAGE: &str = "becket_mosquitto::message";
+    const STORE: &str = "becket_mosquitto::store";
 
     macro_rules! log {
         ($level:ident, $line:ident) => {
@@ -59,6 +60,14 @@ pub(crate) fn event(client: Option<&str>, event: &Event) {
             LogLevel::Notice | LogLevel::Info => log!(INFO, line),
             LogLevel::Debug => log!(DEBUG, line),
         },
+        Event::Owed { messages, bytes } => {
+            emit!(name: "owed", target: STORE, Level::INFO, { client, messages, bytes });
+        }
+        Event::Stored { through } => {
+            emit!(name: "stored", target: STORE, Level::TRACE, { client, through = through.0 });
+        }
+        #[cfg(feature = "store")]
+        Event::StoreFailed(e) => emit!(name: "store_failed", target: STORE, Level::ERROR, { client, error = %e }),
         // Told by others, or nothing to tell of.
         Event::BackingOff { .. } | Event::Room => {}
     }

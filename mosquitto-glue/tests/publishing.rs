@@ -261,13 +261,6 @@ fn subscriber(harness: &mut Harness, broker: &Broker) -> Client {
     client
 }
 
-fn persistent(name: &str) -> (String, std::path::PathBuf) {
-    let folder = env::temp_dir().join(format!("becket-mqtt-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let lines = "allow_anonymous true\npersistence true\nautosave_interval 0\nmax_queued_messages 0";
-    (format!("{lines}\npersistence_location {}/", folder.display()), folder)
-}
-
 /// Publishes at QoS 2, has something done to the broker now and then, and compares what was told with what arrived.
 fn under_trouble(protocol: Protocol, config: &str, trouble: impl Fn(&mut Broker), forgets: bool) {
     const TOTAL: usize = 600;
@@ -310,13 +303,11 @@ fn under_trouble(protocol: Protocol, config: &str, trouble: impl Fn(&mut Broker)
 #[test]
 fn a_broker_with_a_memory_that_is_restarted_passes_each_message_on_once() {
     for protocol in [Protocol::V311, Protocol::V5] {
-        let (config, folder) = persistent("memory");
         let restart = |broker: &mut Broker| {
             broker.terminate();
             broker.restart();
         };
-        under_trouble(protocol, &config, restart, false);
-        let _ = std::fs::remove_dir_all(folder);
+        under_trouble(protocol, Broker::REMEMBERS, restart, false);
     }
 }
 

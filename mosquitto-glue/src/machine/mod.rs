@@ -9,6 +9,8 @@
 //!            +- BACKOFF <- DOWN -+
 //! ```
 //!
+//! With a store, STORING comes before CLOSED: until what is to be kept is.
+//!
 //! # What becomes of a message
 //!
 //! Once the library has a message, the broker may have it. What it comes to depends on what happens to the connection
@@ -20,6 +22,8 @@
 //! | any | in the queue | the connection is lost, the session or not | waits on | the one it gets |
 //! | any | in the queue | its deadline comes | given up | Expired |
 //! | any | in the queue | the client is closed, or fails | given up | Dropped(Closed, Failed) |
+//! | 1, 2 | in a store, by an earlier client | anything | anew | as one whose session is lost |
+//! | 1, 2 | in a store | the client is closed, or fails | stays there | Kept |
 //! | 0 | in the library | the connection is lost | given up | Dropped(ConnectionLost) |
 //! | 1 | PUBLISH | the connection is lost, the session kept | goes on | Acknowledged |
 //! | 1 | PUBLISH | the session is lost | anew | Acknowledged |
@@ -47,6 +51,7 @@ mod connection;
 mod keeper;
 mod pump;
 mod sending;
+mod storing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -73,12 +78,14 @@ use aliases::Aliases;
 use becket_sys::Ready;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
+use storing::Shelf;
 use subscriptions::Subscriptions;
 
+#[cfg(any(feature = "store", test))]
+pub(crate) use keeper::{Held, News};
 pub(crate) use keeper::{Keeper, Key};
 pub(crate) use sending::problem_of;
 
@@ -98,6 +105,8 @@ enum State {
     Backoff { until: Instant },
     /// A DISCONNECT is on its way.
     Closing { deadline: Instant },
+    /// At the end, but for what the store has to write.
+    Storing,
     /// The end.
     Closed,
 }
@@ -161,6 +170,9 @@ pub(crate) struct Machine {
     keeper: Option<Box<dyn Keeper>>,
     /// Where other threads put what they publish, once somebody wants to.
     mailbox: Option<Arc<Mailbox>>,
+    shelf: Shelf,
+    /// What is reported last, once the store has ended.
+    last: Option<Event>,
     /// The size of a message that was refused for want of room, and may come again.
     wants_room: Option<usize>,
     state: State,
@@ -211,7 +223,7 @@ impl Machine {
         let asks_first = matches!(options.client_id, ClientId::Assigned) && options.session != Session::PerConnection;
         let stage = if asks_first { Stage::Sweep } else { Stage::First };
         let handle = make_handle(&options, client_id.as_deref(), stage, tls.as_ref())?;
-        Ok(Machine {
+        let machine = Machine {
             tls,
             handle: Some(handle),
             client_id,
@@ -221,6 +233,8 @@ impl Machine {
             lost_session: false,
             keeper: None,
             mailbox: None,
+            shelf: Shelf::default(),
+            last: None,
             wants_room: None,
             state: State::Idle,
             wake,
@@ -245,7 +259,8 @@ impl Machine {
             refusal: None,
             ended: None,
             options,
-        })
+        };
+        machine.with_store()
     }
 
     /// The library's socket and the number of its connection. It is to be watched edge-triggered, for both
@@ -262,7 +277,7 @@ impl Machine {
             State::Resolve { deadline } | State::Connect { deadline } | State::Closing { deadline } => Some(deadline),
             State::Up { misc } => Some(misc),
             State::Backoff { until } => Some(until),
-            State::Idle | State::Down | State::Closed => None,
+            State::Idle | State::Down | State::Storing | State::Closed => None,
         };
         own.into_iter().chain(self.queue.deadline()).min()
     }
@@ -280,6 +295,11 @@ impl Machine {
         self.state == State::Closed
     }
 
+    /// Whether it takes nothing any more.
+    fn is_ending(&self) -> bool {
+        self.close_asked || self.last.is_some() || self.is_closed()
+    }
+
     /// Whether the socket has to be watched for room to write: while it connects, and while there is more to send.
     pub(crate) fn wants_write(&self) -> bool {
         self.handle.as_ref().is_some_and(|handle| handle.handshake_wants_write().unwrap_or(handle.wants_write()))
@@ -289,6 +309,7 @@ impl Machine {
     pub(crate) fn abandon(&mut self) {
         if !self.is_closed() {
             self.finish(Event::Closed);
+            self.await_keeper();
         }
     }
 
@@ -303,34 +324,21 @@ impl Machine {
         (self.queue.len(), self.queue.bytes(), self.in_flight)
     }
 
-    /// Has messages kept beyond the life of this client, and takes in what an earlier one owed, whatever the bounds of
-    /// the queue. Before the first step.
-    #[allow(dead_code, reason = "for a store")]
-    pub(crate) fn keep(&mut self, mut keeper: Box<dyn Keeper>) -> io::Result<Vec<Delivery>> {
-        let owed = keeper.owed()?;
-        self.keeper = Some(keeper);
-        let queue = |machine: &mut Machine, (key, publish)| {
-            let delivery = machine.new_delivery(None);
-            // The broker may have had it from the client before, and that is what "at least once" is about.
-            machine.queue.push(Item { publish, delivery: delivery.clone(), before: false, key: Some(key) });
-            delivery
-        };
-        Ok(owed.into_iter().map(|owed| queue(self, owed)).collect())
-    }
-
     /// Does what is due: `ready` is what the socket is ready for, where that is why.
     pub(crate) fn step(&mut self, ready: Option<Ready>) {
+        self.hear_keeper();
         self.take_posts();
         self.advance(ready);
         self.expire();
         self.tell_room();
+        self.refill();
         if let Some(keeper) = &mut self.keeper {
             keeper.settle();
         }
     }
 
     fn advance(&mut self, ready: Option<Ready>) {
-        if self.close_asked && !matches!(self.state, State::Closing { .. } | State::Closed) {
+        if self.close_asked && !matches!(self.state, State::Closing { .. } | State::Storing | State::Closed) {
             return self.begin_close();
         }
         let now = Instant::now();
@@ -339,7 +347,7 @@ impl Machine {
             State::Resolve { deadline } => self.check_lookup(now >= deadline),
             State::Backoff { until } if now >= until => self.resolve(),
             State::Connect { .. } | State::Up { .. } | State::Closing { .. } => self.step_connection(ready, now),
-            State::Backoff { .. } | State::Down | State::Closed => {}
+            State::Backoff { .. } | State::Down | State::Storing | State::Closed => {}
         }
     }
 
@@ -385,7 +393,7 @@ impl Machine {
         if let Some(why) = options.problem(filter) {
             return Err(SubscribeError::Options(why));
         }
-        if self.close_asked || self.is_closed() {
+        if self.is_ending() {
             return Err(SubscribeError::Closed);
         }
         self.subscriptions.want(filter, options, wanted);
@@ -400,9 +408,7 @@ impl Machine {
 
     /// Reports the outcome of a message, and what the broker said beside it.
     fn answer_with(&mut self, item: &Item, outcome: Outcome, remark: Option<Box<Remark>>) {
-        if let (Some(key), Some(keeper)) = (item.key, &mut self.keeper)
-            && outcome != Outcome::Kept
-        {
+        if let (Some(key), Some(keeper)) = (item.key, &mut self.keeper) {
             keeper.done(key);
         }
         if item.delivery.resolve(outcome) {
@@ -430,8 +436,24 @@ impl Machine {
         Arc::clone(mailbox)
     }
 
-    /// The end: destroys the library's client, answers every delivery that is open, and reports `last`.
+    /// The end: destroys the library's client, and where there is a store has it end too.
     fn finish(&mut self, last: Event) {
+        self.pump_again = false;
+        self.lookup = None;
+        self.handle = None;
+        self.take_back();
+        match &mut self.keeper {
+            Some(keeper) => {
+                keeper.close(false);
+                self.state = State::Storing;
+                self.last = Some(last);
+            }
+            None => self.end(last),
+        }
+    }
+
+    /// Answers every delivery that is open, and reports `last`.
+    fn end(&mut self, last: Event) {
         let (dropped, uncertain) = match last {
             Event::Closed => (Dropped::Closed, Uncertain::Closed),
             _ => (Dropped::Failed, Uncertain::Failed),
@@ -441,20 +463,16 @@ impl Machine {
             mailbox.close(dropped);
         }
         self.state = State::Closed;
-        self.pump_again = false;
-        self.lookup = None;
-        self.handle = None;
-        self.take_back();
-        while let Some(item) = self.queue.pop_oldest() {
+        let mut open = self.empty_shelf();
+        open.extend(std::iter::from_fn(|| self.queue.pop_oldest()));
+        open.sort_by_key(|item| item.delivery.id());
+        for item in open {
             let outcome = match &item {
-                Item { key: Some(_), .. } => Outcome::Kept,
+                Item { key: Some(key), .. } if self.is_stored(*key) => Outcome::Kept,
                 Item { before: true, .. } => Outcome::Uncertain(uncertain),
                 _ => Outcome::Dropped(dropped),
             };
             self.answer(&item, outcome);
-        }
-        if let Some(keeper) = &mut self.keeper {
-            keeper.settle();
         }
         self.events.push_back(last);
     }
@@ -473,7 +491,9 @@ impl Machine {
 
     /// Says that there is room, to somebody who found none.
     fn tell_room(&mut self) {
-        if self.wants_room.is_some_and(|size| self.queue.has_room(size)) && !self.is_closed() {
+        if self.wants_room.is_some_and(|size| self.queue.has_room(size) && self.store_refusal(size).is_none())
+            && !self.is_closed()
+        {
             self.wants_room = None;
             self.events.push_back(Event::Room);
         }

@@ -44,7 +44,7 @@ impl Machine {
     /// Accepts a message; with a slot it is another thread's, and there is room for it.
     fn accept(&mut self, publish: Publish, slot: Option<Arc<Slot>>) -> Result<Delivery, PublishError> {
         let refuse = |refusal, publish| Err(PublishError { refusal, publish });
-        if self.close_asked || self.is_closed() {
+        if self.is_ending() {
             return refuse(PublishRefusal::Closed, publish);
         }
         if let Some(refusal) = problem_of(&publish, self.options.protocol == Protocol::V5) {
@@ -53,6 +53,15 @@ impl Machine {
         let plain = publish.qos == QoS::AtMostOnce;
         if plain && !self.is_up() && !self.options.queue_plain {
             return refuse(PublishRefusal::NotConnected, publish);
+        }
+        if !plain
+            && let Some(refusal) = self.store_refusal(size(&publish))
+            && (slot.is_none() || refusal != PublishRefusal::QueueFull)
+        {
+            if refusal == PublishRefusal::QueueFull {
+                self.note_no_room(size(&publish));
+            }
+            return refuse(refusal, publish);
         }
         if publish.deadline.is_some_and(|at| at <= Instant::now()) {
             let item = Item { publish, delivery: self.new_delivery(slot), before: false, key: None };
@@ -63,19 +72,12 @@ impl Machine {
         if !at_once && slot.is_none() && !self.make_room(size(&publish)) {
             return refuse(PublishRefusal::QueueFull, publish);
         }
-        let key = match &mut self.keeper {
-            Some(keeper) if !plain => match keeper.accepted(&publish) {
-                Ok(key) => Some(key),
-                Err(e) => return refuse(PublishRefusal::Store(e.kind()), publish),
-            },
-            _ => None,
-        };
         let delivery = self.new_delivery(slot);
-        let item = Item { publish, delivery: delivery.clone(), before: false, key };
-        if at_once {
-            self.send(item);
-        } else {
-            self.queue.push(item);
+        let item = Item { publish, delivery: delivery.clone(), before: false, key: None };
+        match if plain { Some(item) } else { self.shelve(item) } {
+            Some(item) if at_once => self.send(item),
+            Some(item) => self.queue.push(item),
+            None => {}
         }
         Ok(delivery)
     }
@@ -92,11 +94,16 @@ impl Machine {
                 WhenFull::DropOldest => self.queue.pop_oldest_new(),
             };
             let Some(item) = oldest else {
-                self.wants_room = Some(self.wants_room.map_or(size, |other| other.min(size)));
+                self.note_no_room(size);
                 return false;
             };
             self.answer(&item, Outcome::Dropped(Dropped::QueueFull));
         }
+    }
+
+    /// Has it told when there is room for a message of this size.
+    fn note_no_room(&mut self, size: usize) {
+        self.wants_room = Some(self.wants_room.map_or(size, |other| other.min(size)));
     }
 
     /// Whether the next message of QoS 0, or of the others, may go to the library.

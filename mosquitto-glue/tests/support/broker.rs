@@ -43,11 +43,24 @@ impl Broker {
         Some(Self::run_mosquitto(program?, config))
     }
 
+    /// The configuration of one that serves everybody, queues without a bound, and keeps sessions in a file over an orderly
+    /// end.
+    pub const REMEMBERS: &str = "allow_anonymous true\nmax_queued_messages 0\npersistence true\nautosave_interval 0";
+
+    /// A mosquitto configured so; `None`, with a line that says SKIP, where there is none.
+    pub fn persistent() -> Option<Broker> {
+        Self::mosquitto(Self::REMEMBERS)
+    }
+
     fn run_mosquitto(program: PathBuf, config: &str) -> Broker {
         let (port, folder) = (free_port(), folder());
         let file = folder.join("mosquitto.conf");
         let socket = folder.join("socket");
-        let text = format!("listener {port} 127.0.0.1\nlistener 0 {}\nuser root\n{config}\n", socket.display());
+        let text = format!(
+            "listener {port} 127.0.0.1\nlistener 0 {}\nuser root\npersistence_location {}/\n{config}\n",
+            socket.display(),
+            folder.display()
+        );
         fs::write(&file, text).unwrap();
         Self::run(program.into(), vec!["-c".into(), file.into()], port, folder)
     }

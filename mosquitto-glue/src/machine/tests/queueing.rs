@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::message::Publish;
-use crate::queue::WhenFull;
+use crate::queue::{WhenFull, size};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -85,34 +85,67 @@ fn room_is_told_once_and_only_to_who_was_refused() {
     assert_eq!(rooms(&bench), 1);
 }
 
-/// What is kept, and every call.
+/// What is kept.
 #[derive(Default)]
 struct Book {
     owed: BTreeMap<Key, Publish>,
-    next: Key,
+    /// What is not stored yet.
+    unwritten: BTreeMap<Key, Publish>,
+    asked: Option<Key>,
     fails: bool,
+    closed: bool,
 }
 
+/// Writes in `settle`, and reads one message at a time.
 struct Clerk(Rc<RefCell<Book>>);
 
 impl Keeper for Clerk {
-    fn owed(&mut self) -> io::Result<Vec<(Key, Publish)>> {
-        Ok(self.0.borrow().owed.iter().map(|(key, publish)| (*key, publish.clone())).collect())
+    fn held(&self) -> Held {
+        let owed = &self.0.borrow().owed;
+        let bytes = owed.values().map(|publish| size(publish) as u64).sum();
+        Held { messages: owed.len() as u64, bytes, last: owed.last_key_value().map_or(0, |(key, _)| *key) }
     }
 
-    fn accepted(&mut self, publish: &Publish) -> io::Result<Key> {
+    fn refusal(&self, _: usize) -> Option<PublishRefusal> {
+        self.0.borrow().fails.then_some(PublishRefusal::Store(io::ErrorKind::StorageFull))
+    }
+
+    fn accepted(&mut self, key: Key, publish: Publish) {
         let mut book = self.0.borrow_mut();
-        if book.fails {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        book.next += 1;
-        let key = book.next;
-        book.owed.insert(key, publish.clone());
-        Ok(key)
+        assert!(book.unwritten.keys().chain(book.owed.keys()).all(|other| *other < key));
+        book.unwritten.insert(key, publish);
     }
 
     fn done(&mut self, key: Key) {
-        self.0.borrow_mut().owed.remove(&key).expect("it was owed");
+        let mut book = self.0.borrow_mut();
+        let found = book.unwritten.remove(&key).or_else(|| book.owed.remove(&key));
+        found.expect("it was owed");
+    }
+
+    fn load(&mut self, after: Key) {
+        assert_eq!(self.0.borrow_mut().asked.replace(after), None);
+    }
+
+    fn settle(&mut self) {
+        let mut book = self.0.borrow_mut();
+        if !book.fails {
+            let mut unwritten = std::mem::take(&mut book.unwritten);
+            book.owed.append(&mut unwritten);
+        }
+    }
+
+    fn news(&mut self) -> News {
+        let mut book = self.0.borrow_mut();
+        let stored = book.owed.last_key_value().map_or(0, |(key, _)| *key);
+        let next = |after: Key| book.owed.range(after + 1..).next().map(|(key, publish)| (*key, Some(publish.clone())));
+        let loaded = book.asked.map(|after| Vec::from_iter(next(after)));
+        book.asked = None;
+        News { stored, loaded, closed: book.closed, ..News::default() }
+    }
+
+    fn close(&mut self, _: bool) {
+        self.settle();
+        self.0.borrow_mut().closed = true;
     }
 }
 
@@ -123,7 +156,7 @@ fn what_is_owed_outlives_the_client() {
         book.borrow().owed.values().map(|p| String::from_utf8(p.payload().to_vec()).unwrap()).collect()
     };
     let mut bench = Bench::new(|o| o.window(2).queue(2, 1000));
-    bench.machine.keep(Box::new(Clerk(Rc::clone(&book)))).unwrap();
+    bench.machine.keep(Box::new(Clerk(Rc::clone(&book))));
     let mut peer = bench.connected();
     let acked = bench.machine.publish(Publish::new("t", "acked")).unwrap();
     let [a, b] = id_of(&bench.packet(&mut peer, 3));
@@ -131,26 +164,47 @@ fn what_is_owed_outlives_the_client() {
     bench.until("an answer", |_| acked.outcome());
     bench.machine.publish(Publish::new("t", "plain").qos(QoS::AtMostOnce)).unwrap();
     let kept: Vec<_> = ["1", "2", "3", "4"].map(|n| bench.machine.publish(Publish::new("t", n)).unwrap()).into();
-    assert_eq!(payloads(&book), ["1", "2", "3", "4"]);
     assert_eq!(bench.machine.publish(Publish::new("t", "5")).unwrap_err().refusal(), PublishRefusal::QueueFull);
     bench.machine.abandon();
     assert!(kept.iter().all(|delivery| delivery.outcome() == Some(Outcome::Kept)));
     assert_eq!(payloads(&book), ["1", "2", "3", "4"]);
 
-    let mut bench = Bench::new(|o| o.window(1).queue(2, 1000));
-    let owed = bench.machine.keep(Box::new(Clerk(Rc::clone(&book)))).unwrap();
+    book.borrow_mut().closed = false;
+    let mut bench = Bench::new(|o| o.window(1).queue(4, 1000));
+    bench.machine.keep(Box::new(Clerk(Rc::clone(&book))));
+    assert_eq!(bench.machine.backlog(), (4, 8, 0));
+    assert_eq!(bench.machine.publish(Publish::new("t", "5")).unwrap_err().refusal(), PublishRefusal::QueueFull);
     let mut peer = bench.connected();
-    book.borrow_mut().fails = true;
-    let no = bench.machine.publish(Publish::new("t", "no")).unwrap_err();
-    assert_eq!(no.refusal(), PublishRefusal::QueueFull);
-    for (n, delivery) in owed.iter().enumerate() {
+    let mut new = None;
+    for n in 1..=5 {
         let body = bench.packet(&mut peer, 3);
-        assert_eq!(body[5..], *(n + 1).to_string().as_bytes());
+        assert_eq!(body[5..], *n.to_string().as_bytes());
         let [a, b] = id_of(&body);
         peer.send(&[0x40, 2, a, b]);
-        bench.until("an answer", |_| delivery.outcome());
+        // Behind those which are in the book alone, and in it alone like them.
+        new = new.or_else(|| bench.machine.publish(Publish::new("t", "5")).ok());
     }
+    let new = new.expect("there was room");
+    bench.until("an answer", |_| new.outcome());
+    assert!(new.outcome().unwrap().is_acknowledged());
     assert!(payloads(&book).is_empty());
+    book.borrow_mut().fails = true;
     let no = bench.machine.publish(Publish::new("t", "no")).unwrap_err();
     assert_eq!(no.refusal(), PublishRefusal::Store(io::ErrorKind::StorageFull));
+    bench.machine.publish(Publish::new("t", "plain").qos(QoS::AtMostOnce)).unwrap();
+}
+
+#[test]
+fn what_could_not_be_stored_is_not_said_to_be_kept() {
+    let book = Rc::new(RefCell::new(Book::default()));
+    let mut bench = Bench::new(|o| o);
+    bench.machine.keep(Box::new(Clerk(Rc::clone(&book))));
+    let stored = bench.machine.publish(Publish::new("t", "1")).unwrap();
+    bench.turn();
+    let unstored = bench.machine.publish(Publish::new("t", "2")).unwrap();
+    book.borrow_mut().fails = true;
+    bench.machine.close();
+    bench.until("the end", |b| b.machine.is_closed().then_some(()));
+    assert_eq!(stored.outcome(), Some(Outcome::Kept));
+    assert_eq!(unstored.outcome(), Some(Outcome::Dropped(Dropped::Closed)));
 }
