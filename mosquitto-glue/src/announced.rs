@@ -69,7 +69,8 @@ pub struct Announced {
     /// Whether a subscription may be shared (`$share/GROUP/FILTER`).
     #[doc(alias = "MQTT_PROP_SHARED_SUB_AVAILABLE")]
     pub shared_available: bool,
-    /// The keep-alive that it wants, in seconds: it counts instead of ours. With 0 a broker that froze is never noticed.
+    /// The keep-alive that it wants, in seconds: it counts instead of ours. With 0 a broker that froze is never
+    /// noticed.
     #[doc(alias = "MQTT_PROP_SERVER_KEEP_ALIVE")]
     pub server_keep_alive: Option<u16>,
     /// From what a topic for answers is to be made, see
@@ -106,6 +107,11 @@ impl Default for Announced {
 }
 
 impl Announced {
+    /// Whether the library has learnt a limit that it never forgets.
+    pub(crate) fn limits_library(&self) -> bool {
+        self.maximum_qos != QoS::ExactlyOnce || self.maximum_packet_size.is_some()
+    }
+
     /// With which code the broker would refuse this message, or rather end the connection for it.
     pub(crate) fn refuses_publish(&self, publish: &Publish, v5: bool) -> Option<ReasonCode> {
         if self.maximum_packet_size.is_some_and(|max| publish.packet_len(v5) > max as usize) {

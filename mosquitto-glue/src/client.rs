@@ -148,8 +148,8 @@ impl Client {
     ///
     /// # Errors
     /// [`PublishError`] with the message in it: the queue is full, in which case [`Event::Room`] follows when it
-    /// is worth another try; a message of QoS 0 without a connection; a client that was closed; a message that MQTT, or the
-    /// version of it in use, cannot carry.
+    /// is worth another try; a message of QoS 0 without a connection; a client that was closed; a message that MQTT, or
+    /// the version of it in use, cannot carry.
     pub fn publish(&self, publish: Publish) -> std::result::Result<Delivery, PublishError> {
         let delivery = self.machine.borrow_mut().publish(publish)?;
         self.nudge();
@@ -202,8 +202,8 @@ impl Client {
     }
 
     /// Subscribes to a topic filter, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, now and after each
-    /// reconnection that finds no session; the broker's answer is [`Event::Subscribed`]. A filter that was subscribed to
-    /// before gets the new options.
+    /// reconnection that finds no session; the broker's answer is [`Event::Subscribed`]. A filter that was subscribed
+    /// to before gets the new options.
     ///
     /// # Errors
     /// A filter that is none; options that need MQTT 5 where MQTT 3.1.1 is spoken, or that cannot be; a client that was
@@ -243,9 +243,9 @@ impl Client {
 
     /// Ends the client: it says DISCONNECT, for which it waits as long as [`Options::linger`] says, and leaves the loop
     /// with [`Event::Closed`]. Messages that wait are [dropped](crate::Outcome::Dropped), those under way are
-    /// [uncertain](crate::Outcome::Uncertain); who wants them answered waits for that first. The broker does not publish
-    /// the will. A session [of the client's own](crate::Session::PerClient) ends too, where there is a connection: with
-    /// MQTT 3.1.1 that takes another one, as short as can be. A second call changes nothing.
+    /// [uncertain](crate::Outcome::Uncertain); who wants them answered waits for that first. The broker does not
+    /// publish the will. A session [of the client's own](crate::Session::PerClient) ends too, where there is a
+    /// connection: with MQTT 3.1.1 that takes another one, as short as can be. A second call changes nothing.
     #[doc(alias = "disconnect")]
     pub fn close(&self) {
         self.machine.borrow_mut().close();

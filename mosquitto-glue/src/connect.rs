@@ -33,11 +33,11 @@ impl Default for Connect {
     }
 }
 
-/// What only MQTT 5 has: with MQTT 3.1.1, each of these is an [`OptionsError`](crate::OptionsError) that names it when the
-/// client is made.
+/// What only MQTT 5 has: with MQTT 3.1.1, each of these is an [`OptionsError`](crate::OptionsError) that names it when
+/// the client is made.
 impl Options {
-    /// For how long, in whole seconds, the broker keeps the session of a client that is gone; `u32::MAX` seconds are for
-    /// ever. Default: one hour, and with [`Session::PerConnection`](crate::Session::PerConnection) it ends with the
+    /// For how long, in whole seconds, the broker keeps the session of a client that is gone; `u32::MAX` seconds are
+    /// for ever. Default: one hour, and with [`Session::PerConnection`](crate::Session::PerConnection) it ends with the
     /// connection. The broker may [say](crate::Announced::session_expiry) otherwise.
     #[doc(alias = "MQTT_PROP_SESSION_EXPIRY_INTERVAL")]
     pub fn session_expiry(mut self, after: Duration) -> Options {
@@ -45,23 +45,24 @@ impl Options {
         self
     }
 
-    /// The most messages of QoS 1 and 2 that the broker may have under way to this client, from 1. Default: 65535. A broker
-    /// that sends more is cut off.
+    /// The most messages of QoS 1 and 2 that the broker may have under way to this client, from 1. Default: 65535. A
+    /// broker that sends more is cut off.
     #[doc(alias = "MQTT_PROP_RECEIVE_MAXIMUM")]
     pub fn receive_maximum(mut self, messages: u16) -> Options {
         self.connect.receive_maximum = Some(messages);
         self
     }
 
-    /// The longest packet, in bytes, that the broker may send: it drops messages that are longer. Default: what MQTT can
-    /// carry, 256 MiB. It is the broker's word: libmosquitto reads a longer one all the same.
+    /// The longest packet, in bytes, that the broker may send: it drops messages that are longer. Default: what MQTT
+    /// can carry, 256 MiB. It is the broker's word: libmosquitto reads a longer one all the same.
     #[doc(alias = "MQTT_PROP_MAXIMUM_PACKET_SIZE")]
     pub fn max_packet_size(mut self, bytes: u32) -> Options {
         self.connect.max_packet_size = Some(bytes);
         self
     }
 
-    /// Whether the broker may say more than a code in its acknowledgements, see [`Remark`](crate::Remark). Default: yes.
+    /// Whether the broker may say more than a code in its acknowledgements, see [`Remark`](crate::Remark). Default:
+    /// yes.
     #[doc(alias = "MQTT_PROP_REQUEST_PROBLEM_INFORMATION")]
     pub fn request_problem_information(mut self, wanted: bool) -> Options {
         self.connect.problem_information = wanted;
@@ -83,8 +84,8 @@ impl Options {
         self
     }
 
-    /// How long, in whole seconds, the broker waits with the [will](Self::will), in case the client comes back. It comes
-    /// sooner where the session ends. Default: not at all.
+    /// How long, in whole seconds, the broker waits with the [will](Self::will), in case the client comes back. It
+    /// comes sooner where the session ends. Default: not at all.
     #[doc(alias = "MQTT_PROP_WILL_DELAY_INTERVAL")]
     pub fn will_delay(mut self, delay: Duration) -> Options {
         self.connect.will_delay = Some(delay);
@@ -95,8 +96,8 @@ impl Options {
     /// Default: 0, each message names its topic. The broker may [take fewer](crate::Announced::topic_alias_maximum).
     ///
     /// They hold for one connection. Only messages of QoS 0 have them, but with
-    /// [`Session::PerConnection`](crate::Session::PerConnection) all: where a session goes on, libmosquitto sends the others
-    /// again on the next connection as they are, and no alias is known there.
+    /// [`Session::PerConnection`](crate::Session::PerConnection) all: where a session goes on, libmosquitto sends the
+    /// others again on the next connection as they are, and no alias is known there.
     #[doc(alias = "MQTT_PROP_TOPIC_ALIAS")]
     pub fn topic_aliases(mut self, topics: u16) -> Options {
         self.connect.topic_aliases = topics;
@@ -104,8 +105,8 @@ impl Options {
     }
 
     /// Has the broker choose the client id; it stays the same over reconnections, see
-    /// [`Client::client_id`](crate::Client::client_id). Where a session is to go on over connections, a connection of its own
-    /// asks for the id first.
+    /// [`Client::client_id`](crate::Client::client_id). Where a session is to go on over connections, a connection of
+    /// its own asks for the id first.
     #[doc(alias = "MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER")]
     pub fn assigned_client_id(mut self) -> Options {
         self.client_id = ClientId::Assigned;

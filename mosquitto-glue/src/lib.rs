@@ -37,8 +37,8 @@
 //!
 //! # Watching it
 //!
-//! With the feature `tracing` whatever a client reports is an event for the crate of that name, too, in the order in which
-//! the program gets it. `client` is the client id.
+//! With the feature `tracing` whatever a client reports is an event for the crate of that name, too, in the order in
+//! which the program gets it. `client` is the client id.
 //!
 //! | target | level | name | fields |
 //! |---|---|---|---|
@@ -60,10 +60,10 @@
 //! # Special problems
 //!
 //! - *A message of QoS 1 or 2 that is under way* when its connection breaks goes on where it was in the next one, since
-//!   the broker keeps the [`Session`] meanwhile: at QoS 2 it arrives once. Where the broker has lost the session, what is
-//!   not acknowledged is published anew, after the subscriptions and before what waits; a message of QoS 2 may then
-//!   arrive twice, and is reported as [uncertain](Outcome::Uncertain). A broker that comes back with an old state of the
-//!   session, as after SIGKILL, cannot be told from one that forgot nothing.
+//!   the broker keeps the [`Session`] meanwhile: at QoS 2 it arrives once. Where the broker has lost the session, what
+//!   is not acknowledged is published anew, after the subscriptions and before what waits; a message of QoS 2 may then
+//!   arrive twice, and is reported as [uncertain](Outcome::Uncertain). A broker that comes back with an old state of
+//!   the session, as after SIGKILL, cannot be told from one that forgot nothing.
 //! - *An incoming message is acknowledged when it comes*, before the program has seen it. A program that must not lose
 //!   one answers by a message of its own.
 //! - *A broker that froze* is noticed by the keep-alive alone, after about twice its time.
@@ -80,13 +80,56 @@
 //! | none of the default | the system's, unused TLS | its headers, pkg-config |
 //! | none of the default, `tls` | the system's and its OpenSSL | the headers of both, pkg-config |
 //!
-//! [`library_version`] says which one it is. For production, and with TLS above all, link the system's: it gets security
-//! updates. The one built here is of March 2021, as `libmosquitto-sys` carries it. Since then a SUBACK without reason
-//! codes was found to make the library read beyond its bounds (CVE-2024-10525; this crate does not look there), and
-//! mistakes in its TLS were mended up to 2.0.16; those known, this crate goes around.
+//! [`library_version`] says which one it is. For production, and with TLS above all, link the system's: it gets
+//! security updates. The one built here is of March 2021, as `libmosquitto-sys` carries it. Since then a SUBACK without
+//! reason codes was found to make the library read beyond its bounds (CVE-2024-10525; this crate does not look there),
+//! and mistakes in its TLS were mended up to 2.0.16; those known, this crate goes around.
 //!
-//! What libmosquitto 2.0 cannot do is missing here too: whether an incoming message is a duplicate is not told, topic
-//! aliases of the broker's and enhanced authentication are not there, and its DISCONNECT comes without properties.
+//! # What libmosquitto cannot do
+//!
+//! MQTT 5 is offered as far as libmosquitto 2.0 goes. What it leaves out, and what a program gets instead:
+//!
+//! | what | what happens |
+//! |---|---|
+//! | an incoming message is acknowledged when the program says so | it is acknowledged before, always with success |
+//! | whether an incoming message is a duplicate | is not told |
+//! | topic aliases of the broker's | none are asked for; a broker that sends one all the same: [`Reason::Protocol`] |
+//! | a message with the identifiers of several subscriptions | [`Reason::Protocol`], see below |
+//! | topic aliases for QoS 1 and 2 in a session that goes on | topics are written out, see [`Options::topic_aliases`] |
+//! | enhanced authentication (AUTH) | a broker that asks for it: [`Reason::Refused`] (0x8c), final |
+//! | what a broker's DISCONNECT says beside its code | [`Reason::Server`] has the code |
+//! | the code of an answer to an unsubscription | [`Event::Unsubscribed`] comes whatever it is |
+//! | what a PUBREC says beside its code | the outcome has the code, and no [`Remark`] |
+//! | holding a broker to [`Options::max_packet_size`] | what is longer is read all the same |
+//! | a keep-alive of none, or below 5 s | [`OptionsError`] |
+//! | a password without a user name, or with a NUL | cannot be said; [`OptionsError`] |
+//! | an empty content type | counts as none |
+//! | WebSockets | the scheme `ws`: [`AddressError`], [`UrlError`] |
+//!
+//! So subscriptions with identifiers should not overlap, unless the broker sends a message for each, as mosquitto does.
+//!
+//! # What is wrong, and what is said
+//!
+//! A mistake is an error at the call that made it, and the client goes on as if that had not been called; what only the
+//! broker can know is told by events.
+//!
+//! | mistake | error |
+//! |---|---|
+//! | options that cannot be, or contradict each other, or need MQTT 5 | [`OptionsError`], when the client is made |
+//! | a URL or an address that makes no sense | [`UrlError`], [`AddressError`], naming the part |
+//! | a topic with a wildcard, empty, too long, no text | [`PublishRefusal::Topic`] |
+//! | a message longer than MQTT can carry | [`PublishRefusal::TooLong`] |
+//! | a message that is too long, retained, or of a QoS that the broker has not | [`Outcome::Refused`], unsent |
+//! | properties that are no text or too long | [`PublishRefusal::Property`] |
+//! | properties with MQTT 3.1.1 | [`PublishRefusal::PropertiesNeedV5`] |
+//! | a filter that is none | [`SubscribeError::Filter`] |
+//! | options of a subscription that cannot be | [`SubscribeError::Options`] |
+//! | options of a subscription with MQTT 3.1.1 | [`SubscribeError::NeedsV5`] |
+//! | a subscription of a kind that the broker does not have | [`Event::Subscribed`] (0x9e, 0xa1, 0xa2), unsent |
+//! | a filter that the broker does not permit | [`Event::Subscribed`] (0x87, or 0x80) |
+//! | a topic that the broker does not permit | [`Outcome::Refused`] (0x87); with MQTT 3.1.1 nothing |
+//! | a wrong name or password | [`Event::Refused`], then [`Event::Failed`], or what [`Options::give_up_when`] says |
+//! | a goodbye that cannot be said | [`DisconnectError`] |
 
 mod address;
 mod announced;

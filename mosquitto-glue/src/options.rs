@@ -178,8 +178,8 @@ impl Options {
     }
 
     /// Whether the first connection begins a new session at the broker ([`Session::PerClient`], the default) or goes on
-    /// with the one that an earlier client of the same id left ([`Session::Kept`], which needs a client id, given or from a
-    /// file). Reconnections go on with the session in both.
+    /// with the one that an earlier client of the same id left ([`Session::Kept`], which needs a client id, given or
+    /// from a file). Reconnections go on with the session in both.
     #[doc(alias = "clean_session")]
     pub fn clean_start(self, clean: bool) -> Options {
         self.session(if clean { Session::PerClient } else { Session::Kept })
@@ -201,8 +201,8 @@ impl Options {
     }
 
     /// The wait before a new attempt: random between nothing and a ceiling that starts at `min` and doubles up to `max`
-    /// (the higher one, where they are mixed up). It starts at `min` again after a connection that stood for `max`. Default:
-    /// 1 s and 60 s.
+    /// (the higher one, where they are mixed up). It starts at `min` again after a connection that stood for `max`.
+    /// Default: 1 s and 60 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Options {
         self.backoff = min..=max;
         self
@@ -268,8 +268,8 @@ impl Options {
         self
     }
 
-    /// After which failures the client gives up, with [`Event::Failed`](crate::Event::Failed), instead of trying again: `f`
-    /// is called with the reason of each failed attempt and each lost connection. Default: [`Reason::is_final`].
+    /// After which failures the client gives up, with [`Event::Failed`](crate::Event::Failed), instead of trying again:
+    /// `f` is called with the reason of each failed attempt and each lost connection. Default: [`Reason::is_final`].
     ///
     /// It is called in the middle of the client's work, so it decides from what it is given; the
     /// [event](crate::Event::Refused) has more to say to people.

@@ -22,7 +22,8 @@ impl ReasonCode {
     /// Done as asked.
     #[doc(alias = "MQTT_RC_SUCCESS")]
     pub const SUCCESS: ReasonCode = ReasonCode(0);
-    /// What a client says that wants its will published all the same, see [`Disconnect::code`](crate::Disconnect::code).
+    /// What a client says that wants its will published all the same, see
+    /// [`Disconnect::code`](crate::Disconnect::code).
     #[doc(alias = "MQTT_RC_DISCONNECT_WITH_WILL_MSG")]
     pub const WITH_WILL: ReasonCode = ReasonCode(4);
     pub(crate) const PROTOCOL_ERROR: ReasonCode = ReasonCode(0x82);
@@ -101,9 +102,9 @@ pub enum Reason {
     Protocol,
     /// TLS failed: what OpenSSL said, or the alert that one of the sides sent.
     Tls(String),
-    /// The broker's certificate did not pass: what OpenSSL found, and whose certificate it is. The client gives up, unless
-    /// [`Options::give_up_when`](crate::Options::give_up_when) says otherwise: for devices that start without the right
-    /// time, or whose broker may be given a new certificate.
+    /// The broker's certificate did not pass: what OpenSSL found, and whose certificate it is. The client gives up,
+    /// unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise: for devices that start without
+    /// the right time, or whose broker may be given a new certificate.
     Untrusted(String),
     /// 65535 messages were published while one stayed unacknowledged: its packet identifier is due again.
     PacketIds,
@@ -128,8 +129,9 @@ impl Reason {
     }
 
     /// Whether the next attempt would end like this one: the broker refused the connection for who asks, or for what is
-    /// asked (0x81, 0x82, 0x84 to 0x87, 0x8a, 0x8c, 0x90, 0x95, 0x99 to 0x9b, 0x9d, and what they are in MQTT 3.1.1). Those
-    /// and a [certificate that did not pass](Self::Untrusted) are what a client gives up for, unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise.
+    /// asked (0x81, 0x82, 0x84 to 0x87, 0x8a, 0x8c, 0x90, 0x95, 0x99 to 0x9b, 0x9d, and what they are in MQTT 3.1.1).
+    /// Those and a [certificate that did not pass](Self::Untrusted) are what a client gives up for, unless
+    /// [`Options::give_up_when`](crate::Options::give_up_when) says otherwise.
     pub fn is_final(&self) -> bool {
         match self {
             Reason::Refused(code) => code.is_final(),

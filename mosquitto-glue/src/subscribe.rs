@@ -53,8 +53,8 @@ impl SubscribeOptions {
         SubscribeOptions { qos, ..SubscribeOptions::default() }
     }
 
-    /// Whether messages that this very client publishes are kept from it. Default: no. A shared subscription cannot have
-    /// it.
+    /// Whether messages that this very client publishes are kept from it. Default: no. A shared subscription cannot
+    /// have it.
     #[doc(alias = "MQTT_SUB_OPT_NO_LOCAL")]
     pub fn no_local(mut self, no_local: bool) -> SubscribeOptions {
         self.no_local = no_local;

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use std::{error, fmt};
 
-/// A broker's URL made no sense. Prints as one line with the part, and what is wrong in it, and never shows the password.
+/// A broker's URL made no sense. Prints as one line with the part, and what is wrong in it, and never shows the
+/// password.
 ///
 /// ```
 /// use becket_mosquitto::Options;
@@ -45,9 +46,10 @@ impl Options {
     /// Options from a URL: `mqtt://[USER[:PASSWORD]@]HOST[:PORT][?KEY=VALUE[&KEY=VALUE]..]`, and with the feature `tls`
     /// the same with `mqtts`; for a unix socket `unix:PATH[?..]` or `unix://[USER[:PASSWORD]@]/PATH[?..]`.
     ///
-    /// Host and port are as in an [`Address`]. `%41` stands for the byte 0x41 in user, password, path and values; a `+` is a
-    /// `+`. What is not given has the default of [`Options::new`], and what contradicts another option is found when the
-    /// client is made.
+    /// Host and port are as in an [`Address`]. `%41` stands for the byte 0x41 in user, password, path and values; a `+`
+    /// is a
+    /// `+`. What is not given has the default of [`Options::new`], and what contradicts another option is found when
+    /// the client is made.
     ///
     /// | key | value | as |
     /// |---|---|---|
@@ -108,9 +110,6 @@ impl Options {
                 Some(parts) => parts,
                 None => return fail("it begins neither with `mqtt://` nor with `unix:`"),
             };
-            if scheme == "mqtts" && cfg!(not(feature = "tls")) {
-                return fail("`mqtts` needs the feature `tls` of becket-mosquitto");
-            }
             let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
             if user.is_none() && query.contains('@') && rest.contains(':') {
                 // What comes before may be the half of a password.
@@ -304,9 +303,10 @@ mod tests {
 
     #[test]
     fn all_parts_are_taken() {
-        let url = "mqtt://a%3ab:p%40%25+@[::1]:1884/?client_id=x%20y&version=5&clean=false&session_expiry=60&keepalive=9\
-            &connect_timeout=0.5&backoff_min=2&backoff_max=3&linger=1&window=7&queue=8&receive_maximum=9\
-            &max_packet_size=1000&topic_aliases=4&will_topic=w&will_payload=gone%00&will_qos=2&will_retain=true&will_delay=6";
+        let url = "mqtt://a%3ab:p%40%25+@[::1]:1884/?client_id=x%20y&version=5&clean=false&session_expiry=60\
+            &keepalive=9&connect_timeout=0.5&backoff_min=2&backoff_max=3&linger=1&window=7&queue=8&receive_maximum=9\
+            &max_packet_size=1000&topic_aliases=4&will_topic=w&will_payload=gone%00&will_qos=2\
+            &will_retain=true&will_delay=6";
         let options: Options = url.parse().unwrap();
         assert_eq!(options.address.to_string(), "mqtt://[::1]:1884");
         assert_eq!(options.credentials, Some(("a:b".into(), Some("p@%+".into()))));

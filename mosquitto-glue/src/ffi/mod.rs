@@ -264,7 +264,8 @@ impl Handle {
     pub(crate) fn disconnect(&mut self, disconnect: &Disconnect) -> After {
         let list = PropertyList::of_disconnect(disconnect);
         self.call(|m| match &list {
-            // SAFETY: a live client, and a list that is null or live; the library writes it out before the call returns.
+            // SAFETY: a live client, and a list that is null or live; the library writes it out before the call
+            // returns.
             Ok(list) => unsafe { sys::mosquitto_disconnect_v5(m, disconnect.code.into(), list.as_ptr()) },
             Err(code) => code.0,
         })
@@ -303,8 +304,8 @@ impl Handle {
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    /// Publishes, and says under which packet identifier (0 where the library chose none). With a topic alias in the list
-    /// the topic may be empty.
+    /// Publishes, and says under which packet identifier (0 where the library chose none). With a topic alias in the
+    /// list the topic may be empty.
     ///
     /// With QoS 1 and 2, an error that is none of [`is_argument_error`] leaves the message in the library's list: it
     /// goes out on the next connection.
@@ -360,7 +361,8 @@ impl Handle {
         })
     }
 
-    /// Has the library send a request with properties, and says under which packet identifier (0 where it was not sent).
+    /// Has the library send a request with properties, and says under which packet identifier (0 where it was not
+    /// sent).
     fn request(
         &mut self,
         list: Result<PropertyList, Code>,

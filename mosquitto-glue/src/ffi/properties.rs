@@ -134,8 +134,8 @@ impl PropertyList {
         self.head = null_mut();
     }
 
-    /// What a PUBLISH carries: `properties`, which [`Properties::problem`] found nothing wrong with, and the number that
-    /// stands for its topic.
+    /// What a PUBLISH carries: `properties`, which [`Properties::problem`] found nothing wrong with, and the number
+    /// that stands for its topic.
     pub(crate) fn of_publish(properties: Option<&Properties>, alias: Option<u16>) -> Result<PropertyList, Code> {
         let mut list = PropertyList::new();
         if let Some(number) = alias {

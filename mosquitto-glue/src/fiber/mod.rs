@@ -235,8 +235,8 @@ impl Client {
     /// # Errors
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`: the message was not accepted. `NotConnected`
     /// for a message of QoS 0 without a connection; `BrokenPipe` for a client that was closed or gave up;
-    /// `WouldBlock` for a full queue where the policy is to refuse; `InvalidInput` for what MQTT cannot carry: each with
-    /// a [`PublishError`](crate::PublishError) inside.
+    /// `WouldBlock` for a full queue where the policy is to refuse; `InvalidInput` for what MQTT cannot carry: each
+    /// with a [`PublishError`](crate::PublishError) inside.
     pub fn publish(&self, publish: Publish) -> io::Result<Delivery> {
         let mut publish = publish;
         let turn = until(publish.deadline, || self.shared.turn.lock())?;
@@ -250,8 +250,9 @@ impl Client {
         }
     }
 
-    /// Subscribes, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, and waits for the broker's answer; the messages come by what is returned, up to
-    /// [`Messages::CAPACITY`] of them waiting. It is asked for again after each reconnection that finds no session.
+    /// Subscribes, at a [`QoS`](crate::QoS) or as [`SubscribeOptions`] say, and waits for the broker's answer; the
+    /// messages come by what is returned, up to [`Messages::CAPACITY`] of them waiting. It is asked for again after
+    /// each reconnection that finds no session.
     ///
     /// # Errors
     /// `PermissionDenied` where the broker refuses; `InvalidInput` for a filter that is none, or for
@@ -287,8 +288,8 @@ impl Client {
     /// As [`close`](Self::close), with something to say to a broker of MQTT 5.
     ///
     /// # Errors
-    /// As [`close`](Self::close); `InvalidInput` with a [`DisconnectError`](crate::DisconnectError) inside for what cannot be
-    /// said, and then the client goes on.
+    /// As [`close`](Self::close); `InvalidInput` with a [`DisconnectError`](crate::DisconnectError) inside for what
+    /// cannot be said, and then the client goes on.
     pub fn close_with(&self, goodbye: Disconnect) -> io::Result<()> {
         self.closes.0.close_with(goodbye)?;
         self.shared.ended.wait_while(|| self.shared.over.borrow().is_none())

@@ -93,11 +93,17 @@ impl Machine {
 
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
+        if self.announced.limits_library() && self.in_flight == 0 && !self.subscriptions.may_bring_exactly_once() {
+            // The library keeps limits that the next broker, or the same one by then, may not have. It has nothing
+            // else.
+            self.renew = true;
+        }
         if self.renew {
             let made = make_handle(&self.options, self.client_id.as_deref(), self.stage, self.tls.as_ref());
             self.handle = Some(made.map_err(|e| Reason::Library(e.to_string()))?);
             self.last_mid = 0;
             self.renew = false;
+            self.announced = Announced::default();
         }
         let expected = self.expected_session();
         let expiry = self.session_expiry();
@@ -297,7 +303,8 @@ impl Machine {
         }
     }
 
-    /// The session is gone: what was under way in it goes out anew, with a client of the library that knows nothing of it.
+    /// The session is gone: what was under way in it goes out anew, with a client of the library that knows nothing of
+    /// it.
     fn lose_session(&mut self) {
         self.renew = true;
         self.lost_session = true;
@@ -316,7 +323,8 @@ impl Machine {
         }
     }
 
-    /// Where a session has to be ended by a connection of its own, begins that, once; `false` where there is none to end.
+    /// Where a session has to be ended by a connection of its own, begins that, once; `false` where there is none to
+    /// end.
     fn leave_session(&mut self) -> bool {
         if self.options.protocol == Protocol::V5
             || self.options.session != Session::PerClient

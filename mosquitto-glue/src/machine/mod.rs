@@ -125,7 +125,8 @@ struct Target {
 enum Stage {
     /// No connection was accepted yet.
     First,
-    /// The next connection clears what an earlier client left, or asks for a client id, and is ended once it is accepted.
+    /// The next connection clears what an earlier client left, or asks for a client id, and is ended once it is
+    /// accepted.
     Sweep,
     /// The session is ours, or about to be, and the library has nothing under way: whatever the broker has will do.
     Empty,

@@ -172,8 +172,8 @@ impl Machine {
 
     /// The number that stands for the topic of this message, where one may.
     ///
-    /// An alias holds for one connection, and the library sends a message of QoS 1 or 2 again on the next one, as it is,
-    /// where the session goes on. In a session that is new with each connection it is us who publish it again.
+    /// An alias holds for one connection, and the library sends a message of QoS 1 or 2 again on the next one, as it
+    /// is, where the session goes on. In a session that is new with each connection it is us who publish it again.
     fn alias_for(&mut self, publish: &Publish) -> Option<Alias> {
         let may_outlive = self.options.session != Session::PerConnection && publish.qos != QoS::AtMostOnce;
         // The first one carries both topic and number, and both lengths in front may take a byte more.

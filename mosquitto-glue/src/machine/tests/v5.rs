@@ -130,7 +130,8 @@ fn what_the_broker_announced_not_to_have_is_refused_without_being_sent() {
     bench.machine.subscribe("b", new().id(1)).unwrap();
     bench.machine.subscribe(&"c".repeat(60), new()).unwrap();
     bench.machine.subscribe("d", new()).unwrap();
-    // No wildcards, identifiers, shared subscriptions; no retained messages, QoS 1 at most, packets of 50 bytes at most.
+    // No wildcards, identifiers, shared subscriptions; no retained messages, QoS 1 at most, packets of 50 bytes at
+    // most.
     let mut peer = bench.up(&[40, 0, 41, 0, 42, 0, 37, 0, 36, 1, 39, 0, 0, 0, 50]);
     assert_eq!(bench.packet(&mut peer, 8)[2..], *b"\0\0\x01d\x01");
     let refused = bench.seen.iter().filter_map(|e| match e {
@@ -373,7 +374,8 @@ fn aliases_over_a_break(f: impl FnOnce(Options) -> Options, second: &[u8]) -> [V
 
 #[test]
 fn no_alias_of_a_past_connection_is_sent_again() {
-    // In a new session it is we who send again, with what the new connection knows: here nothing, for the broker takes none.
+    // In a new session it is we who send again, with what the new connection knows: here nothing, for the broker takes
+    // none.
     let [first, second] = aliases_over_a_break(|o| o.session(Session::PerConnection), &connack(&[]));
     assert_eq!(first, [b"\0\x01t\x03\x23\0\x01x".to_vec(), b"\0\0\x03\x23\0\x01x".to_vec()]);
     assert_eq!(second, [b"\0\x01t\0x".to_vec(), b"\0\x01t\0x".to_vec()]);
@@ -437,4 +439,67 @@ fn what_is_final_is_for_the_program_to_say() {
     peer.send(&[0xe0, 1, 0x8e]);
     bench.until("the end", |b| b.machine.is_closed().then_some(()));
     assert_eq!(bench.seen.last(), Some(&Event::Failed(taken_over)));
+}
+
+#[test]
+fn limits_of_a_broker_go_with_its_connection() {
+    let mut bench = v5(|o| o);
+    let peer = bench.up(&[36, 0, 39, 0, 0, 0, 30]);
+    for publish in [Publish::new("t", "x"), Publish::new("t", [0; 30]).qos(QoS::AtMostOnce)] {
+        assert!(matches!(bench.machine.publish(publish).unwrap().outcome(), Some(Outcome::Refused(_))));
+    }
+    bench.lost(peer);
+    let mut peer = bench.up(&[]);
+    bench.machine.publish(Publish::new("t", [7; 30]).qos(QoS::ExactlyOnce)).unwrap();
+    assert!(bench.packet(&mut peer, 3).ends_with(&[7; 30]));
+}
+
+/// What a client makes of something that a broker sends; and it is there again afterwards.
+fn made_of(packet: &[u8], f: impl FnOnce(Options) -> Options) -> Reason {
+    let mut bench = v5(f);
+    let mut peer = bench.up(&[]);
+    peer.send(packet);
+    let reason = bench.event("a loss", |e| match e {
+        Event::Disconnected { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    bench.lost(peer);
+    bench.up(&[]);
+    reason
+}
+
+#[test]
+fn what_the_library_cannot_do_ends_in_the_errors_of_the_table() {
+    // A topic alias, that no broker may use, since we announce that we take none.
+    assert_eq!(made_of(b"\x30\x07\0\0\x03\x23\0\x01x", |o| o), Reason::Protocol);
+    // A message with the identifiers of two subscriptions.
+    assert_eq!(made_of(b"\x30\x09\0\x01t\x04\x0b\x01\x0b\x02x", |o| o), Reason::Protocol);
+    // More messages of QoS 2 at once than were asked for.
+    let three = b"\x34\x06\0\x01t\0\x01\0\x34\x06\0\x01t\0\x02\0\x34\x06\0\x01t\0\x03\0";
+    assert_eq!(made_of(three, |o| o.receive_maximum(2)), Reason::Protocol);
+    // Of a DISCONNECT, the code alone is told.
+    let goodbye = [&[0xe0, 7, 0x8b, 5][..], &reason_string("eh")].concat();
+    assert_eq!(made_of(&goodbye, |o| o), Reason::Server(ReasonCode(0x8b)));
+}
+
+#[test]
+fn what_the_library_does_not_hand_out_is_not_told() {
+    let mut bench = v5(|o| o);
+    let mut peer = bench.up(&[]);
+    // A packet of enhanced authentication, which no client without a method may be sent.
+    peer.send(b"\xf0\x05\x19\x03\x15\0\0");
+    // Of the answer to an unsubscription, its code.
+    bench.machine.unsubscribe("t", Vec::new()).unwrap();
+    let body = bench.packet(&mut peer, 10);
+    peer.send(&[0xb0, 4, body[0], body[1], 0, 0x87]);
+    bench.event("an answer", |e| matches!(e, Event::Unsubscribed { .. }).then_some(()));
+    // Of a PUBREC, all but its code.
+    let delivery = bench.machine.publish(Publish::new("t", "x").qos(QoS::ExactlyOnce)).unwrap();
+    let [a, b] = id_of(&bench.packet(&mut peer, 3));
+    peer.send(&[&[0x50, 9, a, b, 0x87, 5], &reason_string("no")[..]].concat());
+    let remark = bench.event("an answer", |e| match e {
+        Event::Delivered { remark, .. } => Some(remark.clone()),
+        _ => None,
+    });
+    assert_eq!((delivery.outcome(), remark), (Some(Outcome::Refused(ReasonCode(0x87))), None));
 }
