@@ -3,6 +3,8 @@
 //! Each is an [`Io`](crate::Io) over the type of the same kind in `becket_sys`, and lends that type's methods that
 //! never wait, such as `set_nodelay` and `local_addr`. All of them may be used from several fibers at once.
 
+#[cfg(feature = "c-ares")]
+mod ares;
 mod connect;
 mod resolve;
 mod split;
@@ -10,6 +12,8 @@ mod tcp;
 mod udp;
 mod unix;
 
+#[cfg(feature = "c-ares")]
+pub use ares::{Resolver, ResolverBuilder};
 pub use becket_sys::tcp::Keepalive;
 pub use becket_sys::udp::Received;
 pub use becket_sys::unix::{Address, Credentials, Record};

@@ -17,7 +17,8 @@ static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 /// The addresses of `name`, which is `HOST:PORT`: at least one, in the order of RFC 6724. The resolver of the C library,
 /// which blocks, is asked on a thread of its own; an address in numbers needs none.
 ///
-/// Of more than 32 lookups at a time in the process, the others wait for a place.
+/// Of more than 32 lookups at a time in the process, the others wait for a place. With the feature `c-ares` there is
+/// `Resolver` in this module, too, which needs no threads.
 ///
 /// # Errors
 /// Step `resolve` on the name: `InvalidInput` where it has no port, the resolver's error, `NotFound` where it has no
