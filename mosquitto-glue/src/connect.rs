@@ -134,8 +134,19 @@ impl Connect {
         problem_of_user(&self.user).map(|why| format!("connect: {why}"))
     }
 
+    /// What goes as a property of the packet itself, and is not made by the library: the first of it.
+    pub(crate) fn first_property(&self) -> Option<&'static str> {
+        let elsewhere = ["receive maximum", "will delay", "topic aliases"];
+        self.set_ones().find(|name| !elsewhere.contains(name))
+    }
+
     /// What needs MQTT 5, the first of it.
     pub(crate) fn needs_v5(&self) -> Option<&'static str> {
+        self.set_ones().next()
+    }
+
+    /// The names of all that are not as they are by default.
+    fn set_ones(&self) -> impl Iterator<Item = &'static str> {
         [
             (self.session_expiry.is_some(), "session expiry"),
             (self.receive_maximum.is_some(), "receive maximum"),
@@ -147,6 +158,6 @@ impl Connect {
             (self.topic_aliases > 0, "topic aliases"),
         ]
         .into_iter()
-        .find_map(|(is_set, name)| is_set.then_some(name))
+        .filter_map(|(is_set, name)| is_set.then_some(name))
     }
 }

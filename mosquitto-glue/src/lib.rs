@@ -27,6 +27,7 @@
 //! # The parts
 //!
 //! - [`Options`] say where the broker is ([`Address`]), who connects and how, and what the client keeps.
+//! - [`Socks5`] is a proxy to connect by way of.
 //! - `Tls`, with the feature `tls`, says whom to believe that it is the broker, and how to prove who connects.
 //! - [`Publish`] is a message on its way out. Each one that is accepted has a [`Delivery`], which comes to one
 //!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
@@ -80,6 +81,8 @@
 //! | none of the default | the system's, unused TLS | its headers, pkg-config |
 //! | none of the default, `tls` | the system's and its OpenSSL | the headers of both, pkg-config |
 //!
+//! SOCKS5 is there where the system's libmosquitto has it, as Debian's has.
+//!
 //! [`library_version`] says which one it is. For production, and with TLS above all, link the system's: it gets
 //! security updates. The one built here is of March 2021, as `libmosquitto-sys` carries it. Since then a SUBACK without
 //! reason codes was found to make the library read beyond its bounds (CVE-2024-10525; this crate does not look there),
@@ -104,6 +107,7 @@
 //! | a keep-alive of none, or below 5 s | [`OptionsError`] |
 //! | a password without a user name, or with a NUL | cannot be said; [`OptionsError`] |
 //! | an empty content type | counts as none |
+//! | by way of a [proxy](Socks5): CONNECT with properties, sessions that go on with MQTT 5 or TLS | [`OptionsError`] |
 //! | WebSockets | the scheme `ws`: [`AddressError`], [`UrlError`] |
 //!
 //! So subscriptions with identifiers should not overlap, unless the broker sends a message for each, as mosquitto does.
@@ -157,6 +161,7 @@ mod reason;
 mod remote;
 mod resolve;
 mod session;
+mod socks;
 #[cfg(feature = "store")]
 mod store;
 mod subscribe;
@@ -179,6 +184,7 @@ pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
 pub use session::Session;
+pub use socks::Socks5;
 #[cfg(feature = "store")]
 pub use store::{Durability, Store, StoreError, StoreProblem};
 pub use subscribe::{RetainHandling, SubscribeOptions};

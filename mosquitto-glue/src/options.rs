@@ -11,6 +11,7 @@ use crate::no_tls::Tls;
 use crate::queue::WhenFull;
 use crate::reason::Reason;
 use crate::session::Session;
+use crate::socks::Socks5;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use std::fmt;
@@ -101,6 +102,7 @@ impl LogLevel {
 pub struct Options {
     pub(crate) address: Address,
     pub(crate) tls: Option<Tls>,
+    pub(crate) socks5: Option<Socks5>,
     pub(crate) client_id: ClientId,
     pub(crate) protocol: Protocol,
     pub(crate) session: Session,
@@ -127,6 +129,7 @@ impl Options {
     pub fn new(address: Address) -> Options {
         Options {
             tls: Tls::of(&address),
+            socks5: None,
             address,
             client_id: ClientId::Made,
             protocol: Protocol::default(),
@@ -308,6 +311,7 @@ impl Options {
     /// The first option found wrong, with its value and what it can be.
     pub fn check(&self) -> Result<(), OptionsError> {
         self.tls_context()?;
+        self.check_socks5()?;
         let fail = |what: String| Err(OptionsError::new(what));
         self.check_values()?;
         if self.session == Session::Kept && !self.client_id.is_kept() {

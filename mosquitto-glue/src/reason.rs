@@ -106,6 +106,8 @@ pub enum Reason {
     /// unless [`Options::give_up_when`](crate::Options::give_up_when) says otherwise: for devices that start without
     /// the right time, or whose broker may be given a new certificate.
     Untrusted(String),
+    /// The SOCKS5 proxy did not let the connection through.
+    Proxy(String),
     /// 65535 messages were published while one stayed unacknowledged: its packet identifier is due again.
     PacketIds,
     /// Another error of libmosquitto, with its text.
@@ -161,6 +163,7 @@ impl fmt::Display for Reason {
             Reason::KeepAlive => f.write_str("the broker was silent for longer than the keep-alive allows"),
             Reason::Protocol => f.write_str("what came is not MQTT"),
             Reason::Tls(text) => write!(f, "TLS failed: {text}"),
+            Reason::Proxy(text) => write!(f, "the proxy: {text}"),
             Reason::Untrusted(text) => write!(f, "the broker is not trusted: {text}"),
             Reason::PacketIds => f.write_str("a message stayed unacknowledged through all packet identifiers"),
             Reason::Library(text) => f.write_str(text),

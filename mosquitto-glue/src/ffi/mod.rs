@@ -26,7 +26,7 @@ use std::ffi::{CStr, c_void};
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::{fmt, io};
 
 /// A return code of the library (`enum mosq_err_t`), kept as the integer it is.
@@ -37,12 +37,15 @@ impl Code {
     pub(crate) const SUCCESS: Code = Code(0);
     pub(crate) const PROTOCOL: Code = Code(2);
     pub(crate) const INVAL: Code = Code(3);
+    pub(crate) const NO_CONN: Code = Code(4);
     pub(crate) const CONN_REFUSED: Code = Code(5);
     pub(crate) const CONN_LOST: Code = Code(7);
     pub(crate) const TLS: Code = Code(8);
     pub(crate) const PAYLOAD_SIZE: Code = Code(9);
     pub(crate) const NOT_SUPPORTED: Code = Code(10);
+    pub(crate) const AUTH: Code = Code(11);
     pub(crate) const ERRNO: Code = Code(14);
+    pub(crate) const PROXY: Code = Code(16);
     pub(crate) const MALFORMED_UTF8: Code = Code(18);
     pub(crate) const KEEPALIVE: Code = Code(19);
     pub(crate) const MALFORMED_PACKET: Code = Code(21);
@@ -106,6 +109,16 @@ pub(crate) fn is_string(text: &str) -> bool {
         && (text.is_empty()
             // SAFETY: pointer and length of a live string; the length fits an int.
             || unsafe { sys::mosquitto_validate_utf8(text.as_ptr().cast(), text.len() as c_int) } == 0)
+}
+
+/// Whether the library was built with SOCKS5.
+pub(crate) fn has_socks5() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let handle = Handle::new(None, true, 0);
+        // Without memory for a client, the next one says so.
+        handle.is_ok_and(|mut handle| handle.set_socks5(c"127.0.0.1", 1080, None) != Code::NOT_SUPPORTED)
+    })
 }
 
 fn init() {
@@ -209,6 +222,13 @@ impl Handle {
         let password = password.map_or(null(), CStr::as_ptr);
         // SAFETY: a live client and C strings (or null), which the library copies.
         self.call(|m| unsafe { sys::mosquitto_username_pw_set(m, user.as_ptr(), password) }).code
+    }
+
+    /// Connects to this numeric address, and has who is there connect to where `connect` says.
+    pub(crate) fn set_socks5(&mut self, host: &CStr, port: u16, login: Option<(&CStr, &CStr)>) -> Code {
+        let (user, password) = login.map_or((null(), null()), |(user, password)| (user.as_ptr(), password.as_ptr()));
+        // SAFETY: a live client and C strings (or null), which the library copies.
+        self.call(|m| unsafe { sys::mosquitto_socks5_set(m, host.as_ptr(), port.into(), user, password) }).code
     }
 
     pub(crate) fn set_will(

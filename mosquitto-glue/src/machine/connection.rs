@@ -39,7 +39,10 @@ impl Machine {
                 self.targets = vec![Target { host, port: 0, address: self.options.address.clone() }];
                 return self.connect_next(Reason::Lost);
             }
-            Place::Tcp { host, port, .. } => (host, *port),
+            Place::Tcp { host, port, .. } => match &self.options.socks5 {
+                Some(proxy) => (&proxy.host, proxy.port),
+                None => (host, *port),
+            },
         };
         if let Ok(ip) = host.parse::<IpAddr>() {
             self.targets = vec![target(SocketAddr::new(ip, port), self.tls.is_some())];
@@ -121,7 +124,18 @@ impl Machine {
                 return Err(Reason::of_code(code, 0));
             }
         }
-        let after = handle.connect(&target.host, target.port, keep_alive);
+        let after = match (&self.options.socks5, &self.options.address.0) {
+            (Some(proxy), Place::Tcp { host, port, .. }) => {
+                let login = proxy.login.as_ref().map(|(user, password)| (c_string(user), c_string(password)));
+                let login = login.as_ref().map(|(user, password)| (user.as_c_str(), password.as_c_str()));
+                let code = handle.set_socks5(&target.host, target.port, login);
+                if !code.is_ok() {
+                    return Err(Reason::of_code(code, 0));
+                }
+                handle.connect(&c_string(host), *port, keep_alive)
+            }
+            _ => handle.connect(&target.host, target.port, keep_alive),
+        };
         if let Some(fd) = handle.socket() {
             // The library leaves it to be inherited by every child.
             let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
@@ -234,6 +248,12 @@ impl Machine {
     /// What is behind a code of the library's.
     fn failure(&self, code: Code, errno: i32) -> Reason {
         if let Some(reason) = self.tls.as_ref().and_then(TlsContext::take_reason) {
+            return reason;
+        }
+        if self.options.socks5.is_some()
+            && matches!(self.state, State::Connect { .. })
+            && let Some(reason) = Reason::of_proxy(code)
+        {
             return reason;
         }
         match Reason::of_code(code, errno) {
