@@ -93,14 +93,14 @@ pub enum Event {
         /// The text, one line.
         line: String,
     },
-    /// At the start, where the [store](crate::Options::store) holds messages of an earlier client, which go out first.
+    /// At the start, where the store (`Options::store`) holds messages of an earlier client, which go out first.
     Owed {
         /// How many.
         messages: u64,
         /// Their bytes: topics and payloads.
         bytes: u64,
     },
-    /// With a [store](crate::Options::store): the messages of QoS 1 and 2 up to this one are in it, as safe as was asked
+    /// With a store (`Options::store`): the messages of QoS 1 and 2 up to this one are in it, as safe as was asked
     /// for, or have their outcome. Once for each commit.
     Stored {
         /// The last of them.

@@ -30,11 +30,12 @@
 //! - [`Socks5`] is a proxy to connect by way of.
 //! - `Tls`, with the feature `tls`, says whom to believe that it is the broker, and how to prove who connects.
 //! - [`Publish`] is a message on its way out. Each one that is accepted has a [`Delivery`], which comes to one
-//!   [`Outcome`]: sent, acknowledged, refused or dropped, never two of them.
+//!   [`Outcome`]: sent, acknowledged, refused, expired, dropped or uncertain, never two of them. A [`Remote`] publishes
+//!   from other threads.
+//! - A [`Session`] is what the broker remembers of a client over connections.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
-//!
-//! - With the feature `store`, [`Options::store`] keeps messages of QoS 1 and 2 in a file until they have their outcome: a
-//!   process that was killed is followed by one that sends what was owed, at least once.
+//! - With the feature `store`, `Options::store` keeps messages of QoS 1 and 2 in a file until they have their outcome:
+//!   a process that was killed is followed by one that sends what was owed, at least once.
 //!
 //! # Watching it
 //!
