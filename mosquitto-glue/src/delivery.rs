@@ -1,8 +1,9 @@
 //! What became of a published message.
 
+use crate::announced::Remark;
 use crate::reason::ReasonCode;
 use crate::remote::Slot;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -158,13 +159,14 @@ pub struct Delivery(Rc<Inner>);
 struct Inner {
     id: DeliveryId,
     outcome: Cell<Option<Outcome>>,
+    remark: OnceCell<Box<Remark>>,
     /// Where another thread waits for it.
     slot: Option<Arc<Slot>>,
 }
 
 impl Delivery {
     pub(crate) fn new(id: DeliveryId, slot: Option<Arc<Slot>>) -> Delivery {
-        Delivery(Rc::new(Inner { id, outcome: Cell::new(None), slot }))
+        Delivery(Rc::new(Inner { id, outcome: Cell::new(None), remark: OnceCell::new(), slot }))
     }
 
     /// What [`Event::Delivered`](crate::Event::Delivered) calls it.
@@ -175,6 +177,18 @@ impl Delivery {
     /// What became of it; `None` while that is open. Once there, it never changes.
     pub fn outcome(&self) -> Option<Outcome> {
         self.0.outcome.get()
+    }
+
+    /// What the broker said beside the code of its answer, if it said anything (MQTT 5).
+    pub fn remark(&self) -> Option<&Remark> {
+        self.0.remark.get().map(|remark| &**remark)
+    }
+
+    /// Notes what the broker said; the outcome follows.
+    pub(crate) fn note(&self, remark: &Remark) {
+        if self.outcome().is_none() {
+            self.0.remark.get_or_init(|| Box::new(remark.clone()));
+        }
     }
 
     /// Sets the outcome; `false` where there is one already, or it is another thread's to hear.

@@ -70,6 +70,10 @@ impl Options {
     /// | `will_qos` | `0`, `1`, `2` | its level |
     /// | `will_retain` | `true`, `false` | its flag |
     /// | `will_delay` | seconds | [`will_delay`](Self::will_delay) |
+    /// | `cafile`, `capath` | path | with `mqtts`: the authorities to believe, instead of the system's |
+    /// | `cert`, `key` | path | with `mqtts`: the client's certificate and its key, which may be in one file |
+    /// | `alpn` | names, with commas | with `mqtts`: the protocols to offer |
+    /// | `server_name` | name | with `mqtts`: whom the broker's certificate names |
     ///
     /// Seconds may have a fraction where the option takes one (`0.5`).
     ///
@@ -133,6 +137,7 @@ impl Options {
     fn with_query(mut self, query: &str) -> Result<Options, UrlError> {
         let mut seen: Vec<&str> = Vec::new();
         let mut will = Will::default();
+        let mut tls: Vec<(&str, String)> = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let Some((key, text)) = part.split_once('=') else {
                 return fail(format!("`{part}` is not KEY=VALUE"));
@@ -196,13 +201,46 @@ impl Options {
                     will.retain = Some(value.flag()?);
                     self
                 }
+                "cafile" | "capath" | "cert" | "key" | "alpn" | "server_name" => {
+                    tls.push((key, text.to_owned()));
+                    self
+                }
                 _ => return fail(format!("`{key}` is no option")),
             };
             if let Err(e) = self.check_values() {
                 return value.fail(&e.to_string());
             }
         }
+        if !tls.is_empty() {
+            self = self.with_tls(&tls)?;
+        }
         will.put_into(self)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn with_tls(self, parts: &[(&str, String)]) -> Result<Options, UrlError> {
+        fail(format!("`{}` needs the feature `tls` of becket-mosquitto", parts[0].0))
+    }
+
+    #[cfg(feature = "tls")]
+    fn with_tls(self, parts: &[(&str, String)]) -> Result<Options, UrlError> {
+        let Some(mut tls) = self.tls.clone() else {
+            return fail(format!("`{}` goes with `mqtts` alone", parts[0].0));
+        };
+        let part = |name: &str| parts.iter().find(|(key, _)| *key == name).map(|(_, text)| text);
+        for (key, text) in parts {
+            let changed = match *key {
+                "cafile" => tls.ca_file(text),
+                "capath" => tls.ca_dir(text),
+                "alpn" => tls.alpn(&text.split(',').collect::<Vec<_>>()),
+                "server_name" => tls.server_name(text),
+                "cert" => tls.client_cert_files(text, part("key").unwrap_or(text), None),
+                _ if part("cert").is_none() => return fail("there is a `key` without `cert`"),
+                _ => Ok(tls),
+            };
+            tls = changed.or_else(|e| fail(e.to_string()))?;
+        }
+        Ok(self.tls(tls))
     }
 }
 
@@ -344,6 +382,23 @@ mod tests {
         assert_eq!(options.connect.session_expiry, Some(Duration::from_secs(u32::MAX.into())));
         assert_eq!(Options::from_url("mqtt://h?session=connection").unwrap().session, Session::PerConnection);
         assert_eq!(Options::from_url("mqtt://user@h").unwrap().credentials, Some(("user".into(), None)));
+    }
+
+    #[test]
+    fn tls_has_parts_of_its_own() {
+        let error = |url: &str| Options::from_url(url).unwrap_err().to_string();
+        if cfg!(feature = "tls") {
+            let url = "mqtts://h?server_name=other&alpn=mqtt,x";
+            assert_eq!(Options::from_url(url).unwrap().address.to_string(), "mqtts://h:8883");
+            assert!(error("mqtt://h?cafile=x").contains("`cafile` goes with `mqtts`"));
+            assert!(error("mqtts://h?cafile=/nonexistent").contains("No such file"));
+            assert!(error("mqtts://h?cert=/nonexistent&key=/other").contains("client certificate `/nonexistent`"));
+            assert!(error("mqtts://h?key=/nonexistent").contains("without `cert`"));
+            assert!(error("mqtts://h?server_name=").contains("server name"));
+        } else {
+            assert!(error("mqtts://h").contains("needs the feature `tls`"));
+            assert!(error("mqtt://h?cafile=x").contains("`cafile` needs the feature `tls`"));
+        }
     }
 
     #[test]

@@ -303,6 +303,21 @@ fn a_client_that_does_not_give_up_finds_the_mended_broker() {
 }
 
 #[test]
+fn a_url_says_it_all() {
+    let (folder, authority) = (Folder::new(), Authority::new("Authority"));
+    let ca = folder.write("ca.pem", &authority.pem());
+    let config = format!("cafile {}\nrequire_certificate true", ca.display());
+    let Some((_broker, port)) = mosquitto_with(&folder, &authority.issue(&["localhost"], &[], 1), &config) else {
+        return;
+    };
+    let pair = authority.issue(&["client"], &[], 1);
+    let both = folder.write("client.pem", &[pair.cert_pem(), pair.key_pem()].concat());
+    let url = format!("mqtts://127.0.0.1:{port}?cafile={}&cert={}", ca.display(), both.display());
+    connects(Options::from_url(&format!("{url}&server_name=localhost&version=5&keepalive=9")).unwrap());
+    refusal(Options::from_url(&url).unwrap());
+}
+
+#[test]
 fn a_client_shows_its_certificate() {
     let (folder, authority) = (Folder::new(), Authority::new("Authority"));
     let ca = folder.write("ca.pem", &authority.pem());

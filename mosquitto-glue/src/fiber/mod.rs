@@ -27,6 +27,7 @@ mod messages;
 
 pub use messages::{Events, Messages};
 
+use crate::announced::Remark;
 use crate::delivery::{DeliveryId, Outcome};
 use crate::disconnect::Disconnect;
 use crate::event::Event;
@@ -353,6 +354,11 @@ impl Delivery {
     /// What became of it; `None` while that is open.
     pub fn outcome(&self) -> Option<Outcome> {
         self.inner.outcome()
+    }
+
+    /// What the broker said beside the code of its answer, if it said anything (MQTT 5).
+    pub fn remark(&self) -> Option<&Remark> {
+        self.inner.remark()
     }
 
     /// What [`Event::Delivered`] calls it.

@@ -412,6 +412,9 @@ impl Machine {
         if let (Some(key), Some(keeper)) = (item.key, &mut self.keeper) {
             keeper.done(key);
         }
+        if let Some(remark) = &remark {
+            item.delivery.note(remark);
+        }
         if item.delivery.resolve(outcome) {
             self.events.push_back(Event::Delivered { id: item.delivery.id(), outcome, remark });
         }

@@ -277,7 +277,7 @@ fn acknowledgements_say_why() {
         _ => None,
     });
     let expected = Remark { reason: Some("quota".into()), user: vec![("a".into(), "1".into())] };
-    assert_eq!(remark.as_deref(), Some(&expected));
+    assert_eq!((remark.as_deref(), delivery.remark()), (Some(&expected), Some(&expected)));
     assert_eq!(delivery.outcome(), Some(Outcome::Refused(ReasonCode(0x97))));
     // No subscribers is an answer that is no refusal.
     let delivery = bench.machine.publish(Publish::new("t", "x")).unwrap();
