@@ -262,13 +262,14 @@ fn subscriber(harness: &mut Harness, broker: &Broker) -> Client {
 }
 
 /// Publishes at QoS 2, has something done to the broker now and then, and compares what was told with what arrived.
-fn under_trouble(protocol: Protocol, config: &str, trouble: impl Fn(&mut Broker), forgets: bool) {
+fn under_trouble(protocol: Protocol, config: &str, mut trouble: impl FnMut(&mut Broker, &mut Harness), forgets: bool) {
     const TOTAL: usize = 600;
     let Some(mut broker) = Broker::mosquitto(config) else { return };
     let mut listening = Harness::new();
     let _subscriber = subscriber(&mut listening, &broker);
     let mut harness = Harness::new();
-    let client = harness.join(options(&broker.url()).protocol(protocol).queue(TOTAL, 1 << 20));
+    let opts = options(&broker.url()).protocol(protocol).keep_alive(Duration::from_secs(5));
+    let client = harness.join(opts.queue(TOTAL, 1 << 20));
     let mut deliveries = Vec::new();
     for step in 0..3 {
         for _ in 0..TOTAL / 3 {
@@ -276,7 +277,7 @@ fn under_trouble(protocol: Protocol, config: &str, trouble: impl Fn(&mut Broker)
             deliveries.push(client.publish(Publish::new("once", payload(n)).qos(QoS::ExactlyOnce)).unwrap());
         }
         harness.until("some answers", |world| world.outcomes().len() > step * TOTAL / 3 + 50);
-        trouble(&mut broker);
+        trouble(&mut broker, &mut harness);
     }
     harness.until("all answers", |world| world.outcomes().len() == TOTAL);
     let acknowledged = deliveries.iter().filter(|d| d.outcome().unwrap().is_acknowledged()).count();
@@ -303,7 +304,7 @@ fn under_trouble(protocol: Protocol, config: &str, trouble: impl Fn(&mut Broker)
 #[test]
 fn a_broker_with_a_memory_that_is_restarted_passes_each_message_on_once() {
     for protocol in [Protocol::V311, Protocol::V5] {
-        let restart = |broker: &mut Broker| {
+        let restart = |broker: &mut Broker, _: &mut Harness| {
             broker.terminate();
             broker.restart();
         };
@@ -314,8 +315,22 @@ fn a_broker_with_a_memory_that_is_restarted_passes_each_message_on_once() {
 #[test]
 fn a_broker_that_is_killed_passes_no_message_on_more_often_than_told() {
     for protocol in [Protocol::V311, Protocol::V5] {
-        under_trouble(protocol, "allow_anonymous true\nmax_queued_messages 0", |broker| broker.restart(), true);
+        under_trouble(protocol, "allow_anonymous true\nmax_queued_messages 0", |broker, _| broker.restart(), true);
     }
+}
+
+#[test]
+fn a_broker_that_freezes_until_it_is_left_passes_each_message_on_once() {
+    let mut frozen = false;
+    let freeze = |broker: &mut Broker, harness: &mut Harness| {
+        // Once will do: it takes twice the keep-alive.
+        if !std::mem::replace(&mut frozen, true) {
+            broker.freeze();
+            harness.until("a loss", |world| world.has(|e| matches!(e, Event::Disconnected { .. })));
+            broker.thaw();
+        }
+    };
+    under_trouble(Protocol::V5, "allow_anonymous true\nmax_queued_messages 0", freeze, false);
 }
 
 /// A client for each of many, all on one loop and at one broker; `BECKET_MQTT_CLIENTS` says how many.

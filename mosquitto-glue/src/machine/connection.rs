@@ -96,7 +96,7 @@ impl Machine {
 
     fn connect_to(&mut self, target: &Target) -> Result<(), Reason> {
         let keep_alive = self.options.keep_alive.as_secs() as u16;
-        if self.announced.limits_library() && self.in_flight == 0 && !self.subscriptions.may_bring_exactly_once() {
+        if self.announced.limits_library() && self.in_flight == 0 && !self.may_hold_incoming() {
             // The library keeps limits that the next broker, or the same one by then, may not have. It has nothing
             // else.
             self.renew = true;
@@ -166,13 +166,17 @@ impl Machine {
     fn expected_session(&self) -> Expect {
         match (self.options.session, self.stage) {
             (Session::PerClient, Stage::First) => Expect::Absent,
+            (Session::PerConnection, _) => Expect::Any,
             // Where the library has nothing under way, in no direction, it can live with a new session.
-            (Session::Kept, Stage::Ours) => Expect::Present,
-            (Session::PerClient, Stage::Ours) if self.in_flight > 0 || self.subscriptions.may_bring_exactly_once() => {
-                Expect::Present
-            }
+            (_, Stage::Ours) if self.in_flight > 0 || self.may_hold_incoming() => Expect::Present,
             _ => Expect::Any,
         }
+    }
+
+    /// Whether the library may hold a message of QoS 2 that the broker has not released. In a kept session there may be
+    /// subscriptions that this client knows nothing of.
+    fn may_hold_incoming(&self) -> bool {
+        self.options.session == Session::Kept || self.subscriptions.may_bring_exactly_once()
     }
 
     /// The broker accepted the connection, and the library says DISCONNECT since the session is another one than it
