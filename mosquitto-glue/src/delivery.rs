@@ -122,7 +122,8 @@ impl fmt::Display for Dropped {
 #[non_exhaustive]
 pub enum Uncertain {
     /// QoS 2: the broker lost the [session](crate::Session) in which the message was under way, or the client was not
-    /// to keep it. It was sent again, and acknowledged: it arrived once or twice.
+    /// to keep it; or the broker came back with room for fewer messages than were under way, of which libmosquitto then
+    /// publishes some anew. It was sent again, and acknowledged: it arrived once or twice.
     SessionLost,
     /// It was sent on more than one connection, and the last copy was refused: it arrived with an earlier one or not
     /// at all.

@@ -31,7 +31,8 @@
 //! | 2 | PUBLISH | the connection is lost, the session kept | goes on | Acknowledged |
 //! | 2 | PUBREC, PUBREL | the connection is lost, the session kept | goes on, with PUBREL | Acknowledged |
 //! | 2 | PUBLISH, PUBREC, PUBREL | the session is lost | anew | Uncertain(SessionLost) |
-//! | 2 | PUBLISH, PUBREC, PUBREL | the session is lost, and the repetition refused | nothing | Uncertain(RefusedAgain) |
+//! | 2 | PUBLISH, PUBREC, PUBREL | the session is lost, and a copy refused | nothing | Uncertain(RefusedAgain) |
+//! | 2 | PUBLISH, PUBREC, PUBREL | kept, its receive maximum too small | goes on, or anew | Uncertain(SessionLost) |
 //! | 2 | PUBREL | PUBCOMP "packet identifier not found", first time | nothing | Uncertain(Forgotten) |
 //! | 2 | PUBREL | the same, after it went on | nothing | Acknowledged |
 //! | 1, 2 | PUBLISH and later | the session is lost, then its deadline comes | given up | Uncertain(Expired) |

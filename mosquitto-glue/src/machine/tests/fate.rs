@@ -295,6 +295,27 @@ fn at_qos_2_it_goes_anew_and_is_uncertain_in_a_new_session() {
 }
 
 #[test]
+fn at_qos_2_a_window_that_shrinks_leaves_it_uncertain() {
+    let mut fate = Fate::new(true, message(TWO), Phase::Release);
+    let second = fate.bench.machine.publish(message(TWO)).unwrap();
+    let peer = fate.peer.as_mut().unwrap();
+    let [a, b] = id_of(&fate.bench.packet(peer, 3));
+    peer.send(&[0x50, 2, a, b]);
+    fate.bench.packet(peer, 6);
+    fate.peer = None;
+    let mut peer = fate.bench.accept();
+    fate.bench.packet(&mut peer, 1);
+    peer.send(&[0x20, 6, 1, 0, 3, 33, 0, 1]);
+    fate.peer = Some(peer);
+    let (_, sent) = fate.finish_both(&second);
+    let uncertain = Some(Outcome::Uncertain(Uncertain::SessionLost));
+    assert_eq!((fate.delivery.outcome(), second.outcome()), (uncertain, uncertain));
+    // The first goes on, the second is published under its old identifier, as if it were new.
+    let kinds: Vec<_> = sent.iter().map(|(kind, _, id)| (*kind, *id)).collect();
+    assert_eq!(kinds, [(6, fate.id), (3, [a, b]), (6, [a, b])]);
+}
+
+#[test]
 fn a_session_for_each_connection_leaves_qos_2_uncertain_and_nothing_else() {
     for (qos, expected) in [(ONE, DONE), (TWO, Outcome::Uncertain(Uncertain::SessionLost))] {
         let per_connection = |o: Options| o.session(Session::PerConnection);
