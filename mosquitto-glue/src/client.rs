@@ -1,9 +1,10 @@
 //! The callback face.
 
-use crate::delivery::{Delivery, DeliveryId, Outcome};
+use crate::delivery::{Delivery, Outcome};
 use crate::disconnect::{Disconnect, DisconnectError};
 use crate::error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 use crate::event::Event;
+use crate::handlers::{AnyHandlers, Handlers, Told};
 use crate::link::{Bell, Link, Shared};
 use crate::machine::Machine;
 use crate::message::Publish;
@@ -11,9 +12,7 @@ use crate::options::Options;
 use crate::remote::Remote;
 use crate::subscribe::SubscribeOptions;
 use becket_loop::{Ctx, Next, Result};
-use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,24 +47,10 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    machine: Shared,
+    pub(crate) machine: Shared,
     bell: Bell,
-    /// The [`Thens`] of the loop's state.
-    thens: Rc<dyn Any>,
-}
-
-/// What is called with an outcome.
-type Then<S> = Box<dyn FnOnce(&mut S, &mut Ctx<S>, &Client, Outcome) -> Result<()>>;
-
-/// What is called with which outcome. Borrowed for one insertion or removal at a time.
-struct Thens<S>(Rc<RefCell<HashMap<DeliveryId, Then<S>>>>);
-
-/// With the loop go the calls that will never come, and what they hold: which may be handles to this client.
-impl<S> Drop for Thens<S> {
-    fn drop(&mut self) {
-        let thens = self.0.take();
-        drop(thens);
-    }
+    /// Those of the loop's state, which a handle does not name.
+    pub(crate) handlers: Rc<dyn AnyHandlers>,
 }
 
 /// What a client has not got rid of yet.
@@ -99,18 +84,11 @@ impl Client {
         mut f: impl FnMut(&mut S, &mut Ctx<S>, &Client, Event) -> Result<()> + 'static,
     ) -> std::result::Result<Client, OptionsError> {
         let name = format!("mosquitto {}", options.address);
-        let thens = Thens::<S>(Rc::default());
-        let (client, link) = Client::new(options, Rc::clone(&thens.0) as Rc<dyn Any>)?;
-        let own = client.clone();
-        let id = ctx.join(link, move |s, ctx, event| {
-            let then = match &event {
-                Event::Delivered { id, outcome, .. } => thens.0.borrow_mut().remove(id).map(|then| (then, *outcome)),
-                _ => None,
-            };
-            match then {
-                Some((then, outcome)) => then(s, ctx, &own, outcome)?,
-                None => f(s, ctx, &own, event)?,
-            }
+        let handlers = Rc::new(Handlers::default());
+        let (client, link) = Client::new(options, Rc::clone(&handlers) as Rc<dyn AnyHandlers>)?;
+        let told = Told { handlers, client: client.clone() };
+        let id = ctx.join(link, move |s, ctx, (event, takers)| {
+            told.tell(s, ctx, event, &takers, &mut f)?;
             // What the callback did to the client is done before the loop waits.
             Ok(Next::Keep)
         });
@@ -119,7 +97,7 @@ impl Client {
     }
 
     /// A client and what has to join the loop for it.
-    fn new(options: Options, thens: Rc<dyn Any>) -> std::result::Result<(Client, Link), OptionsError> {
+    fn new(options: Options, handlers: Rc<dyn AnyHandlers>) -> std::result::Result<(Client, Link), OptionsError> {
         let bell = Bell::default();
         let ring = Arc::clone(&bell);
         let wake = Arc::new(move || {
@@ -129,11 +107,11 @@ impl Client {
         });
         let machine = Rc::new(RefCell::new(Machine::new(options, wake)?));
         let link = Link::new(Rc::clone(&machine), Arc::clone(&bell));
-        Ok((Client { machine, bell, thens }, link))
+        Ok((Client { machine, bell, handlers }, link))
     }
 
     /// Has the loop see to what a call changed.
-    fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         // Before the first step there is nothing to see to.
         if let Some(nudge) = self.bell.get() {
             nudge.now();
@@ -187,12 +165,12 @@ impl Client {
         publish: Publish,
         then: impl FnOnce(&mut S, &mut Ctx<S>, &Client, Outcome) -> Result<()> + 'static,
     ) -> std::result::Result<Delivery, PublishError> {
-        let Some(thens) = self.thens.downcast_ref::<RefCell<HashMap<DeliveryId, Then<S>>>>() else {
+        let Some(handlers) = self.handlers_of::<S>() else {
             return Err(PublishError { refusal: PublishRefusal::OtherLoop, publish });
         };
         let delivery = self.publish(publish)?;
         // Even an outcome that is there already is told by an event, which the loop takes later.
-        thens.borrow_mut().insert(delivery.id(), Box::new(then));
+        handlers.thens.borrow_mut().insert(delivery.id(), Box::new(then));
         Ok(delivery)
     }
 
@@ -241,6 +219,41 @@ impl Client {
         Ok(())
     }
 
+    /// Has nothing be read from the broker until what this returns is dropped: back-pressure. What one step of the loop
+    /// has read already still comes, a hundred messages or so, and what is published goes out.
+    ///
+    /// Nothing at all is read: neither messages, whoever they are for, nor acknowledgements of what is
+    /// published, nor the end of the connection. The broker's buffers fill, and it keeps or drops further messages as it
+    /// is configured to. A pause has to be shorter than the [keep-alive](crate::Options::keep_alive), since the answers
+    /// to it are not read either: after between one and two times as long the connection ends with
+    /// [`Reason::KeepAlive`](crate::Reason::KeepAlive), a new one is made, and the pause goes on there. With a kept session
+    /// ([`clean_start(false)`](crate::Options::clean_start)) nothing of QoS 1 and 2 is lost by that.
+    ///
+    /// ```
+    /// use becket_loop::Loop;
+    /// use becket_mosquitto::{Client, Options};
+    ///
+    /// let mut event_loop: Loop<()> = Loop::new()?;
+    /// let client = Client::join(&mut event_loop, Options::new("unix:/nobody".parse()?), |_, _, _, _| Ok(()))?;
+    /// let one = client.pause();
+    /// let other = client.pause();
+    /// drop(one);
+    /// assert!(client.is_paused());
+    /// drop(other);
+    /// assert!(!client.is_paused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "dropping it ends the pause"]
+    pub fn pause(&self) -> Pause {
+        self.machine.borrow_mut().pause();
+        Pause { client: self.clone() }
+    }
+
+    /// Whether a [pause](Self::pause) lasts.
+    pub fn is_paused(&self) -> bool {
+        self.machine.borrow().pauses()
+    }
+
     /// Ends the client: it says DISCONNECT, for which it waits as long as [`Options::linger`] says, and leaves the loop
     /// with [`Event::Closed`]. Messages that wait are [dropped](crate::Outcome::Dropped), those under way are
     /// [uncertain](crate::Outcome::Uncertain); who wants them answered waits for that first. The broker does not
@@ -284,6 +297,20 @@ impl Client {
     pub fn backlog(&self) -> Backlog {
         let (waiting, waiting_bytes, under_way) = self.machine.borrow().backlog();
         Backlog { waiting, waiting_bytes, under_way }
+    }
+}
+
+/// Nothing is read from the broker while there is one, see [`Client::pause`]. Dropping it ends the pause, if it is the
+/// last one.
+#[derive(Debug)]
+pub struct Pause {
+    client: Client,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.client.machine.borrow_mut().resume();
+        self.client.nudge();
     }
 }
 

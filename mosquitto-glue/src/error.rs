@@ -143,6 +143,8 @@ pub enum SubscribeError {
     Options(&'static str),
     /// The client was closed, or gave up.
     Closed,
+    /// A handler for another type of state than that of the loop that the client is on.
+    OtherLoop,
 }
 
 impl fmt::Display for SubscribeError {
@@ -152,6 +154,7 @@ impl fmt::Display for SubscribeError {
             SubscribeError::NeedsV5(what) => write!(f, "{what} needs MQTT 5"),
             SubscribeError::Options(why) => f.write_str(why),
             SubscribeError::Closed => f.write_str("the client is closed"),
+            SubscribeError::OtherLoop => f.write_str("the client's loop has another type of state than the handler"),
         }
     }
 }

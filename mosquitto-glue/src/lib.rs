@@ -34,6 +34,8 @@
 //!   from other threads.
 //! - A [`Session`] is what the broker remembers of a client over connections.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
+//! - Handlers get the messages of one filter each ([`Client::on`]), and requests their answers ([`Client::request`],
+//!   [`Client::respond`], [`Message::response`]).
 //! - With the feature `store`, `Options::store` keeps messages of QoS 1 and 2 in a file until they have their outcome:
 //!   a process that was killed is followed by one that sends what was owed, at least once.
 //!
@@ -66,8 +68,10 @@
 //!   is not acknowledged is published anew, after the subscriptions and before what waits; a message of QoS 2 may then
 //!   arrive twice, and is reported as [uncertain](Outcome::Uncertain). A broker that comes back with an old state of
 //!   the session, as after SIGKILL, cannot be told from one that forgot nothing.
-//! - *An incoming message is acknowledged when it comes*, before the program has seen it. A program that must not lose
-//!   one answers by a message of its own.
+//! - *An incoming message is acknowledged when it comes*, before the program has seen it, unless
+//!   [`Options::acknowledge`] says something else; what cannot be had at all is said at [`Acknowledge`].
+//! - *A program that is too slow for what comes* has fibers drop messages, or the broker wait: `fiber::Buffer` and
+//!   [`Client::pause`].
 //! - *A broker that froze* is noticed by the keep-alive alone, after about twice its time.
 //! - *SIGPIPE* is ignored in the whole process from the first client on: libmosquitto sees to that.
 //! - *A pair of sockets* of libmosquitto's own, one for each client, is inherited by child processes.
@@ -95,7 +99,8 @@
 //!
 //! | what | what happens |
 //! |---|---|
-//! | an incoming message is acknowledged when the program says so | it is acknowledged before, always with success |
+//! | an incoming message is acknowledged when the program says so | at QoS 1 it can wait, see [`Acknowledge`] |
+//! | an incoming message is refused | it is acknowledged with success |
 //! | whether an incoming message is a duplicate | is not told |
 //! | topic aliases of the broker's | none are asked for; a broker that sends one all the same: [`Reason::Protocol`] |
 //! | a message with the identifiers of several subscriptions | [`Reason::Protocol`], see below |
@@ -111,7 +116,8 @@
 //! | by way of a [proxy](Socks5): CONNECT with properties, sessions that go on with MQTT 5 or TLS | [`OptionsError`] |
 //! | WebSockets | the scheme `ws`: [`AddressError`], [`UrlError`] |
 //!
-//! So subscriptions with identifiers should not overlap, unless the broker sends a message for each, as mosquitto does.
+//! So subscriptions with identifiers should not overlap, unless the broker sends a message for each, as mosquitto does:
+//! see [`Options::separate_copies`].
 //!
 //! # What is wrong, and what is said
 //!
@@ -136,6 +142,7 @@
 //! | a wrong name or password | [`Event::Refused`], then [`Event::Failed`], or what [`Options::give_up_when`] says |
 //! | a goodbye that cannot be said | [`DisconnectError`] |
 
+mod acknowledge;
 mod address;
 mod announced;
 mod backoff;
@@ -149,6 +156,7 @@ mod event;
 mod ffi;
 #[cfg(feature = "fiber")]
 pub mod fiber;
+mod handlers;
 mod identity;
 mod link;
 mod machine;
@@ -160,7 +168,9 @@ mod properties;
 mod queue;
 mod reason;
 mod remote;
+mod request;
 mod resolve;
+mod router;
 mod session;
 mod socks;
 #[cfg(feature = "store")]
@@ -171,19 +181,22 @@ mod tls;
 mod trace;
 mod url;
 
+pub use acknowledge::{Acknowledge, Hold};
 pub use address::{Address, AddressError};
 pub use announced::{Announced, Remark};
-pub use client::{Backlog, Client};
+pub use client::{Backlog, Client, Pause};
 pub use delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
 pub use disconnect::{Disconnect, DisconnectError};
 pub use error::{OptionsError, PublishError, PublishRefusal, SubscribeError};
 pub use event::Event;
+pub use handlers::Handler;
 pub use message::{Message, Publish, QoS};
 pub use options::{LogLevel, Options, Protocol};
 pub use properties::Properties;
 pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
+pub use request::{RequestError, RequestId};
 pub use session::Session;
 pub use socks::Socks5;
 #[cfg(feature = "store")]

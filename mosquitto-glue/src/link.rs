@@ -1,7 +1,7 @@
 //! The machine as a member of the loop.
 
 use crate::event::Event;
-use crate::machine::Machine;
+use crate::machine::{Machine, Takers};
 use crate::reason::Reason;
 use becket_loop::{Cause, External, Mode, Nudge, Ready, Wishes};
 use std::cell::RefCell;
@@ -21,22 +21,30 @@ pub(crate) struct Link {
     bell: Bell,
     /// The connection that is watched, and how.
     watched: Option<(u64, Mode)>,
+    /// What for.
+    wanted: Ready,
+    /// Whether the loop was found to have no edges.
+    is_level: bool,
 }
 
 impl Link {
     pub(crate) fn new(machine: Shared, bell: Bell) -> Link {
-        Link { machine, bell, watched: None }
+        Link { machine, bell, watched: None, wanted: Ready::empty(), is_level: false }
     }
 
     /// Watches the socket that the machine has now.
     fn follow(&mut self, wishes: &mut Wishes<'_>) {
         let mut machine = self.machine.borrow_mut();
         loop {
-            let now = machine.socket();
+            // Without edges, what is not read would be told of all the time.
+            let is_idle = self.is_level && machine.is_paused() && !machine.wants_write();
+            let now = machine.socket().filter(|_| !is_idle);
             match (self.watched, now) {
                 (Some((old, mode)), Some((generation, _))) if old == generation => {
-                    if mode == Mode::Level {
-                        wishes.set(old, level_interest(&machine), Mode::Level);
+                    let want = interest(mode, &machine);
+                    if want != self.wanted {
+                        self.wanted = want;
+                        wishes.set(old, want, mode);
                     }
                     return;
                 }
@@ -46,13 +54,14 @@ impl Link {
                 }
                 (None, None) => return,
                 (None, Some((generation, fd))) => {
-                    // Edges where the loop has them; the library asks for writing at times when it cannot.
-                    let both = Ready::READ | Ready::WRITE;
                     let mut mode = Mode::Edge;
-                    let mut done = wishes.watch(generation, fd, both, mode);
+                    self.wanted = interest(mode, &machine);
+                    let mut done = wishes.watch(generation, fd, self.wanted, mode);
                     if done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::Unsupported) {
                         mode = Mode::Level;
-                        done = wishes.watch(generation, fd, level_interest(&machine), mode);
+                        self.is_level = true;
+                        self.wanted = interest(mode, &machine);
+                        done = wishes.watch(generation, fd, self.wanted, mode);
                     }
                     match done {
                         Ok(()) => {
@@ -67,13 +76,17 @@ impl Link {
     }
 }
 
-/// What to watch the socket for where there are no edges. The end of what the broker sends is read.
-fn level_interest(machine: &Machine) -> Ready {
-    if machine.wants_write() { Ready::READ | Ready::WRITE } else { Ready::READ }
+/// What to watch the socket for. The end of what the broker sends is read.
+fn interest(mode: Mode, machine: &Machine) -> Ready {
+    let mut want = Ready::empty();
+    want.set(Ready::READ, !machine.is_paused());
+    // With edges always: the library asks for writing at times when it cannot.
+    want.set(Ready::WRITE, mode == Mode::Edge || machine.wants_write());
+    want
 }
 
 impl External for Link {
-    type Event = Event;
+    type Event = (Event, Takers);
 
     fn step(&mut self, wishes: &mut Wishes<'_>, cause: Cause) {
         self.bell.get_or_init(|| wishes.nudge());
@@ -93,7 +106,7 @@ impl External for Link {
         }
     }
 
-    fn next_event(&mut self) -> Option<Event> {
+    fn next_event(&mut self) -> Option<(Event, Takers)> {
         self.machine.borrow_mut().next_event()
     }
 }

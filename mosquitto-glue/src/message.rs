@@ -1,5 +1,6 @@
 //! What goes out and what comes in.
 
+use crate::ffi;
 use crate::properties::Properties;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -184,8 +185,7 @@ impl fmt::Debug for Publish {
 
 /// A message that arrived.
 ///
-/// Its acknowledgement was on its way before the program sees it: a program that dies while it handles a message does
-/// not get it again.
+/// When it is acknowledged to the broker is said by [`Options::acknowledge`](crate::Options::acknowledge).
 ///
 /// ```
 /// use becket_mosquitto::Message;
@@ -211,6 +211,28 @@ pub struct Message {
     /// The [identifiers](crate::SubscribeOptions::id) of the subscriptions that it came for; empty where none has one.
     #[doc(alias = "MQTT_PROP_SUBSCRIPTION_IDENTIFIER")]
     pub subscription_ids: Vec<u32>,
+}
+
+impl Message {
+    /// The answer to this message: to its response topic, with its correlation data, at its level. `None` where it has
+    /// no response topic, or one that is no topic. MQTT 5 only.
+    ///
+    /// ```
+    /// use becket_mosquitto::{Message, Properties};
+    ///
+    /// let response_topic = Some("answers/7".to_owned());
+    /// let properties = Properties { response_topic, correlation_data: Some(vec![1]), ..Properties::default() };
+    /// let request = Message { topic: "time".into(), properties: Some(Box::new(properties)), ..Message::default() };
+    /// let answer = request.response("12:00").unwrap();
+    /// assert_eq!((answer.topic(), answer.payload()), ("answers/7", &b"12:00"[..]));
+    /// assert!(Message::default().response("").is_none());
+    /// ```
+    pub fn response(&self, payload: impl Into<Vec<u8>>) -> Option<Publish> {
+        let asked = self.properties.as_ref()?;
+        let topic = asked.response_topic.as_ref().filter(|topic| ffi::is_topic(topic))?;
+        let properties = Properties { correlation_data: asked.correlation_data.clone(), ..Properties::default() };
+        Some(Publish::new(topic, payload).qos(self.qos).properties(properties))
+    }
 }
 
 impl fmt::Debug for Message {

@@ -1,5 +1,6 @@
 //! How a client connects and what it keeps.
 
+use crate::acknowledge::Acknowledge;
 use crate::address::Address;
 use crate::connect::Connect;
 use crate::error::OptionsError;
@@ -120,6 +121,8 @@ pub struct Options {
     pub(crate) queue_plain: bool,
     pub(crate) log: Option<LogLevel>,
     pub(crate) give_up: Option<GiveUp>,
+    pub(crate) acknowledge: Acknowledge,
+    pub(crate) separate_copies: bool,
     #[cfg(feature = "store")]
     pub(crate) store: Option<crate::Store>,
 }
@@ -148,6 +151,8 @@ impl Options {
             queue_plain: false,
             log: Some(LogLevel::Warning),
             give_up: None,
+            acknowledge: Acknowledge::default(),
+            separate_copies: false,
             #[cfg(feature = "store")]
             store: None,
         }
@@ -226,6 +231,26 @@ impl Options {
     /// A user name without a password.
     pub fn user(mut self, user: impl Into<String>) -> Options {
         self.credentials = Some((user.into(), None));
+        self
+    }
+
+    /// Whether the broker sends a message that matches several subscriptions once for each of them, as mosquitto does with
+    /// MQTT 5, though not with 3.1.1. Default: no, and then each [handler](crate::Client::on) gets each of such copies.
+    ///
+    /// With `true` each handler gets the copy that is for it: each subscription has an
+    /// [identifier](crate::SubscribeOptions::id), chosen here where the program chooses none. A broker that puts
+    /// the identifiers of all subscriptions into one message must not be used so: libmosquitto takes that for an error
+    /// and ends the connection ([`Reason::Protocol`](crate::Reason::Protocol)), as often as the broker sends it. With MQTT
+    /// 3.1.1, and where the broker has no such identifiers, this changes nothing.
+    pub fn separate_copies(mut self, separate: bool) -> Options {
+        self.separate_copies = separate;
+        self
+    }
+
+    /// When messages of QoS 1 that arrive are acknowledged. Default: [`Acknowledge::OnArrival`].
+    #[doc(alias = "manual_ack")]
+    pub fn acknowledge(mut self, when: Acknowledge) -> Options {
+        self.acknowledge = when;
         self
     }
 

@@ -26,6 +26,7 @@ impl ReasonCode {
     /// [`Disconnect::code`](crate::Disconnect::code).
     #[doc(alias = "MQTT_RC_DISCONNECT_WITH_WILL_MSG")]
     pub const WITH_WILL: ReasonCode = ReasonCode(4);
+    pub(crate) const NO_MATCHING_SUBSCRIBERS: ReasonCode = ReasonCode(0x10);
     pub(crate) const PROTOCOL_ERROR: ReasonCode = ReasonCode(0x82);
     pub(crate) const PACKET_ID_NOT_FOUND: ReasonCode = ReasonCode(0x92);
     pub(crate) const PACKET_TOO_LARGE: ReasonCode = ReasonCode(0x95);

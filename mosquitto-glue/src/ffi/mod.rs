@@ -22,7 +22,7 @@ use crate::session::Expect;
 use crate::subscribe::SubscribeOptions;
 use libc::c_int;
 use libmosquitto_sys as sys;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
@@ -121,6 +121,16 @@ pub(crate) fn has_socks5() -> bool {
     })
 }
 
+/// Whether a message to `topic` is for those who subscribed to `filter`, by the library's own rules.
+#[cfg(test)]
+pub(crate) fn matches(filter: &CStr, topic: &CStr) -> bool {
+    let mut result = false;
+    // SAFETY: two C strings and a pointer to a live bool.
+    let code = unsafe { sys::mosquitto_topic_matches_sub(filter.as_ptr(), topic.as_ptr(), &mut result) };
+    assert_eq!(code, 0, "{filter:?} {topic:?}");
+    result
+}
+
 fn init() {
     static ONCE: Once = Once::new();
     // Never undone: the library counts its users without any lock, and cleaning up twice would free globals in use.
@@ -216,6 +226,12 @@ impl Handle {
 
     pub(crate) fn set_nodelay(&mut self) -> Code {
         self.int_option(sys::mosq_opt_t::MOSQ_OPT_TCP_NODELAY, 1)
+    }
+
+    /// Has the library send nothing by itself: only [`write`](Self::write) does.
+    pub(crate) fn set_deferred(&mut self) -> Code {
+        // SAFETY: a live client that has no thread of the library's own.
+        self.call(|m| unsafe { sys::mosquitto_threaded_set(m, true) }).code
     }
 
     pub(crate) fn set_credentials(&mut self, user: &CStr, password: Option<&CStr>) -> Code {
@@ -364,20 +380,25 @@ impl Handle {
         after.code == Code::PAYLOAD_SIZE && mid != 0
     }
 
-    pub(crate) fn subscribe(&mut self, filter: &CStr, options: &SubscribeOptions) -> (After, u16) {
+    /// Subscribes to all of these filters alike, of which there is at least one.
+    pub(crate) fn subscribe(&mut self, filters: &[CString], options: &SubscribeOptions) -> (After, u16) {
         let (qos, flags) = (options.qos as c_int, options.flags().into());
+        let filters: Vec<_> = filters.iter().map(|filter| filter.as_ptr().cast_mut()).collect();
         self.request(PropertyList::of_subscribe(options), |m, mid, list| {
-            // SAFETY: a live client outside of any callback, a C string and a live list that the library copies.
-            unsafe { sys::mosquitto_subscribe_v5(m, mid, filter.as_ptr(), qos, flags, list) }
+            let (count, filters) = (filters.len() as c_int, filters.as_ptr());
+            // SAFETY: a live client outside of any callback, an array of C strings and its length, and a live list: the
+            // library copies all, and writes to none.
+            unsafe { sys::mosquitto_subscribe_multiple(m, mid, count, filters, qos, flags, list) }
         })
     }
 
-    pub(crate) fn unsubscribe(&mut self, filter: &CStr, user: &[(String, String)]) -> (After, u16) {
+    pub(crate) fn unsubscribe(&mut self, filters: &[CString], user: &[(String, String)]) -> (After, u16) {
         let mut list = PropertyList::new();
         list.add_user(user);
+        let filters: Vec<_> = filters.iter().map(|filter| filter.as_ptr().cast_mut()).collect();
         self.request(list.finish(), |m, mid, list| {
             // SAFETY: as above.
-            unsafe { sys::mosquitto_unsubscribe_v5(m, mid, filter.as_ptr(), list) }
+            unsafe { sys::mosquitto_unsubscribe_multiple(m, mid, filters.len() as c_int, filters.as_ptr(), list) }
         })
     }
 

@@ -49,7 +49,7 @@ pub(crate) enum Record {
     },
     SubAck {
         mid: u16,
-        reason: Option<u8>,
+        reasons: Vec<u8>,
         remark: Option<Box<Remark>>,
     },
     UnsubAck {
@@ -208,13 +208,18 @@ unsafe extern "C" fn on_subscribe(
     granted: *const c_int,
     list: *const sys::mosquitto_property,
 ) {
-    // One filter goes into a packet, so one code is what comes back. A broker may send none, and then the pointer
-    // leads to nothing (CVE-2024-10525).
-    // SAFETY: with a count of one or more, the library lends that many integers.
-    let reason = (count >= 1 && !granted.is_null()).then(|| unsafe { *granted } as u8);
+    // A broker may send no codes, and then the pointer leads to nothing (CVE-2024-10525).
+    let reasons = match usize::try_from(count) {
+        Ok(count) if count > 0 && !granted.is_null() => {
+            // SAFETY: with a count of one or more, the library lends that many integers.
+            let codes = unsafe { std::slice::from_raw_parts(granted, count) };
+            codes.iter().map(|code| *code as u8).collect()
+        }
+        _ => Vec::new(),
+    };
     // SAFETY: user data and list are the library's, see above.
     let (inbox, remark) = unsafe { (inbox(user), read_remark(list)) };
-    inbox.push(Record::SubAck { mid: mid as u16, reason, remark });
+    inbox.push(Record::SubAck { mid: mid as u16, reasons, remark });
     clear_errno();
 }
 

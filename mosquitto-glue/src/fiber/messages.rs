@@ -1,7 +1,9 @@
 //! What fibers take out of a client: messages and events.
 
 use super::Shared;
+use crate::client::Pause;
 use crate::event::Event;
+use crate::handlers::Handler;
 use crate::message::{Message, QoS};
 use crate::reason::ReasonCode;
 use becket_fiber::sync::Condvar;
@@ -10,45 +12,118 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::{fmt, io};
 
-/// A queue that the loop fills, which cannot wait, and fibers empty: when it is full, the oldest entry goes.
+/// What happens to a message that comes while as many wait as may.
+///
+/// ```
+/// use becket_mosquitto::fiber::Overflow;
+///
+/// assert_eq!(Overflow::default(), Overflow::DropOldest);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The oldest one that waits is dropped and counted: what is taken is up to date. The default.
+    #[default]
+    DropOldest,
+    /// It is dropped and counted: what is taken has no gaps in the middle.
+    DropNewest,
+    /// It is kept, and nothing more is read from the broker until half of them are taken: back-pressure, with all that
+    /// is said at [`Client::pause`](crate::Client::pause). What was read before is kept as well, so that more may wait
+    /// than the capacity. Nothing is dropped. A fiber that waits for an answer of the same broker by the same client,
+    /// such as [`Delivery::wait`](super::Delivery::wait), waits for itself while the messages are not taken.
+    Pause,
+}
+
+/// How many messages of a subscription wait for a fiber, and what happens when there are more.
+///
+/// ```
+/// use becket_mosquitto::fiber::{Buffer, Messages, Overflow};
+///
+/// let buffer = Buffer::new(100).overflow(Overflow::DropNewest);
+/// assert_ne!(buffer, Buffer::default());
+/// assert_eq!(Buffer::default(), Buffer::new(Messages::CAPACITY));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Buffer {
+    capacity: usize,
+    overflow: Overflow,
+}
+
+impl Buffer {
+    /// One for so many messages, of which the oldest is dropped when it is full. A capacity of 0 counts as 1.
+    pub fn new(capacity: usize) -> Buffer {
+        Buffer { capacity: capacity.max(1), overflow: Overflow::default() }
+    }
+
+    /// What happens when it is full.
+    pub fn overflow(mut self, overflow: Overflow) -> Buffer {
+        self.overflow = overflow;
+        self
+    }
+}
+
+/// [`Messages::CAPACITY`], and the oldest is dropped.
+impl Default for Buffer {
+    fn default() -> Buffer {
+        Buffer::new(Messages::CAPACITY)
+    }
+}
+
+/// A queue that the loop fills, which cannot wait, and fibers empty.
 pub(super) struct Line<T> {
     queue: RefCell<VecDeque<T>>,
-    capacity: usize,
+    buffer: Buffer,
     lost: Cell<u64>,
     /// Whether nothing more comes.
     ended: Cell<bool>,
     changed: Condvar,
+    /// There while the broker has to wait.
+    pause: RefCell<Option<Pause>>,
 }
 
 impl<T> Line<T> {
-    pub(super) fn new(capacity: usize) -> Line<T> {
+    pub(super) fn new(buffer: Buffer) -> Line<T> {
         Line {
             queue: RefCell::default(),
-            capacity,
+            buffer,
             lost: Cell::new(0),
             ended: Cell::new(false),
             changed: Condvar::new(),
+            pause: RefCell::default(),
         }
     }
 
-    pub(super) fn push(&self, value: T) {
+    /// Appends; `pause` is called where the broker has to wait.
+    pub(super) fn push(&self, value: T, pause: impl FnOnce() -> Option<Pause>) {
         let mut queue = self.queue.borrow_mut();
-        if queue.len() >= self.capacity {
-            queue.pop_front();
+        if queue.len() >= self.buffer.capacity && self.buffer.overflow != Overflow::Pause {
             self.lost.set(self.lost.get() + 1);
+            if self.buffer.overflow == Overflow::DropNewest {
+                return;
+            }
+            queue.pop_front();
         }
         queue.push_back(value);
+        let is_full = queue.len() >= self.buffer.capacity;
         drop(queue);
+        if is_full && self.buffer.overflow == Overflow::Pause && self.pause.borrow().is_none() {
+            *self.pause.borrow_mut() = pause();
+        }
         self.changed.notify_one();
     }
 
     pub(super) fn end(&self) {
         self.ended.set(true);
+        self.pause.take();
         self.changed.notify_all();
     }
 
     fn try_next(&self) -> Option<T> {
-        self.queue.borrow_mut().pop_front()
+        let next = self.queue.borrow_mut().pop_front();
+        if self.queue.borrow().len() <= self.buffer.capacity / 2 {
+            self.pause.take();
+        }
+        next
     }
 
     /// The next value; `None` after the last one.
@@ -72,13 +147,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(filter: &str) -> Inbox {
-        Inbox {
-            filter: filter.to_owned(),
-            line: Line::new(Messages::CAPACITY),
-            granted: Cell::new(None),
-            answered: Condvar::new(),
-        }
+    pub(super) fn new(filter: &str, buffer: Buffer) -> Inbox {
+        Inbox { filter: filter.to_owned(), line: Line::new(buffer), granted: Cell::new(None), answered: Condvar::new() }
     }
 
     /// The broker answered; a refusal, also one after a reconnection, ends the stream.
@@ -93,22 +163,23 @@ impl Inbox {
 
 /// The messages of one subscription, as [`Client::subscribe`](super::Client::subscribe) gives them.
 ///
-/// Libmosquitto acknowledges a message when it comes, so the broker cannot be kept waiting: what a fiber does not
-/// take in time waits here, up to [`CAPACITY`](Self::CAPACITY) messages; beyond, the oldest is dropped and
-/// [counted](Self::lost). A message that matches the filters of several subscriptions goes to each of them. Dropping
-/// this unsubscribes, where no other one has the same filter. See the [module](super) for an example.
+/// What a fiber does not take in time waits here, up to [`CAPACITY`](Self::CAPACITY) messages; beyond, the oldest is
+/// dropped and [counted](Self::lost), or what the [`Buffer`] says. A message that matches the filters of several
+/// subscriptions goes to each of them, as [`Client::on`](crate::Client::on) says. Dropping this unsubscribes, where
+/// nobody else has the same filter. See the [module](super) for an example.
 pub struct Messages {
     inbox: Rc<Inbox>,
+    handler: Handler,
     client: crate::Client,
     shared: Weak<Shared>,
 }
 
 impl Messages {
-    /// The most messages that wait.
+    /// The most messages that wait, where the [`Buffer`] says nothing else.
     pub const CAPACITY: usize = 1000;
 
-    pub(super) fn new(inbox: Rc<Inbox>, client: crate::Client, shared: Weak<Shared>) -> Messages {
-        Messages { inbox, client, shared }
+    pub(super) fn new(inbox: Rc<Inbox>, handler: Handler, client: crate::Client, shared: Weak<Shared>) -> Messages {
+        Messages { inbox, handler, client, shared }
     }
 
     pub(super) fn wait_for_answer(&self, is_over: impl Fn() -> bool) -> io::Result<()> {
@@ -134,6 +205,11 @@ impl Messages {
         self.inbox.line.try_next()
     }
 
+    /// How many messages wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.inbox.line.queue.borrow().len()
+    }
+
     /// How many messages were dropped here because nobody took them in time.
     pub fn lost(&self) -> u64 {
         self.inbox.line.lost.get()
@@ -147,16 +223,11 @@ impl Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        let mut inboxes = shared.inboxes.borrow_mut();
-        inboxes.retain(|inbox| !Rc::ptr_eq(inbox, &self.inbox));
-        let is_last = inboxes.iter().all(|inbox| inbox.filter != self.inbox.filter);
-        drop(inboxes);
-        // A refused filter is forgotten already.
-        if is_last && !matches!(self.inbox.granted.get(), Some(Err(_))) {
-            // Fails only for a client that is closed.
-            let _ = self.client.unsubscribe(&self.inbox.filter);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.forget(&self.inbox);
         }
+        self.inbox.line.end();
+        self.client.off(self.handler);
     }
 }
 

@@ -22,23 +22,23 @@
 //! Every call that waits ends with [`Cancelled`](becket_fiber::Cancelled) or `TimedOut` as the calls of
 //! `becket-fiber` do, and is an error of kind `Deadlock` outside of a fiber.
 
-mod filter;
 mod messages;
+mod request;
 
-pub use messages::{Events, Messages};
+pub use messages::{Buffer, Events, Messages, Overflow};
 
 use crate::announced::Remark;
 use crate::delivery::{DeliveryId, Outcome};
 use crate::disconnect::Disconnect;
 use crate::event::Event;
-use crate::message::{Message, Publish};
+use crate::message::Publish;
 use crate::options::Options;
 use crate::reason::{Reason, ReasonCode};
 use crate::subscribe::SubscribeOptions;
 use crate::{Backlog, PublishRefusal, Remote, WhenFull};
 use becket_fiber::sync::{Condvar, Mutex};
 use becket_fiber::with_ctx;
-use filter::matches;
+use becket_loop::Next;
 use messages::{Inbox, Line};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -92,8 +92,8 @@ struct Shared {
     /// Those who wait to publish, in order; the first of them waits for `room`.
     turn: Mutex<()>,
     room: Condvar,
-    /// Who gets messages.
-    inboxes: RefCell<Vec<Rc<Inbox>>>,
+    /// Who waits for messages, by filter.
+    inboxes: RefCell<HashMap<String, Vec<Rc<Inbox>>>>,
     /// Where the events go, while somebody wants them.
     events: RefCell<Option<Rc<Line<Event>>>>,
     /// Why it is over, once it is.
@@ -110,13 +110,6 @@ enum Over {
 impl Shared {
     /// Hands on what happened. Called by the loop, so nothing here may wait.
     fn tell(&self, event: Event) {
-        let event = match event {
-            Event::Message(message) => match self.hand_out(message) {
-                Some(message) => Event::Message(message),
-                None => return,
-            },
-            other => other,
-        };
         match &event {
             Event::Delivered { id, .. } => {
                 let waiting = self.waiting.borrow_mut().remove(id);
@@ -125,7 +118,7 @@ impl Shared {
                 }
             }
             Event::Subscribed { filter, granted, .. } => {
-                for inbox in self.inboxes.borrow().iter().filter(|inbox| inbox.filter == *filter) {
+                for inbox in self.inboxes.borrow().get(filter).into_iter().flatten() {
                     inbox.answer(*granted);
                 }
             }
@@ -136,7 +129,7 @@ impl Shared {
         let is_last = matches!(event, Event::Closed | Event::Failed(_));
         let is_room = is_last || event == Event::Room;
         if let Some(line) = &*self.events.borrow() {
-            line.push(event);
+            line.push(event, || None);
             if is_last {
                 line.end();
             }
@@ -146,25 +139,20 @@ impl Shared {
         }
     }
 
-    /// Gives a message to those who subscribed to it, and back where there is nobody.
-    fn hand_out(&self, message: Message) -> Option<Message> {
-        let inboxes = self.inboxes.borrow();
-        let mut takers = inboxes.iter().filter(|inbox| matches(&inbox.filter, &message.topic)).peekable();
-        while let Some(inbox) = takers.next() {
-            if takers.peek().is_none() {
-                drop(takers);
-                inbox.line.push(message);
-                return None;
+    /// Nobody waits for the messages of this one any more.
+    fn forget(&self, inbox: &Rc<Inbox>) {
+        let mut inboxes = self.inboxes.borrow_mut();
+        if let Some(same) = inboxes.get_mut(&inbox.filter) {
+            same.retain(|other| !Rc::ptr_eq(other, inbox));
+            if same.is_empty() {
+                inboxes.remove(&inbox.filter);
             }
-            inbox.line.push(message.clone());
         }
-        drop(takers);
-        Some(message)
     }
 
     fn end(&self, over: Over) {
         *self.over.borrow_mut() = Some(over);
-        for inbox in self.inboxes.borrow().iter() {
+        for inbox in self.inboxes.borrow().values().flatten() {
             inbox.line.end();
             inbox.answered.notify_all();
         }
@@ -188,7 +176,7 @@ impl Client {
     /// # Errors
     /// `InvalidInput` for options that contradict themselves; those of [`with_ctx`].
     pub fn start(options: Options) -> io::Result<(Client, Events)> {
-        let line = Rc::new(Line::new(Events::CAPACITY));
+        let line = Rc::new(Line::new(Buffer::new(Events::CAPACITY)));
         let shared = Rc::new(Shared { events: RefCell::new(Some(Rc::clone(&line))), ..Shared::default() });
         let told = Rc::clone(&shared);
         let waits = options.when_full != WhenFull::Refuse;
@@ -261,11 +249,28 @@ impl Client {
     /// where the client is closed or gives up; [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`, after which the
     /// filter is unsubscribed.
     pub fn subscribe(&self, filter: &str, options: impl Into<SubscribeOptions>) -> io::Result<Messages> {
+        self.subscribe_with(filter, options, Buffer::default())
+    }
+
+    /// As [`subscribe`](Self::subscribe), with another buffer for the messages that wait.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(
+        &self,
+        filter: &str,
+        options: impl Into<SubscribeOptions>,
+        buffer: Buffer,
+    ) -> io::Result<Messages> {
         let handle = &self.closes.0;
-        handle.subscribe(filter, options)?;
-        let inbox = Rc::new(Inbox::new(filter));
-        self.shared.inboxes.borrow_mut().push(Rc::clone(&inbox));
-        let messages = Messages::new(inbox, handle.clone(), Rc::downgrade(&self.shared));
+        let inbox = Rc::new(Inbox::new(filter, buffer));
+        let line = Rc::clone(&inbox);
+        let handler = handle.on(filter, options, move |(): &mut (), _, client, message| {
+            line.line.push(message, || Some(client.pause()));
+            Ok(Next::Keep)
+        })?;
+        self.shared.inboxes.borrow_mut().entry(filter.to_owned()).or_default().push(Rc::clone(&inbox));
+        let messages = Messages::new(inbox, handler, handle.clone(), Rc::downgrade(&self.shared));
         messages.wait_for_answer(|| self.shared.over.borrow().is_some())?;
         match messages.granted() {
             Some(Ok(_)) => Ok(messages),

@@ -224,7 +224,10 @@ impl Machine {
         self.announced = (*announced).clone();
         self.aliases = Aliases::new(announced.topic_alias_maximum.min(self.options.connect.topic_aliases));
         self.events.push_back(Event::Connected { session_present, announced });
-        for filter in self.subscriptions.connected(session_present) {
+        let identifies = self.options.separate_copies
+            && self.options.protocol == Protocol::V5
+            && self.announced.subscription_ids_available;
+        for filter in self.subscriptions.connected(session_present, identifies) {
             self.events.push_back(Event::Unsubscribed { filter, remark: None });
         }
         // Before anything of the queue goes out: what answers it must find the subscription in place.
@@ -278,6 +281,8 @@ impl Machine {
         self.pump_again = false;
         self.shut();
         self.ended = None;
+        // The acknowledgements went with the connection.
+        self.unhandled = false;
         self.lose_plain();
         self.subscriptions.lost();
         let wrong = std::mem::take(&mut self.wrong_session);
@@ -333,7 +338,7 @@ impl Machine {
         self.renew = true;
         self.lost_session = true;
         self.take_back();
-        for filter in self.subscriptions.connected(false) {
+        for filter in self.subscriptions.connected(false, false) {
             self.events.push_back(Event::Unsubscribed { filter, remark: None });
         }
     }
@@ -390,6 +395,7 @@ impl Machine {
                 }
                 let after = self.handle.as_mut().expect("there until the end").disconnect(&goodbye);
                 self.settle(after);
+                self.write();
             }
             State::Connect { .. } => {
                 self.state = State::Closing { deadline: Instant::now() };

@@ -57,9 +57,10 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
+use crate::acknowledge::Acknowledge;
 use crate::address::Address;
 use crate::announced::{Announced, Remark};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, random};
 use crate::delivery::{Delivery, DeliveryId, Dropped, Outcome, Uncertain};
 use crate::disconnect::{Disconnect, DisconnectError};
 use crate::error::{OptionsError, SubscribeError};
@@ -84,6 +85,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use storing::Shelf;
 use subscriptions::Subscriptions;
+pub(crate) use subscriptions::{Holder, Takers};
 
 #[cfg(any(feature = "store", test))]
 pub(crate) use keeper::{Held, News};
@@ -202,9 +204,19 @@ pub(crate) struct Machine {
     last_mid: u16,
     subscriptions: Subscriptions,
     events: VecDeque<Event>,
+    /// Whom the messages among `events` are for.
+    takers: VecDeque<Takers>,
     next_id: u64,
     /// Whether there is more to read than one step took.
     pump_again: bool,
+    /// How many there are who want nothing to be read.
+    pauses: usize,
+    /// Whether messages were read that are not handed out yet, or are being handled, where that matters.
+    unhandled: bool,
+    /// How many there are who want nothing to be sent.
+    holds: usize,
+    /// Stands in for a client id that the broker has not told yet.
+    salt: u64,
     /// Whether the program asked for the end.
     close_asked: bool,
     /// What it says then.
@@ -254,8 +266,13 @@ impl Machine {
             last_mid: 0,
             subscriptions: Subscriptions::default(),
             events: VecDeque::new(),
+            takers: VecDeque::new(),
             next_id: 1,
             pump_again: false,
+            pauses: 0,
+            unhandled: false,
+            holds: 0,
+            salt: random(),
             close_asked: false,
             goodbye: Disconnect::default(),
             refusal: None,
@@ -286,7 +303,42 @@ impl Machine {
 
     /// Whether another step is due at once.
     pub(crate) fn is_due(&self) -> bool {
-        self.pump_again || self.state == State::Idle
+        (self.pump_again && !self.is_paused()) || (self.unhandled && self.holds == 0) || self.state == State::Idle
+    }
+
+    /// Nothing is sent until [`release`](Self::release) is called as often; `false` where acknowledgements leave at once
+    /// anyway.
+    pub(crate) fn hold(&mut self) -> bool {
+        let can = self.options.acknowledge == Acknowledge::WhenHandled;
+        self.holds += usize::from(can);
+        can
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.holds -= 1;
+    }
+
+    /// Whether what the library has to send has to wait.
+    fn is_held(&self) -> bool {
+        (self.unhandled || self.holds > 0) && matches!(self.state, State::Up { .. } | State::Closing { .. })
+    }
+
+    /// Nothing is read from an accepted connection until [`resume`](Self::resume) is called as often.
+    pub(crate) fn pause(&mut self) {
+        self.pauses += 1;
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.pauses -= 1;
+    }
+
+    pub(crate) fn pauses(&self) -> bool {
+        self.pauses > 0
+    }
+
+    /// Whether nothing is read now.
+    pub(crate) fn is_paused(&self) -> bool {
+        (self.pauses > 0 || self.holds > 0) && self.is_up() && !self.close_asked
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -304,7 +356,8 @@ impl Machine {
 
     /// Whether the socket has to be watched for room to write: while it connects, and while there is more to send.
     pub(crate) fn wants_write(&self) -> bool {
-        self.handle.as_ref().is_some_and(|handle| handle.handshake_wants_write().unwrap_or(handle.wants_write()))
+        !self.is_held()
+            && self.handle.as_ref().is_some_and(|handle| handle.handshake_wants_write().unwrap_or(handle.wants_write()))
     }
 
     /// The loop is gone: answers every delivery that is open, and closes the connection without a DISCONNECT.
@@ -315,10 +368,15 @@ impl Machine {
         }
     }
 
-    pub(crate) fn next_event(&mut self) -> Option<Event> {
+    /// The next event, and whom it is for where it is a message.
+    pub(crate) fn next_event(&mut self) -> Option<(Event, Takers)> {
         let event = self.events.pop_front()?;
         trace::event(self.client_id(), &event);
-        Some(event)
+        let takers = match event {
+            Event::Message(_) => self.takers.pop_front().expect("one for each message"),
+            _ => Takers::default(),
+        };
+        Some((event, takers))
     }
 
     /// How many messages wait to be sent, how many bytes these are, and how many messages are under way.
@@ -343,6 +401,8 @@ impl Machine {
         if self.close_asked && !matches!(self.state, State::Closing { .. } | State::Storing | State::Closed) {
             return self.begin_close();
         }
+        // Whoever they are for has returned.
+        self.unhandled &= !self.takers.is_empty();
         let now = Instant::now();
         match self.state {
             State::Idle => self.resolve(),
@@ -378,14 +438,42 @@ impl Machine {
     }
 
     pub(crate) fn subscribe(&mut self, filter: &str, options: SubscribeOptions) -> Result<(), SubscribeError> {
-        self.want(filter, options, true)
+        self.subscribe_as(filter, options, Holder::CLIENT)
+    }
+
+    /// Subscribes for a handler, which is given a name.
+    pub(crate) fn subscribe_for(&mut self, filter: &str, options: SubscribeOptions) -> Result<Holder, SubscribeError> {
+        let holder = self.subscriptions.new_holder();
+        self.subscribe_as(filter, options, holder)?;
+        Ok(holder)
+    }
+
+    fn subscribe_as(&mut self, filter: &str, options: SubscribeOptions, holder: Holder) -> Result<(), SubscribeError> {
+        self.check_request(filter, &options)?;
+        self.subscriptions.hold(filter, options, holder);
+        self.send_requests();
+        Ok(())
     }
 
     pub(crate) fn unsubscribe(&mut self, filter: &str, user: Vec<(String, String)>) -> Result<(), SubscribeError> {
-        self.want(filter, SubscribeOptions { user, ..SubscribeOptions::default() }, false)
+        self.check_request(filter, &SubscribeOptions { user: user.clone(), ..SubscribeOptions::default() })?;
+        if !self.subscriptions.release(filter, user, Holder::CLIENT) {
+            // The broker is not asked: handlers go on.
+            self.events.push_back(Event::Unsubscribed { filter: filter.to_owned(), remark: None });
+        }
+        self.send_requests();
+        Ok(())
     }
 
-    fn want(&mut self, filter: &str, options: SubscribeOptions, wanted: bool) -> Result<(), SubscribeError> {
+    /// A handler is gone, which was there for `filter`.
+    pub(crate) fn unsubscribe_for(&mut self, filter: &str, holder: Holder) {
+        if !self.is_ending() {
+            self.subscriptions.release(filter, Vec::new(), holder);
+            self.send_requests();
+        }
+    }
+
+    fn check_request(&self, filter: &str, options: &SubscribeOptions) -> Result<(), SubscribeError> {
         if !ffi::is_filter(filter) {
             return Err(SubscribeError::Filter(filter.to_owned()));
         }
@@ -398,9 +486,20 @@ impl Machine {
         if self.is_ending() {
             return Err(SubscribeError::Closed);
         }
-        self.subscriptions.want(filter, options, wanted);
-        self.send_requests();
         Ok(())
+    }
+
+    /// Where answers to this client's requests go; `None` without MQTT 5.
+    pub(crate) fn response_topic(&self) -> Option<String> {
+        if self.options.protocol != Protocol::V5 {
+            return None;
+        }
+        let announced = self.announced.response_information.as_ref().filter(|topic| ffi::is_topic(topic));
+        Some(announced.cloned().unwrap_or_else(|| {
+            let id =
+                self.client_id().map_or_else(|| format!("{:016x}", self.salt), |id| id.replace(['/', '+', '#'], "_"));
+            format!("responses/{id}")
+        }))
     }
 
     /// Reports the outcome of a message.
@@ -444,6 +543,7 @@ impl Machine {
     /// The end: destroys the library's client, and where there is a store has it end too.
     fn finish(&mut self, last: Event) {
         self.pump_again = false;
+        self.unhandled = false;
         self.lookup = None;
         self.handle = None;
         self.take_back();
@@ -535,6 +635,9 @@ fn make_handle(
     check("receive maximum", handle.set_receive_maximum(receive_maximum))?;
     if let Some(tls) = tls {
         check("TLS", handle.set_tls(tls))?;
+    }
+    if options.acknowledge == Acknowledge::WhenHandled {
+        check("acknowledge", handle.set_deferred())?;
     }
     if let Some((user, password)) = &options.credentials {
         let password = password.as_deref().map(c_string);

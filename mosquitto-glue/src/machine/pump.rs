@@ -1,7 +1,7 @@
 //! How a live connection is driven.
 
-use super::subscriptions::Answered;
 use super::{Machine, State};
+use crate::acknowledge::Acknowledge;
 use crate::event::Event;
 use crate::ffi::{After, Record};
 use crate::message::{Message, QoS};
@@ -40,11 +40,20 @@ impl Machine {
             }
             _ => {}
         }
+        self.send_requests();
         self.feed();
+        if self.options.acknowledge == Acknowledge::WhenHandled {
+            self.flush();
+        }
     }
 
     /// Reads until the socket is empty, but no more than the budget; writes what is queued; hands on what came.
     pub(super) fn pump(&mut self, hung_up: bool) {
+        if self.is_paused() {
+            // There may be something to read, of which no edge will tell again.
+            self.pump_again = true;
+            return self.write();
+        }
         self.pump_again = false;
         let handle = self.handle.as_mut().expect("there until the end");
         let mut drained = false;
@@ -61,7 +70,8 @@ impl Machine {
             }
             last = handle.read();
         }
-        if is_alive(last) && handle.wants_write() {
+        // Acknowledgements of what was just read may have to wait, and whatever is behind them.
+        if is_alive(last) && self.options.acknowledge == Acknowledge::OnArrival && handle.wants_write() {
             last = handle.write();
         }
         let generation = self.generation;
@@ -77,8 +87,23 @@ impl Machine {
         }
     }
 
-    fn write(&mut self) {
-        let handle = self.handle.as_mut().expect("there until the end");
+    /// Sends what the library does not send by itself, and what there is room for then.
+    fn flush(&mut self) {
+        self.write();
+        while self.may_send(true) {
+            self.feed();
+            if !self.wants_write() {
+                break;
+            }
+            self.write();
+        }
+    }
+
+    pub(super) fn write(&mut self) {
+        if self.is_held() {
+            return;
+        }
+        let Some(handle) = self.handle.as_mut() else { return };
         if handle.wants_write() {
             let after = handle.write();
             self.settle(after);
@@ -111,22 +136,22 @@ impl Machine {
                 Record::Published { mid, reason, remark } => self.published(mid, ReasonCode(reason), remark),
                 // It belongs to a session that is not ours.
                 Record::Message { .. } if self.wrong_session => {}
-                Record::Message { topic, payload, qos, retain, properties, subscription_ids } => {
+                Record::Message { topic, payload, qos, retain, properties, mut subscription_ids } => {
                     let qos = QoS::try_from(qos).unwrap_or_default();
+                    self.unhandled |= qos != QoS::AtMostOnce && self.options.acknowledge == Acknowledge::WhenHandled;
+                    self.takers.push_back(self.subscriptions.takers(&topic, &subscription_ids));
+                    subscription_ids.retain(|id| !self.subscriptions.is_own(*id));
                     let message = Message { topic, payload, qos, retain, properties, subscription_ids };
                     self.events.push_back(Event::Message(message));
                 }
-                Record::SubAck { mid, reason, remark } => {
-                    // None at all is against the protocol, and no consent.
-                    let code = reason.map_or(ReasonCode::PROTOCOL_ERROR, ReasonCode);
-                    let granted = QoS::try_from(code.0).map_err(ReasonCode);
-                    if let Some(Answered::Subscribe(filter)) = self.subscriptions.answered(mid, granted.is_ok()) {
-                        self.events.push_back(Event::Subscribed { filter, granted, remark });
+                Record::SubAck { mid, reasons, remark } => {
+                    for answered in self.subscriptions.answered(mid, &reasons) {
+                        self.tell_answered(answered, remark.clone());
                     }
                 }
                 Record::UnsubAck { mid, remark } => {
-                    if let Some(Answered::Unsubscribe(filter)) = self.subscriptions.answered(mid, true) {
-                        self.events.push_back(Event::Unsubscribed { filter, remark });
+                    for answered in self.subscriptions.answered(mid, &[]) {
+                        self.tell_answered(answered, remark.clone());
                     }
                 }
                 Record::Log { level, line } => {

@@ -15,6 +15,7 @@ use crate::reason::{Reason, ReasonCode};
 use crate::remote::Slot;
 use crate::session::Session;
 use std::ffi::CString;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -107,8 +108,10 @@ impl Machine {
     }
 
     /// Whether the next message of QoS 0, or of the others, may go to the library.
-    fn may_send(&self, plain: bool) -> bool {
+    pub(super) fn may_send(&self, plain: bool) -> bool {
         self.is_up()
+            // What answers it must find the subscription in place.
+            && self.subscriptions.is_all_sent()
             && if plain {
                 // The library's own queue has no bound; ours has.
                 !self.handle.as_ref().is_some_and(|handle| handle.wants_write())
@@ -233,49 +236,66 @@ impl Machine {
             && self.handle.as_ref().is_some_and(|handle| handle.socket().is_some())
             && let Some(request) = self.subscriptions.next_request()
         {
-            if let Request::Subscribe(filter, options) = &request
-                && let Some(code) = self.announced.refuses(filter, options)
-            {
-                self.refuse_request(filter, code);
-                continue;
-            }
-            if !self.free_packet_id() {
-                return self.down(Reason::PacketIds);
-            }
-            let handle = self.handle.as_mut().expect("up");
-            let c_string = |filter: &str| CString::new(filter).expect("a filter has no NUL");
-            let (filter, (after, mid)) = match request {
-                Request::Subscribe(filter, options) => {
-                    let sent = handle.subscribe(&c_string(&filter), &options);
-                    (filter, sent)
+            if let Request::Subscribe { filters, options } = &request {
+                let refused = |filter: &Rc<str>| Some((Rc::clone(filter), self.announced.refuses(filter, options)?));
+                if let Some((filter, code)) = filters.iter().find_map(refused) {
+                    self.refuse_request(&filter, code);
+                    continue;
                 }
-                Request::Unsubscribe(filter, user) => {
-                    let sent = handle.unsubscribe(&c_string(&filter), &user);
-                    (filter, sent)
+            }
+            if let Err(code) = self.send_request(&request) {
+                // One of them is what the library refuses: it says which one when asked one by one.
+                for filter in request.filters().to_vec() {
+                    let one = request.with(vec![Rc::clone(&filter)]);
+                    let code = if request.filters().len() == 1 { Err(code) } else { self.send_request(&one) };
+                    if let Err(code) = code {
+                        self.refuse_request(&filter, reason_of(code));
+                    }
                 }
-            };
-            if mid != 0 {
-                self.last_mid = mid;
             }
-            if ffi::is_argument_error(after.code) {
-                self.refuse_request(&filter, reason_of(after.code));
-                continue;
-            }
-            self.subscriptions.sent(&filter, mid);
-            self.settle(after);
         }
+    }
+
+    /// Sends one packet, if the connection is still there; an error is the library's refusal of what it is.
+    fn send_request(&mut self, request: &Request) -> Result<(), Code> {
+        if !self.is_up() {
+            return Ok(());
+        }
+        if !self.free_packet_id() {
+            self.down(Reason::PacketIds);
+            return Ok(());
+        }
+        let handle = self.handle.as_mut().expect("up");
+        let c_string = |filter: &Rc<str>| CString::new(&**filter).expect("a filter has no NUL");
+        let filters: Vec<_> = request.filters().iter().map(c_string).collect();
+        let (after, mid) = match request {
+            Request::Subscribe { options, .. } => handle.subscribe(&filters, options),
+            Request::Unsubscribe { user, .. } => handle.unsubscribe(&filters, user),
+        };
+        if ffi::is_argument_error(after.code) {
+            return Err(after.code);
+        }
+        if mid != 0 {
+            self.last_mid = mid;
+        }
+        self.subscriptions.sent(request.filters(), mid);
+        self.settle(after);
+        Ok(())
     }
 
     /// Answers a request that the broker does not get to see, since it would end the connection for it.
     fn refuse_request(&mut self, filter: &str, code: ReasonCode) {
-        // No packet has the identifier 0.
-        self.subscriptions.sent(filter, 0);
-        let event = match self.subscriptions.answered(0, false) {
-            Some(Answered::Subscribe(filter)) => Event::Subscribed { filter, granted: Err(code), remark: None },
-            Some(Answered::Unsubscribe(filter)) => Event::Unsubscribed { filter, remark: None },
-            None => return,
-        };
-        self.events.push_back(event);
+        if let Some(answered) = self.subscriptions.refused(filter, code) {
+            self.tell_answered(answered, None);
+        }
+    }
+
+    /// Reports what a request came to.
+    pub(super) fn tell_answered(&mut self, answered: Answered, remark: Option<Box<Remark>>) {
+        self.events.push_back(match answered {
+            Answered::Subscribe(filter, granted) => Event::Subscribed { filter, granted, remark },
+            Answered::Unsubscribe(filter) => Event::Unsubscribed { filter, remark },
+        });
     }
 }
 

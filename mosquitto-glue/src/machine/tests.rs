@@ -15,6 +15,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
+mod inbound;
+
 const LONG: Duration = Duration::from_secs(30);
 
 /// CONNACK of MQTT 3.1.1: no session, accepted.
@@ -56,7 +58,7 @@ impl Bench {
         };
         self.machine.step(ready);
         self.steps += 1;
-        while let Some(event) = self.machine.next_event() {
+        while let Some((event, _)) = self.machine.next_event() {
             self.seen.push(event);
         }
     }

@@ -20,6 +20,8 @@ pub struct World {
     pub events: Vec<Event>,
     /// What was called back with.
     pub outcomes: Vec<Outcome>,
+    /// What handlers note: a name and a text.
+    pub log: Vec<(&'static str, String)>,
 }
 
 impl World {
@@ -31,6 +33,11 @@ impl World {
         let delivered =
             |e: &Event| if let Event::Delivered { id, outcome, .. } = e { Some((*id, *outcome)) } else { None };
         self.events.iter().filter_map(delivered).collect()
+    }
+
+    /// What was noted under a name.
+    pub fn noted(&self, name: &str) -> Vec<&str> {
+        self.log.iter().filter(|(n, _)| *n == name).map(|(_, text)| text.as_str()).collect()
     }
 
     pub fn count(&self, f: impl Fn(&Event) -> bool) -> usize {
