@@ -82,11 +82,16 @@ impl Disconnect {
 /// A goodbye that cannot be said; the client goes on. Prints as one line.
 ///
 /// ```
-/// use becket_mosquitto::DisconnectError;
+/// use becket_loop::Loop;
+/// use becket_mosquitto::{Client, Disconnect, Options, ReasonCode};
 ///
-/// fn line(e: &DisconnectError) -> String {
-///     format!("not closed: {e}")
-/// }
+/// let mut event_loop = Loop::<()>::new()?;
+/// let options = Options::new("mqtt://localhost".parse()?);
+/// let client = Client::join(&mut event_loop, options, |_, _, _, _| Ok(()))?;
+/// let e = client.close_with(Disconnect::new().code(ReasonCode::WITH_WILL)).unwrap_err();
+/// assert_eq!(e.to_string(), "disconnect: all but a plain one needs MQTT 5");
+/// assert!(!client.is_closed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisconnectError(pub(crate) &'static str);

@@ -6,6 +6,7 @@ use becket_mosquitto::{
     Client, Disconnect, Event, Options, Outcome, Properties, Protocol, Publish, PublishRefusal, QoS, ReasonCode,
     RetainHandling, Session, SubscribeError, SubscribeOptions,
 };
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 use support::broker::Broker;
@@ -213,4 +214,67 @@ fn bad_input_is_an_error_at_the_call_and_the_client_goes_on() {
         assert_eq!(payloads(&harness.world), [b"well"]);
         assert_eq!(harness.world.connections(), 1);
     }
+}
+
+/// A tool of mosquitto's; `None`, with a line that says SKIP, where it is not installed.
+fn tool(name: &str, broker: &Broker) -> Option<Command> {
+    if Command::new(name).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        println!("SKIP: no {name} found");
+        return None;
+    }
+    let mut command = Command::new(name);
+    command.args(["-V", "5", "-h", "127.0.0.1", "-q", "1", "-p", &broker.port().to_string()]);
+    Some(command)
+}
+
+#[test]
+fn properties_are_those_that_mosquittos_tools_print_and_send() {
+    let Some(broker) = broker() else { return };
+    let (mut harness, client) = connected(v5(&broker));
+    let properties = Properties {
+        content_type: Some("text/plain".into()),
+        response_topic: Some("back".into()),
+        correlation_data: Some(b"abc".into()),
+        message_expiry: Some(60),
+        is_text: true,
+        user: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
+    };
+    // Kept, so that it is there whenever the tool is.
+    publish(&mut harness, &client, Publish::new("out", "hi").retain(true).properties(properties.clone()));
+    let Some(mut sub) = tool("mosquitto_sub", &broker) else { return };
+    let said = sub.args(["-t", "out", "-C", "1", "-W", "20", "-F", "%j"]).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    for part in [
+        r#""content-type":"text/plain""#,
+        r#""response-topic":"back""#,
+        r#""correlation-data":"abc""#,
+        r#""user-properties":{"a":"1","a":"2"}"#,
+        r#""message-expiry-interval":"#,
+        r#""payload-format-indicator":1"#,
+        r#""payload":"hi""#,
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    subscribe(&mut harness, &client, "in", SubscribeOptions::new(QoS::AtLeastOnce).id(77));
+    let Some(mut tool) = tool("mosquitto_pub", &broker) else { return };
+    let mut property = |what: &[&str]| {
+        tool.args(["-D", "publish"]).args(what);
+    };
+    property(&["content-type", "text/plain"]);
+    property(&["response-topic", "back"]);
+    property(&["correlation-data", "abc"]);
+    property(&["message-expiry-interval", "60"]);
+    property(&["payload-format-indicator", "1"]);
+    property(&["user-property", "a", "1"]);
+    property(&["user-property", "a", "2"]);
+    assert!(tool.args(["-t", "in", "-m", "hi"]).status().unwrap().success());
+    harness.until("a message", |world| !world.messages().is_empty());
+    let message = harness.world.messages()[0];
+    assert_eq!((&*message.payload, &*message.subscription_ids), (&b"hi"[..], &[77][..]));
+    let mut got = *message.properties.clone().unwrap();
+    // The broker counts it down.
+    assert!(got.message_expiry.is_some_and(|left| (50..=60).contains(&left)), "{got:?}");
+    got.message_expiry = Some(60);
+    assert_eq!(got, properties);
 }

@@ -503,3 +503,13 @@ fn what_the_library_does_not_hand_out_is_not_told() {
     });
     assert_eq!((delivery.outcome(), remark), (Some(Outcome::Refused(ReasonCode(0x87))), None));
 }
+
+#[test]
+fn the_keep_alive_of_the_broker_counts() {
+    let mut bench = v5(|o| o);
+    let mut peer = bench.up(&[19, 0, 5]);
+    let begin = Instant::now();
+    bench.packet(&mut peer, 12);
+    // The library's clock counts whole seconds.
+    assert!(begin.elapsed() > Duration::from_secs(3), "{:?}", begin.elapsed());
+}
