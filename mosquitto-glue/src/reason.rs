@@ -126,7 +126,9 @@ impl Reason {
             }
             Code::TLS => Reason::Tls(code.to_string()),
             Code::CONN_REFUSED => Reason::Refused(ReasonCode::UNSPECIFIED),
-            Code::ERRNO if errno != 0 => Reason::Os(errno),
+            // The library's answer to the end of the stream in the middle of a packet, which is no error of the system.
+            Code::ERRNO if errno == 0 => Reason::Lost,
+            Code::ERRNO => Reason::Os(errno),
             other => Reason::Library(other.to_string()),
         }
     }
@@ -192,5 +194,6 @@ mod tests {
         let reason = Reason::of_code(Code::ERRNO, libc::ECONNREFUSED);
         assert_eq!(reason.raw_os_error(), Some(libc::ECONNREFUSED));
         assert!(reason.to_string().contains("Connection refused"));
+        assert_eq!(Reason::of_code(Code::ERRNO, 0), Reason::Lost);
     }
 }

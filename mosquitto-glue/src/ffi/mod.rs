@@ -307,11 +307,19 @@ impl Handle {
         })
     }
 
-    /// Reads about one packet. `errno` says `EAGAIN` when the socket was empty, and also when an answer to what was
-    /// read found it full.
+    /// Reads about one packet, and queues what answers it. `errno` says `EAGAIN` when the socket was empty, and also
+    /// when there was no room to note an answer.
+    ///
+    /// As between threads, nothing is written meanwhile: the library drops a message of QoS 2 that it cannot answer,
+    /// which the broker then takes for one that has arrived.
     pub(crate) fn read(&mut self) -> After {
-        // SAFETY: a live client.
-        self.call(|m| unsafe { sys::mosquitto_loop_read(m, 1) })
+        // SAFETY: a live client, in all three; the mode is a field of its own, which nobody reads afterwards.
+        self.call(|m| unsafe {
+            sys::mosquitto_threaded_set(m, true);
+            let code = sys::mosquitto_loop_read(m, 1);
+            sys::mosquitto_threaded_set(m, false);
+            code
+        })
     }
 
     /// Writes what is queued. The 1 matters: with more, the library reports one disconnection twice.

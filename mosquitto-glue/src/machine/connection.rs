@@ -206,6 +206,10 @@ impl Machine {
         if !matches!(self.state, State::Connect { .. }) {
             return;
         }
+        // Against the protocol, and nothing would ever go out.
+        if announced.receive_maximum == 0 || announced.maximum_packet_size == Some(0) {
+            return self.down(Reason::Protocol);
+        }
         let session_present = session_present && !std::mem::take(&mut self.lost_session);
         self.stage = Stage::Ours;
         self.state = State::Up { misc: Instant::now() + super::pump::MISC };

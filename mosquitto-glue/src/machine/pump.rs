@@ -132,7 +132,8 @@ impl Machine {
                     self.refusal = Some(code);
                     self.events.push_back(Event::Refused { code, announced });
                 }
-                Record::Disconnect { reason, errno } => self.ended = Some((reason, errno)),
+                // With messages under way the library reads on after a DISCONNECT, and tells of that failure, too.
+                Record::Disconnect { reason, errno } => drop(self.ended.get_or_insert((reason, errno))),
                 Record::Published { mid, reason, remark } => self.published(mid, ReasonCode(reason), remark),
                 // It belongs to a session that is not ours.
                 Record::Message { .. } if self.wrong_session => {}

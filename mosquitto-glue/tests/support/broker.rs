@@ -26,8 +26,14 @@ impl Broker {
         if let Some(program) = find_mosquitto() {
             return Some(Self::run_mosquitto(program, "allow_anonymous true"));
         }
+        Self::embedded()
+    }
+
+    /// The program that the environment variable `BECKET_EMBEDDED_BROKER` names; `None`, with a line that says SKIP,
+    /// where it names none.
+    pub fn embedded() -> Option<Broker> {
         let Some(program) = env::var_os("BECKET_EMBEDDED_BROKER") else {
-            println!("SKIP: neither mosquitto nor BECKET_EMBEDDED_BROKER");
+            println!("SKIP: BECKET_EMBEDDED_BROKER names no broker");
             return None;
         };
         let port = free_port();
@@ -102,10 +108,13 @@ impl Broker {
         }
     }
 
-    /// Ends it with SIGTERM: it writes down what it remembers, where it is configured to.
+    /// Ends it with SIGTERM, frozen or not: it writes down what it remembers, where it is configured to.
     pub fn terminate(&mut self) {
+        if self.child.is_some() {
+            kill_process(self.pid(), Signal::TERM).unwrap();
+            self.thaw();
+        }
         if let Some(mut child) = self.child.take() {
-            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
             child.wait().unwrap();
         }
     }

@@ -4,10 +4,13 @@
 pub mod broker;
 #[cfg(feature = "tls")]
 pub mod certs;
+pub mod proxy;
+pub mod server;
+pub mod subscriber;
 
 use becket_loop::{Loop, backend};
-use becket_mosquitto::{Client, DeliveryId, Event, Message, Options, Outcome};
-use std::io::Read;
+use becket_mosquitto::{Client, DeliveryId, Event, Message, Options, Outcome, Protocol};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -115,6 +118,12 @@ pub fn options(url: &str) -> Options {
     Options::new(url.parse().unwrap()).backoff(Duration::from_millis(50), Duration::from_millis(200))
 }
 
+/// The same for a client whose session the broker keeps.
+pub fn kept(url: &str, protocol: Protocol, id: &str) -> Options {
+    let options = options(url).protocol(protocol).client_id(id).clean_start(false).log(None);
+    if protocol == Protocol::V5 { options.session_expiry(Duration::from_secs(3600)) } else { options }
+}
+
 /// A port that the kernel accepts connections on, for the test to answer.
 pub fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -124,10 +133,15 @@ pub fn listen() -> (TcpListener, String) {
 
 /// Reads one packet shorter than 128 bytes: its first byte and its body.
 pub fn read_packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
-    stream.set_read_timeout(Some(LONG)).unwrap();
+    next_packet(stream).unwrap()
+}
+
+/// The same where the other side may be gone.
+pub fn next_packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+    stream.set_read_timeout(Some(LONG))?;
     let mut header = [0; 2];
-    stream.read_exact(&mut header).unwrap();
+    stream.read_exact(&mut header)?;
     let mut body = vec![0; header[1].into()];
-    stream.read_exact(&mut body).unwrap();
-    (header[0], body)
+    stream.read_exact(&mut body)?;
+    Ok((header[0], body))
 }
