@@ -116,8 +116,8 @@ impl Remote {
     /// those of one thread go out in the order of its calls. No event tells what becomes of it, only what is returned.
     ///
     /// All remotes of a client together may have as many messages, and as many bytes of them, without an outcome as
-    /// [`Options::queue`](crate::Options::queue) says, beside those that the loop's thread publishes. A message of QoS 0
-    /// that finds no connection is [dropped](Dropped::ConnectionLost), unless
+    /// [`Options::queue`](crate::Options::queue) says, beside those that the loop's thread publishes. A message of
+    /// QoS 0 that finds no connection is [dropped](Dropped::ConnectionLost), unless
     /// [the queue is for it too](crate::Options::queue_qos0).
     ///
     /// # Errors

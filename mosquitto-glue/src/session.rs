@@ -32,10 +32,10 @@ pub enum Session {
     PerConnection,
     /// It goes on where an earlier client of the same id left it, and stays when this one is closed. Needs a client id.
     ///
-    /// Messages of QoS 2 that the earlier client had under way are never released to the broker: libmosquitto begins its
-    /// packet identifiers anew and has no call for that. A new message of QoS 2 under one of those identifiers may be
-    /// taken for a repetition of the old one, which is passed on in its place. Who needs both a kept session and QoS 2
-    /// waits for the outcomes before the client ends.
+    /// Messages of QoS 2 that the earlier client had under way are never released to the broker: libmosquitto begins
+    /// its packet identifiers anew and has no call for that. A new message of QoS 2 under one of those identifiers may
+    /// be taken for a repetition of the old one, which is passed on in its place. Who needs both a kept session and
+    /// QoS 2 waits for the outcomes before the client ends.
     Kept,
 }
 
