@@ -176,6 +176,8 @@ pub(crate) struct Handle {
     /// Where the callbacks leave their records. The library holds a pointer to it, so it lives at least as long as
     /// `raw`.
     inbox: Rc<Inbox>,
+    /// Whether the library sends nothing by itself at any time.
+    deferred: bool,
 }
 
 impl Handle {
@@ -189,7 +191,7 @@ impl Handle {
         let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
         // SAFETY: a live client, not in a callback; its user data is the inbox.
         unsafe { trampolines::install(raw.as_ptr(), log != 0) };
-        Ok(Handle { raw, inbox })
+        Ok(Handle { raw, inbox, deferred: false })
     }
 
     /// The oldest record that a callback left.
@@ -230,6 +232,7 @@ impl Handle {
 
     /// Has the library send nothing by itself: only [`write`](Self::write) does.
     pub(crate) fn set_deferred(&mut self) -> Code {
+        self.deferred = true;
         // SAFETY: a live client that has no thread of the library's own.
         self.call(|m| unsafe { sys::mosquitto_threaded_set(m, true) }).code
     }
@@ -313,11 +316,12 @@ impl Handle {
     /// As between threads, nothing is written meanwhile: the library drops a message of QoS 2 that it cannot answer,
     /// which the broker then takes for one that has arrived.
     pub(crate) fn read(&mut self) -> After {
-        // SAFETY: a live client, in all three; the mode is a field of its own, which nobody reads afterwards.
+        let deferred = self.deferred;
+        // SAFETY: a live client, in all three; the mode is a field of its own, and is set back.
         self.call(|m| unsafe {
             sys::mosquitto_threaded_set(m, true);
             let code = sys::mosquitto_loop_read(m, 1);
-            sys::mosquitto_threaded_set(m, false);
+            sys::mosquitto_threaded_set(m, deferred);
             code
         })
     }
