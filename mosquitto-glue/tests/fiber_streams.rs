@@ -4,7 +4,7 @@ mod support;
 
 use becket_fiber::{Runtime, is_cancelled, sleep, spawn, timeout};
 use becket_mosquitto::fiber::{Buffer, Client, Messages, Overflow};
-use becket_mosquitto::{Options, Protocol, Publish, QoS, RequestError};
+use becket_mosquitto::{Acknowledge, Options, Protocol, Publish, QoS, RequestError, Session};
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -282,6 +282,38 @@ fn a_full_buffer_that_pauses_loses_nothing_and_stays_small() {
         assert!(!client.handle().is_paused());
         client.publish(Publish::new("t", "1"))?.wait()?;
         client.close()
+    });
+}
+
+#[test]
+fn a_fiber_acknowledges_what_it_has_handled_when_it_asks_for_more() {
+    let Some(broker) = Broker::mosquitto("allow_anonymous true") else { return };
+    run(|| {
+        let kept = || options(&broker.url()).client_id("kept").session(Session::Kept).linger(SHORT);
+        let client = Client::connect(kept().acknowledge(Acknowledge::WhenHandled))?;
+        let messages = client.subscribe("t", QOS)?;
+        let sender = Client::connect(options(&broker.url()))?;
+        let send = |n: usize| sender.publish(Publish::new("t", n.to_string()))?.wait();
+        for n in 0..3 {
+            send(n)?;
+            assert_eq!(number(&messages.next()?.unwrap()), n);
+        }
+        // The third one is being handled: the fiber did not ask for another.
+        let held = client.publish(Publish::new("other", "x"))?;
+        sleep(SHORT)?;
+        assert_eq!(held.outcome(), None, "what is sent waits behind the acknowledgement");
+        assert_eq!(messages.try_next(), None);
+        assert!(held.wait()?.is_acknowledged());
+        send(3)?;
+        assert_eq!(number(&messages.next()?.unwrap()), 3);
+        // The client ends without a word, as the process would.
+        client.close()?;
+        drop(messages);
+        // Who waits for the connection first misses what comes with it.
+        let (next, _events) = Client::start(kept())?;
+        let again = next.subscribe("t", QOS)?;
+        assert_eq!(number(&again.next()?.unwrap()), 3);
+        next.close()
     });
 }
 

@@ -3,8 +3,10 @@
 mod support;
 
 use becket_loop::{Ctx, Next, Result};
-use becket_mosquitto::{Client, Event, Message, Options, Protocol, Publish, QoS, Reason, SubscribeError};
-use std::cell::Cell;
+use becket_mosquitto::{
+    Acknowledge, Client, Event, Message, Options, Protocol, Publish, QoS, Reason, Session, SubscribeError,
+};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use support::broker::Broker;
@@ -333,6 +335,51 @@ fn a_pause_keeps_messages_at_the_broker_and_costs_no_turns() {
         let numbers = harness.world.noted("got");
         assert!(numbers.iter().map(|n| n.parse::<usize>().unwrap()).eq(0..MANY));
         assert_eq!(client.backlog().under_way, 0);
+    }
+}
+
+#[test]
+fn what_was_not_handled_comes_again_to_the_next_client_of_a_kept_session() {
+    let Some(broker) = Broker::mosquitto("allow_anonymous true") else { return };
+    for (acknowledge, again) in [(Acknowledge::OnArrival, vec![]), (Acknowledge::WhenHandled, vec!["1", "2", "3"])] {
+        let id = format!("{acknowledge:?}");
+        let kept = || options(&broker.url()).client_id(id.as_str()).session(Session::Kept).acknowledge(acknowledge);
+        let mut dying = Harness::new();
+        let client = connected(&mut dying, kept());
+        let holds = RefCell::new(Vec::new());
+        let mut first = true;
+        let mut note_all = note("got");
+        let handler = move |world: &mut World, ctx: &mut Ctx<World>, client: &Client, message: Message| {
+            // The first one is handled when this returns, the others never.
+            if !std::mem::take(&mut first) {
+                holds.borrow_mut().push(client.hold());
+            }
+            note_all(world, ctx, client, message)
+        };
+        client.on("t", QOS, handler).unwrap();
+        dying.until("subscribed", |world| granted(world) == 1);
+        let mut other = Harness::new();
+        let sender = connected(&mut other, options(&broker.url()));
+        sender.publish(Publish::new("t", "0")).unwrap();
+        dying.until("the first", |world| world.log.len() == 1);
+        dying.run_for(Duration::from_millis(100));
+        for n in 1..4 {
+            sender.publish(Publish::new("t", n.to_string())).unwrap();
+        }
+        other.until("all taken by the broker", |world| world.outcomes().len() == 4);
+        dying.until("another one", |world| world.log.len() > 1);
+        // What did not come is not acknowledged either; without a hold all of it comes.
+        dying.run_for(Duration::from_millis(200));
+        drop(dying);
+
+        let mut harness = Harness::new();
+        let client = harness.join(kept());
+        // Before what comes with the session.
+        client.on("t", QOS, note("again")).unwrap();
+        client.subscribe("end", QOS).unwrap();
+        client.publish(Publish::new("end", "")).unwrap();
+        harness.until("the end", |world| world.messages().iter().any(|m| m.topic == "end"));
+        assert_eq!(harness.world.noted("again"), again, "{acknowledge:?}");
     }
 }
 

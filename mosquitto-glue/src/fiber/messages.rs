@@ -1,6 +1,7 @@
 //! What fibers take out of a client: messages and events.
 
 use super::Shared;
+use crate::acknowledge::Hold;
 use crate::client::Pause;
 use crate::event::Event;
 use crate::handlers::Handler;
@@ -142,13 +143,36 @@ impl<T> Line<T> {
 pub(super) struct Inbox {
     pub(super) filter: String,
     pub(super) line: Line<Message>,
+    /// There while messages are not acknowledged because a fiber has not handled them.
+    hold: RefCell<Option<Hold>>,
     granted: Cell<Option<Result<QoS, ReasonCode>>>,
     pub(super) answered: Condvar,
 }
 
 impl Inbox {
     pub(super) fn new(filter: &str, buffer: Buffer) -> Inbox {
-        Inbox { filter: filter.to_owned(), line: Line::new(buffer), granted: Cell::new(None), answered: Condvar::new() }
+        Inbox {
+            filter: filter.to_owned(),
+            line: Line::new(buffer),
+            hold: RefCell::default(),
+            granted: Cell::new(None),
+            answered: Condvar::new(),
+        }
+    }
+
+    /// A message came.
+    pub(super) fn push(&self, client: &crate::Client, message: Message) {
+        if self.hold.borrow().is_none() {
+            *self.hold.borrow_mut() = client.hold();
+        }
+        self.line.push(message, || Some(client.pause()));
+    }
+
+    /// A fiber asks for another message: those that it has taken are handled.
+    fn settle(&self) {
+        if self.line.queue.borrow().is_empty() {
+            self.hold.take();
+        }
     }
 
     /// The broker answered; a refusal, also one after a reconnection, ends the stream.
@@ -166,7 +190,14 @@ impl Inbox {
 /// What a fiber does not take in time waits here, up to [`CAPACITY`](Self::CAPACITY) messages; beyond, the oldest is
 /// dropped and [counted](Self::lost), or what the [`Buffer`] says. A message that matches the filters of several
 /// subscriptions goes to each of them, as [`Client::on`](crate::Client::on) says. Dropping this unsubscribes, where
-/// nobody else has the same filter. See the [module](super) for an example.
+/// nobody else has the same filter.
+///
+/// With [`Acknowledge::WhenHandled`](crate::Acknowledge::WhenHandled) a message counts as handled when all that wait are
+/// taken and a fiber asks for another one, or when this is dropped. Until then there is a [`Hold`]: a fiber that waits
+/// in between for an answer of the same broker by the same client, such as
+/// [`Delivery::wait`](super::Delivery::wait), waits for itself.
+///
+/// See the [module](super) for an example.
 pub struct Messages {
     inbox: Rc<Inbox>,
     handler: Handler,
@@ -197,11 +228,13 @@ impl Messages {
     /// # Errors
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`; no message is lost by them.
     pub fn next(&self) -> io::Result<Option<Message>> {
+        self.inbox.settle();
         self.inbox.line.next()
     }
 
     /// The next message, if there is one.
     pub fn try_next(&self) -> Option<Message> {
+        self.inbox.settle();
         self.inbox.line.try_next()
     }
 
@@ -228,6 +261,7 @@ impl Drop for Messages {
         }
         self.inbox.line.end();
         self.client.off(self.handler);
+        self.inbox.hold.take();
     }
 }
 

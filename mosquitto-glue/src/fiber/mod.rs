@@ -264,9 +264,9 @@ impl Client {
     ) -> io::Result<Messages> {
         let handle = &self.closes.0;
         let inbox = Rc::new(Inbox::new(filter, buffer));
-        let line = Rc::clone(&inbox);
+        let to = Rc::clone(&inbox);
         let handler = handle.on(filter, options, move |(): &mut (), _, client, message| {
-            line.line.push(message, || Some(client.pause()));
+            to.push(client, message);
             Ok(Next::Keep)
         })?;
         self.shared.inboxes.borrow_mut().entry(filter.to_owned()).or_default().push(Rc::clone(&inbox));
