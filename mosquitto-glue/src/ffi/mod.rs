@@ -178,6 +178,8 @@ pub(crate) struct Handle {
     inbox: Rc<Inbox>,
     /// Whether the library sends nothing by itself at any time.
     deferred: bool,
+    /// Whether it was told of a proxy.
+    has_proxy: bool,
 }
 
 impl Handle {
@@ -191,7 +193,7 @@ impl Handle {
         let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
         // SAFETY: a live client, not in a callback; its user data is the inbox.
         unsafe { trampolines::install(raw.as_ptr(), log != 0) };
-        Ok(Handle { raw, inbox, deferred: false })
+        Ok(Handle { raw, inbox, deferred: false, has_proxy: false })
     }
 
     /// The oldest record that a callback left.
@@ -246,6 +248,7 @@ impl Handle {
     /// Connects to this numeric address, and has who is there connect to where `connect` says.
     pub(crate) fn set_socks5(&mut self, host: &CStr, port: u16, login: Option<(&CStr, &CStr)>) -> Code {
         let (user, password) = login.map_or((null(), null()), |(user, password)| (user.as_ptr(), password.as_ptr()));
+        self.has_proxy = true;
         // SAFETY: a live client and C strings (or null), which the library copies.
         self.call(|m| unsafe { sys::mosquitto_socks5_set(m, host.as_ptr(), port.into(), user, password) }).code
     }
@@ -432,6 +435,10 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if self.has_proxy {
+            // The library frees the proxy when another one is set, and not with the client.
+            self.set_socks5(c"", 1, None);
+        }
         // SAFETY: the client is live, nothing else holds the pointer, and no callback is running: callbacks run
         // inside calls that borrow `self`.
         unsafe { sys::mosquitto_destroy(self.raw.as_ptr()) }
