@@ -441,6 +441,37 @@ fn many_packets_in_one_record_are_all_read() {
     server.join().unwrap();
 }
 
+#[test]
+fn a_record_is_read_to_its_end_though_no_answer_can_leave() {
+    let authority = Authority::new("Authority");
+    let (server, port) = Server::new(&authority.issue(&["localhost"], &[], 1), |_| {});
+    let (full, is_full) = std::sync::mpsc::channel();
+    const COUNT: u16 = 1000;
+    let server = server.serve(move |stream| {
+        is_full.recv_timeout(LONG).unwrap();
+        let ids = || (1..=COUNT).map(u16::to_be_bytes);
+        let publishes = ids().flat_map(|[a, b]| [0x34, 5, 0, 1, b't', a, b]);
+        let packets: Vec<u8> = publishes.chain(ids().flat_map(|[a, b]| [0x62, 2, a, b])).collect();
+        assert_eq!(stream.ssl_write(&packets).unwrap(), packets.len(), "one record");
+        // Nothing is read until the client has ended the connection.
+        stream.get_ref().set_read_timeout(Some(LONG)).unwrap();
+        let end = Instant::now() + LONG;
+        while stream.ssl_read(&mut [0; 1 << 14]).is_ok() && Instant::now() < end {}
+    });
+    let mut harness = Harness::new();
+    let client = harness.join(options(&url(port)).tls(Tls::new().ca_pem(authority.pem()).unwrap()));
+    harness.until("connected", |world| world.connections() == 1);
+    // With the way out blocked, each answer leaves an EAGAIN of its own behind.
+    client.publish(Publish::new("t", vec![0; 32 << 20]).qos(QoS::AtMostOnce)).unwrap();
+    harness.run_for(Duration::from_millis(300));
+    full.send(()).unwrap();
+    let begin = Instant::now();
+    harness.until("the messages", |world| world.messages().len() == usize::from(COUNT));
+    println!("read within {:?}", begin.elapsed());
+    drop(harness);
+    server.join().unwrap();
+}
+
 /// How often the loop turns, with edges and without.
 fn both(f: impl Fn(Harness)) {
     f(Harness::new());
