@@ -104,6 +104,8 @@
 //! | whether an incoming message is a duplicate | is not told |
 //! | topic aliases of the broker's | none are asked for; a broker that sends one all the same: [`Reason::Protocol`] |
 //! | a message with the identifiers of several subscriptions | [`Reason::Protocol`], see below |
+//! | a property that MQTT 5 does not know, from a broker | [`Reason::Protocol`]; the system's library ends the process |
+//! | a message of QoS 2 that comes again after a reconnection | comes once; its copy stays, and comes in place of a later one, see below |
 //! | topic aliases for QoS 1 and 2 in a session that goes on | topics are written out, see [`Options::topic_aliases`] |
 //! | enhanced authentication (AUTH) | a broker that asks for it: [`Reason::Refused`] (0x8c), final |
 //! | what a broker's DISCONNECT says beside its code | [`Reason::Server`] has the code |
@@ -118,6 +120,11 @@
 //!
 //! So subscriptions with identifiers should not overlap, unless the broker sends a message for each, as mosquitto does:
 //! see [`Options::separate_copies`].
+//!
+//! A message of QoS 2 of which the broker does not know that it arrived is sent again in the session that goes on, and
+//! libmosquitto keeps both. It hands out one, and the other one when the broker uses the packet identifier again, after
+//! 65535 messages or in a new session, in place of the message that then has it. Who gets so many messages of QoS 2 over
+//! connections that break looks at what they say.
 //!
 //! # What is wrong, and what is said
 //!

@@ -171,6 +171,9 @@ fn what_is_not_mqtt_costs_the_connection() {
     ];
     for protocol in BOTH {
         let more: &[&[u8]] = if protocol == Protocol::V5 { only_5 } else { &[] };
+        let unknown: &[&[u8]] = &[&[0x30, 6, 0, 1, b'a', 2, 0x77, 0]]; // a property that there is not
+        let is_survived = protocol == Protocol::V5 && support::survives_unknown_properties();
+        let more = more.iter().chain(if is_survived { unknown } else { &[] });
         for (accept, bytes) in always.iter().chain(more).flat_map(|bytes| [(true, bytes), (false, bytes)]) {
             let reason = Spoilt::new(protocol, accept, bytes.to_vec()).recovers();
             println!("{protocol:?} {accept} {bytes:?}: {reason}");
@@ -425,6 +428,14 @@ fn a_message_that_the_broker_did_not_release_is_not_taken_for_another() {
     }
 }
 
+/// What libmosquitto cannot do, as the documentation says.
+#[test]
+fn a_copy_of_what_was_sent_twice_comes_in_place_of_another() {
+    for protocol in BOTH {
+        assert_eq!(inbound(protocol, 1, b"PR"), ["old", "old"]);
+    }
+}
+
 #[test]
 fn a_message_released_on_a_connection_that_is_gone_is_handed_out() {
     for protocol in BOTH {
@@ -486,4 +497,38 @@ fn silence_after_the_connack_is_noticed_by_the_keep_alive() {
     harness.until("an answer", |_| delivery.outcome().is_some());
     assert_eq!(reasons(&harness), [Reason::KeepAlive]);
     assert!(harness.turns < 40, "{} turns", harness.turns);
+}
+
+/// Bytes by chance, over and over, always the same: any of them may be understood, none does harm.
+#[test]
+fn noise_is_survived() {
+    if !support::survives_unknown_properties() {
+        return;
+    }
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for n in 0..60 {
+        let len = 1 + next() as usize % 200;
+        let mut bytes: Vec<u8> = (0..len).map(|_| next() as u8).collect();
+        if n % 2 == 0 {
+            // Whole packets of noise, by their outside.
+            bytes.truncate(120);
+            let kind = [0x20, 0x30, 0x34, 0x40, 0x50, 0x62, 0x70, 0x90, 0xb0, 0xd0, 0xe0][next() as usize % 11];
+            bytes.splice(0..0, [kind, bytes.len() as u8]);
+        }
+        let mut spoilt = Spoilt::new(BOTH[n / 2 % 2], n / 4 % 2 == 0, bytes);
+        while spoilt.server.accepted() < 2 && !spoilt.client.is_closed() {
+            spoilt.harness.run_for(Duration::from_millis(5));
+        }
+        if !spoilt.client.is_closed() {
+            let after = spoilt.client.publish(Publish::new("t", "y")).unwrap();
+            spoilt.harness.until("an answer", |_| after.outcome().is_some());
+        }
+        assert!(spoilt.harness.turns < 400, "{} turns", spoilt.harness.turns);
+    }
 }

@@ -327,3 +327,11 @@ fn bit_errors(protocol: Protocol) {
 fn bit_errors_over_3_1_1() {
     bit_errors(Protocol::V311);
 }
+
+#[test]
+fn bit_errors_over_5() {
+    if !support::survives_unknown_properties() {
+        return;
+    }
+    bit_errors(Protocol::V5);
+}

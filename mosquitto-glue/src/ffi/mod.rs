@@ -5,6 +5,8 @@
 //! DISCONNECT that answers a CONNACK of the wrong session; and after every call the socket is asked for, since the
 //! library may have closed it whatever the return code says.
 
+#[cfg(feature = "vendored")]
+mod log;
 mod properties;
 #[cfg(feature = "tls")]
 mod tls;
@@ -138,6 +140,8 @@ fn init() {
     ONCE.call_once(|| unsafe {
         sys::mosquitto_lib_init();
     });
+    #[cfg(feature = "vendored")]
+    log::link();
 }
 
 /// Sets the calling thread's `errno` to zero.
@@ -203,6 +207,8 @@ impl Handle {
 
     /// Runs a call into the library with `errno` at zero before it.
     fn call(&mut self, f: impl FnOnce(*mut sys::mosquitto) -> c_int) -> After {
+        #[cfg(feature = "vendored")]
+        let _called = log::called(&self.inbox);
         clear_errno();
         let code = Code(f(self.raw.as_ptr()));
         let errno = errno();

@@ -74,6 +74,11 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// Whether lines of this level are kept.
+    pub(super) fn logs(&self, level: c_int) -> bool {
+        self.log & level != 0
+    }
+
     pub(super) fn new(log: c_int) -> Inbox {
         Inbox { records: RefCell::new(VecDeque::new()), log, expected: Cell::default() }
     }
@@ -236,11 +241,18 @@ unsafe extern "C" fn on_unsubscribe(
 }
 
 unsafe extern "C" fn on_log(_: *mut sys::mosquitto, user: *mut c_void, level: c_int, line: *const c_char) {
+    // SAFETY: user data and line are the library's, see above.
+    unsafe { note_line(inbox(user), level, line) }
+}
+
+/// Keeps a line of the log.
+///
+/// # Safety
+/// `line` is null or a C string.
+pub(super) unsafe fn note_line(inbox: &Inbox, level: c_int, line: *const c_char) {
     let errno = errno();
-    // SAFETY: user data is the library's, see above.
-    let inbox = unsafe { inbox(user) };
-    if inbox.log & level != 0 && !line.is_null() {
-        // SAFETY: the library lends a C string.
+    if inbox.logs(level) && !line.is_null() {
+        // SAFETY: by the contract, a C string.
         let line = unsafe { CStr::from_ptr(line) }.to_string_lossy().trim_end().to_owned();
         inbox.push(Record::Log { level, line });
     }
