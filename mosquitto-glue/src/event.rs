@@ -57,7 +57,7 @@ pub enum Event {
         /// When it ends.
         until: Instant,
     },
-    /// A message arrived.
+    /// A message arrived that the client subscribed to, or that is for none of its [handlers](crate::Client::on).
     Message(Message),
     /// After a message was refused because the queue was full: there is room for it now.
     Room,

@@ -222,7 +222,8 @@ impl Subscriptions {
         let named = |held: &Held| identifiers.contains(&held.id.get());
         // A kept session may name what was subscribed to under another identifier: then the topic decides.
         let mut exact = false;
-        if !identifiers.is_empty() {
+        // Where not every subscription has an identifier, one that has none may be meant as well.
+        if self.identifies && !identifiers.is_empty() {
             self.router.visit(topic, |held| exact |= named(held));
         }
         let mut takers = Takers::default();
@@ -239,7 +240,7 @@ impl Subscriptions {
     /// Whether a message may come with this identifier because a filter was subscribed to, and not because the program
     /// chose it.
     pub(super) fn is_own(&self, identifier: u32) -> bool {
-        self.own.contains_key(&identifier)
+        self.identifies && self.own.contains_key(&identifier)
     }
 
     /// A connection was accepted. Without a session at the broker, everything wanted is asked for again; what was
@@ -516,5 +517,9 @@ mod tests {
         // One that the program chose counts as well.
         subs.hold("a/+", SubscribeOptions::new(QOS).id(7), TWO);
         assert_eq!(subs.takers("a/b", &[7]), Takers { handlers: vec![TWO], client: false });
+        // Where the others have none, they may be meant as well.
+        subs.connected(true, false);
+        assert_eq!(subs.takers("a/b", &[7]), Takers { handlers: vec![ONE, TWO], client: true });
+        assert!(!subs.is_own(wide));
     }
 }
