@@ -64,7 +64,7 @@ pub struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Backlog {
-    /// Messages in the queue.
+    /// Messages in the queue, in memory and in a store.
     pub waiting: usize,
     /// Bytes of these: topics, payloads, properties.
     pub waiting_bytes: usize,

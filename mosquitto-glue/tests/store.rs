@@ -148,6 +148,28 @@ fn a_message_is_answered_long_before_the_disk_is_waited_for() {
 }
 
 #[test]
+#[cfg(feature = "fiber")]
+fn a_fiber_waits_until_its_message_is_stored() {
+    use becket_fiber::Runtime;
+    let scratch = Scratch::new();
+    let file = scratch.file();
+    let mut runtime = Runtime::new().unwrap();
+    let outcome = runtime.run(move || -> io::Result<Option<Outcome>> {
+        let store = Store::open(file)?.durability(Durability::EachCommit);
+        let (client, _events) = becket_mosquitto::fiber::Client::start(options("unix:/nobody/listens").store(store))?;
+        let delivery = client.publish(Publish::new("owed", "0"))?;
+        delivery.wait_stored()?;
+        assert_eq!(delivery.outcome(), None);
+        client.close()?;
+        delivery.wait_stored()?;
+        Ok(delivery.outcome())
+    });
+    assert_eq!(outcome.unwrap().unwrap(), Some(Outcome::Kept));
+    drop(runtime);
+    assert_eq!(Store::open(scratch.file()).unwrap().messages(), 1);
+}
+
+#[test]
 fn a_store_serves_one_client() {
     let scratch = Scratch::new();
     let mut harness = Harness::new();

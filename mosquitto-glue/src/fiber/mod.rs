@@ -40,7 +40,7 @@ use becket_fiber::sync::{Condvar, Mutex};
 use becket_fiber::with_ctx;
 use becket_loop::Next;
 use messages::{Inbox, Line};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
@@ -92,6 +92,9 @@ struct Shared {
     /// Those who wait to publish, in order; the first of them waits for `room`.
     turn: Mutex<()>,
     room: Condvar,
+    /// The last message up to which all are stored, where there is a store, and those who wait for theirs.
+    stored: Cell<Option<DeliveryId>>,
+    stores: Condvar,
     /// Who waits for messages, by filter.
     inboxes: RefCell<HashMap<String, Vec<Rc<Inbox>>>>,
     /// Where the events go, while somebody wants them.
@@ -116,6 +119,11 @@ impl Shared {
                 if let Some(condvar) = waiting {
                     condvar.notify_all();
                 }
+                self.stores.notify_all();
+            }
+            Event::Stored { through } => {
+                self.stored.set(Some(*through));
+                self.stores.notify_all();
             }
             Event::Subscribed { filter, granted, .. } => {
                 for inbox in self.inboxes.borrow().get(filter).into_iter().flatten() {
@@ -228,10 +236,11 @@ impl Client {
     /// with a [`PublishError`](crate::PublishError) inside.
     pub fn publish(&self, publish: Publish) -> io::Result<Delivery> {
         let mut publish = publish;
+        let acked = publish.level() != crate::QoS::AtMostOnce;
         let turn = until(publish.deadline, || self.shared.turn.lock())?;
         loop {
             publish = match self.closes.0.publish(publish) {
-                Ok(inner) => return Ok(Delivery { inner, shared: Rc::clone(&self.shared) }),
+                Ok(inner) => return Ok(Delivery { inner, acked, shared: Rc::clone(&self.shared) }),
                 Err(e) if e.refusal() == PublishRefusal::QueueFull && self.waits && turn.is_some() => e.into_publish(),
                 Err(e) => return Err(e.into()),
             };
@@ -337,6 +346,8 @@ impl fmt::Debug for Client {
 #[derive(Clone)]
 pub struct Delivery {
     inner: crate::Delivery,
+    /// Whether it is of QoS 1 or 2.
+    acked: bool,
     shared: Rc<Shared>,
 }
 
@@ -354,6 +365,16 @@ impl Delivery {
             let condvar = Rc::clone(self.shared.waiting.borrow_mut().entry(self.inner.id()).or_default());
             condvar.wait_while(|| self.inner.outcome().is_none())?;
         }
+    }
+
+    /// Waits until it is [stored](Event::Stored), so that it is not lost with the process, or has its outcome. Without a
+    /// store, and at QoS 0, that is [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_stored(&self) -> io::Result<()> {
+        let is_stored = || self.acked && self.shared.stored.get() >= Some(self.inner.id());
+        self.shared.stores.wait_while(|| self.inner.outcome().is_none() && !is_stored())
     }
 
     /// What became of it; `None` while that is open.

@@ -1,7 +1,7 @@
 //! The thread that writes: the disk may take its time, the loop goes on.
 //!
-//! What comes while a commit is under way goes into the next one together, so that a slow disk sees few large commits. A
-//! message that was answered before its commit began is never written.
+//! What comes while a commit is under way goes into the next one together, so that a slow disk sees few large commits.
+//! A message that was answered before its commit began is never written.
 
 use super::Durability;
 use super::database::{Database, Loaded};

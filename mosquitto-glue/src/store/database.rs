@@ -1,7 +1,7 @@
 //! The file: a table of messages in an SQLite database, which this process alone has open.
 //!
-//! The journal is a write-ahead log (WAL): a commit appends to it by write(2), so that it outlives the process from then
-//! on, and waits for the disk only where that is asked for. A commit that was torn by the end of the process or of
+//! The journal is a write-ahead log (WAL): a commit appends to it by write(2), so that it outlives the process from
+//! then on, and waits for the disk only where that is asked for. A commit that was torn by the end of the process or of
 //! the power is found by its checksum, and undone, when the file is opened next.
 
 use super::error::{StoreError, StoreProblem};
@@ -22,8 +22,8 @@ const VERSION: i64 = 1;
 /// How long the log may stay after what is in it was moved to the table.
 const LOG_BYTES: i64 = 4 << 20;
 
-/// How much of the disk is left free: so that what was delivered can be removed when the store has filled the disk, for the
-/// log has to grow for that, and what is in the log has to have its place in the table.
+/// How much of the disk is left free: so that what was delivered can be removed when the store has filled the disk. For
+/// that the log has to grow, and what is in the log has to have its place in the table.
 const RESERVE: u64 = 2 * LOG_BYTES as u64;
 
 /// How many unused pages the file may keep while it has no message: 1 MiB.
@@ -32,8 +32,9 @@ const SPARE_PAGES: i64 = 256;
 /// The payload comes last, so that what stands before it is read without it.
 const TABLE: &str = "CREATE TABLE message (
     key INTEGER PRIMARY KEY, topic TEXT NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL,
-    deadline INTEGER, expiry_to_broker INTEGER NOT NULL, content_type TEXT, response_topic TEXT, correlation_data BLOB, message_expiry INTEGER,
-    is_text INTEGER NOT NULL, user BLOB NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL
+    deadline INTEGER, expiry_to_broker INTEGER NOT NULL, content_type TEXT, response_topic TEXT,
+    correlation_data BLOB, message_expiry INTEGER, is_text INTEGER NOT NULL, user BLOB NOT NULL,
+    checksum INTEGER NOT NULL, payload BLOB NOT NULL
 ) STRICT";
 
 /// A message from the file; `None` where it is not what was written.
@@ -92,7 +93,7 @@ impl Database {
         }
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "cell_size_check", true)?;
-        // Of two that make the same file at once, one meets the other's lock here. Whoever is killed has made it or not.
+        // Of two that make the same file at once, one meets the other's lock here. All of it is made, or nothing.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         if is_new {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -113,7 +114,8 @@ impl Database {
 
     /// Counts what is there. Reads the whole table but for long payloads.
     pub(super) fn held(&self) -> Result<Held, StoreError> {
-        const SQL: &str = "SELECT count(*), coalesce(sum(octet_length(topic) + octet_length(payload)), 0), coalesce(max(key), 0) FROM message";
+        const SQL: &str = "SELECT count(*), coalesce(sum(octet_length(topic) + octet_length(payload)), 0),
+            coalesce(max(key), 0) FROM message";
         let unsigned = |row: &Row<'_>, at| row.get::<_, i64>(at).map(|n| n as u64);
         self.check(self.connection.query_row(SQL, [], |row| {
             Ok(Held { messages: unsigned(row, 0)?, bytes: unsigned(row, 1)?, last: unsigned(row, 2)? })

@@ -33,8 +33,8 @@ pub enum Durability {
     /// what the kernel had not written yet, half a minute or so. The default.
     #[default]
     Os,
-    /// As [`Os`](Self::Os) at once, and on the disk, where it outlives a loss of power, after this time at the latest; then
-    /// it counts as stored.
+    /// As [`Os`](Self::Os) at once, and on the disk, where it outlives a loss of power, after this time at the latest;
+    /// then it counts as stored.
     #[doc(alias = "fdatasync")]
     Periodic(Duration),
     /// On the disk. Messages that come while the disk is waited for go there together.
@@ -49,15 +49,16 @@ pub enum Durability {
 ///
 /// # What it promises
 ///
-/// - A message that [`Event::Stored`](crate::Event::Stored) has told of is sent until it has an outcome, by this process
-///   or by a later one that opens the file. What "stored" withstands is the [`Durability`].
-/// - A message that `publish` accepted is written in the same turn of the loop, by the store's thread. Killed before that,
-///   within about a millisecond, the process loses it, as it loses what it was about to publish.
-/// - A message is sent to the broker whether it is stored yet or not: the store delays nothing. One that is answered before
-///   it was written never is, and counts as stored.
-/// - Messages owed by an earlier process are sent again even at QoS 2, and may arrive twice: a new process begins its packet
-///   identifiers anew, so the first thing it does is to clear the session that the broker held for the old one. With
-///   it go the messages that the broker held for this client's subscriptions.
+/// - A message that [`Event::Stored`](crate::Event::Stored) has told of is sent until it has an outcome, by this
+///   process or by a later one that opens the file. What "stored" withstands is the [`Durability`].
+/// - A message that `publish` accepted is written in the same turn of the loop, by the store's thread. Killed before
+///   that, within about a millisecond, the process loses it, as it loses what it was about to publish.
+/// - A message is sent to the broker whether it is stored yet or not: the store delays nothing. One that is answered
+///   before it was written never is, and counts as stored.
+/// - Messages owed by an earlier process are sent again even at QoS 2, and may arrive twice, for which they are reported
+///   as [`Uncertain`](crate::Outcome::Uncertain) then: a new process begins its packet identifiers anew, so the first
+///   thing it does is to clear the session that the broker held for the old one. With it go the messages that the
+///   broker held for this client's subscriptions.
 /// - Those that wait count against [`Options::queue`](crate::Options::queue), wherever they are. In memory are at
 ///   most the first 1024 of them, or 4 MiB; the others are read when their turn comes.
 ///
@@ -84,10 +85,10 @@ pub enum Durability {
 /// # What it costs
 ///
 /// The thread, and 1 to 2 µs of its time for a message of 64 bytes that is written and removed, where 20 of each come
-/// together. Such a commit took 27 µs without the disk and 4 ms with it ([`EachCommit`](Durability::EachCommit)), whatever
-/// the size of the messages up to a few KiB, on a virtual machine of two busy processors; on memory cards, expect ten times
-/// that. What is written goes to the disk twice, once into the log, and wears memory cards accordingly. After a kill,
-/// 100,000 messages of 64 bytes were counted and the first of them there 14 ms after the start.
+/// together. Such a commit took 27 µs without the disk and 4 ms with it ([`EachCommit`](Durability::EachCommit)), on a
+/// virtual machine of two busy processors; on memory cards, expect ten times that. What is written goes to the disk
+/// twice, once into the log, and wears memory cards accordingly. After a kill, 100,000 messages of 64 bytes were counted
+/// and the first of them there 14 ms after the start.
 ///
 /// ```
 /// use becket_mosquitto::{Durability, Options, Store};
@@ -115,8 +116,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `path`, or makes one, of which the folder has to exist. Nobody else can open it meanwhile. This
-    /// waits for the disk, and reads the file to count what is in it.
+    /// Opens the store at `path`, or makes one, of which the folder has to exist. Nobody else can open it meanwhile.
+    /// This waits for the disk, and reads the file to count what is in it.
     ///
     /// # Errors
     /// [`StoreProblem`] has them all: `InUse`, `NotAStore`, `OtherVersion`, `Damaged`, `DiskFull`; `Os`
