@@ -27,6 +27,9 @@ answers a command: it is no reading. DEVICE is the last part of the path.
   --keepalive SECONDS      how often the broker must hear from us, 5 to 65535; default 30
   --queue READINGS         how many readings of a device wait for the broker before its new ones are dropped;
                            default 1000
+  --store FILE             keep what is published and not acknowledged in this file, up to 100000 messages and 64 MiB
+                           instead of 64: however this run ends, the next one with the file sends them, and counts
+                           them among its published ones; this run counts them as dropped
   --help                   print this
 
 SIGINT, SIGTERM and SIGHUP end it after what waits has gone out, at most 5 s; a second one ends it at once.
@@ -53,6 +56,8 @@ pub struct Options {
     pub keepalive: Duration,
     /// How many readings of each device wait for the broker.
     pub queue: usize,
+    /// Where what is owed to the broker is kept.
+    pub store: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +91,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
         run_for: None,
         keepalive: Duration::from_secs(30),
         queue: 1000,
+        store: None,
     };
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
@@ -103,6 +109,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
             Long("for") => options.run_for = Some(text(&mut parser, "--for", duration)?),
             Long("keepalive") => options.keepalive = text(&mut parser, "--keepalive", keepalive)?,
             Long("queue") => options.queue = text(&mut parser, "--queue", queue)?,
+            Long("store") => options.store = Some(value(&mut parser)?.into()),
             Short('h') | Long("help") => return Ok(Request::Help),
             other => return Err(other.unexpected().to_string()),
         }
@@ -262,6 +269,7 @@ mod tests {
         assert_eq!(error("--queue 0"), "--queue 0: not within 1 to 1000000");
         assert_eq!(error("--queue"), "missing argument for option '--queue'");
         assert_eq!(error("--bogus"), "invalid option '--bogus'");
+        assert_eq!(options("--store a/b").store, Some("a/b".into()));
         assert_eq!(parse(["--help".into()]), Ok(Request::Help));
     }
 }

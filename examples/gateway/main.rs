@@ -37,6 +37,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How many readings may be handed to the client and not yet be acknowledged.
 const UNDER_WAY: usize = 64;
 
+/// The same where they are kept in a file.
+const UNDER_WAY_KEPT: usize = 100_000;
+
 fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => print(args::USAGE).map(|()| ExitCode::SUCCESS),
@@ -71,13 +74,14 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
 fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
-    let Setup { signals, broker, devices, commands, gpio, simulator } = setup;
+    let Setup { signals, broker, devices, commands, gpio, simulator, store } = setup;
     let broker = Rc::new(broker);
     log!("broker at {}", broker.address);
-    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, commands, report.clone())?;
+    let under_way_limit = if store.is_some() { UNDER_WAY_KEPT } else { UNDER_WAY };
+    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, store, commands, report.clone())?;
     let mqtt = Rc::new(mqtt);
     let (stop, stopped) = channel(1);
-    let (under_way, unconfirmed) = channel(UNDER_WAY);
+    let (under_way, unconfirmed) = channel(under_way_limit);
     let (drained, all_drained) = channel::<()>(1);
 
     let (b, s) = (broker.clone(), stop.clone());

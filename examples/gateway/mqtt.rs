@@ -5,7 +5,7 @@ use crate::log::{Limited, log};
 use crate::report::{Report, count};
 use becket_fiber::sync::{Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
-use becket_mosquitto::{Address, DeliveryId, Event, Message, Options, Outcome, Publish, QoS};
+use becket_mosquitto::{Address, DeliveryId, Event, Message, Options, Outcome, Publish, QoS, Store};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How many messages the client holds beside those under way: enough to keep it busy. The readings wait in the
 /// gateway's own queue, which knows what belongs together.
 const CLIENT_QUEUE: (usize, usize) = (64, 1 << 20);
+
+/// The same where they are kept in a file.
+const CLIENT_STORE: (usize, usize) = (100_000, 64 << 20);
 
 /// How long to wait before the next attempt to connect: a random time up to a limit that grows from the first to the
 /// second.
@@ -35,6 +38,8 @@ pub struct Mqtt {
     connections: Cell<u64>,
     /// What the client has accepted and not answered yet.
     unanswered: RefCell<HashSet<DeliveryId>>,
+    /// How many messages of earlier runs have not met their end.
+    owed: Cell<u64>,
     /// Whoever waits until there is none: dropping it ends the wait.
     waiter: RefCell<Option<Sender<()>>>,
 }
@@ -45,14 +50,18 @@ impl Mqtt {
     pub fn connect(
         broker: Address,
         keepalive: Duration,
+        store: Option<Store>,
         commands: HashMap<Rc<str>, Sender<String>>,
         report: Rc<Report>,
     ) -> io::Result<Mqtt> {
-        let options = Options::new(broker)
+        let mut options = Options::new(broker)
             .keep_alive(keepalive)
             .queue(CLIENT_QUEUE.0, CLIENT_QUEUE.1)
             .backoff(BACKOFF.0, BACKOFF.1)
             .linger(LINGER);
+        if let Some(store) = store {
+            options = options.queue(CLIENT_STORE.0, CLIENT_STORE.1).store(store);
+        }
         let (client, events) = Client::start(options)?;
         for device in commands.keys() {
             let filter = format!("becket/{device}/set");
@@ -66,6 +75,7 @@ impl Mqtt {
             report,
             connections: Cell::new(0),
             unanswered: RefCell::default(),
+            owed: Cell::new(0),
             waiter: RefCell::default(),
         })
     }
@@ -95,6 +105,11 @@ impl Mqtt {
                 Event::Subscribed { filter, granted: Ok(_), .. } => log!("subscribed to {filter}"),
                 Event::Subscribed { filter, granted: Err(code), .. } => log!("{filter}: subscription refused: {code}"),
                 Event::Log { line, .. } => log!("libmosquitto: {line}"),
+                Event::Owed { messages, .. } => {
+                    log!("{messages} messages of earlier runs go out first");
+                    self.owed.set(messages);
+                }
+                Event::StoreFailed(e) => log!("{e}"),
                 Event::Failed(reason) => return Err(io::Error::other(reason.to_string())),
                 Event::Closed => return Ok(()),
                 _ => {}
@@ -105,7 +120,13 @@ impl Mqtt {
     /// Counts what went out. An answer to what was not asked, or was answered before, would make the sums wrong.
     fn delivered(&self, id: DeliveryId, outcome: Outcome) -> io::Result<()> {
         if !self.unanswered.borrow_mut().remove(&id) {
-            return Err(io::Error::other(format!("{id:?} was reported twice")));
+            let Some(owed) = self.owed.get().checked_sub(1) else {
+                return Err(io::Error::other(format!("{id:?} was reported twice")));
+            };
+            self.owed.set(owed);
+            if owed == 0 {
+                log!("nothing of earlier runs is left");
+            }
         }
         if matches!(outcome, Outcome::Acknowledged(_) | Outcome::Sent) {
             count(&self.report.published);

@@ -12,6 +12,7 @@ use becket_fiber::gpio::sysfs::{Edge, Line};
 use becket_fiber::serial::Port;
 use becket_fiber::signal::Signals;
 use becket_fiber::sync::{Receiver, Sender, channel};
+use becket_mosquitto::Store;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -29,6 +30,7 @@ pub struct Setup {
     pub commands: HashMap<Rc<str>, Sender<String>>,
     pub gpio: Vec<(Line, Edge)>,
     pub simulator: Option<Simulator>,
+    pub store: Option<Store>,
 }
 
 impl Setup {
@@ -60,8 +62,9 @@ impl Setup {
         for wanted in &options.gpio {
             lines.push((gpio::open(*wanted).map_err(|e| e.to_string())?, wanted.edge));
         }
+        let store = options.store.as_ref().map(Store::open).transpose().map_err(|e| e.to_string())?;
         let broker = broker::start(&options.broker)?;
-        Ok(Setup { signals, broker, devices, commands, gpio: lines, simulator })
+        Ok(Setup { signals, broker, devices, commands, gpio: lines, simulator, store })
     }
 }
 

@@ -56,6 +56,30 @@ fn a_broker_frozen_for_20_s_is_noticed_and_left_for_a_new_connection() {
 }
 
 #[test]
+fn what_a_killed_gateway_owes_is_sent_by_the_next_one() {
+    let mut broker = Broker::start();
+    let url = broker.url();
+    broker.kill();
+    let folder = std::env::temp_dir().join(format!("becket-gateway-store-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("owed");
+    let args = ["--for", "3s", "--broker", &url, "--store", file.to_str().unwrap()];
+    let gateway = start(&args);
+    gateway.expect_stderr("connection lost", MARGIN);
+    sleep(2 * SECOND);
+    gateway.kill();
+    broker.restart();
+    let gateway = start(&args);
+    gateway.expect_stderr("messages of earlier runs go out first", MARGIN);
+    gateway.expect_stderr("nothing of earlier runs is left", MARGIN);
+    let sums = Sums::of(&gateway.finish(3 * SECOND + MARGIN));
+    assert_eq!(sums.dropped, 0, "{sums:?}");
+    let nothing_owed = start(&args).finish(3 * SECOND + MARGIN);
+    assert!(!nothing_owed.stderr.contains("earlier runs"), "{nothing_owed:?}");
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
 fn what_does_not_fit_the_queue_is_counted() {
     let mut broker = Broker::start();
     let url = broker.url();
