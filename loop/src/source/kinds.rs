@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::{Next, Ready, Result};
-use becket_sys::process::{Child, PidFd};
+use becket_sys::process::{AnyChild, Child, Ended, PidFd};
 use becket_sys::signal::{SigInfo, Signals};
 use becket_sys::{event, timer};
 use std::ops::ControlFlow;
@@ -77,6 +77,35 @@ impl Source for Signals {
 
     fn ready(&self, _: Ready, emit: &mut dyn FnMut(SigInfo) -> ControlFlow<()>) -> Result {
         each(|| self.try_read(), emit)
+    }
+}
+
+/// The event is a child that has ended, whoever started it: its status is left to whoever waits for it, and taken by
+/// [`Ended::take`] where that is nobody.
+///
+/// ```
+/// use becket_loop::{Loop, Next};
+/// use becket_sys::process::AnyChild;
+/// use std::process::Command;
+///
+/// let mut event_loop: Loop<Vec<Option<i32>>> = Loop::new()?;
+/// event_loop.on(AnyChild::new()?, |codes, _, ended| {
+///     codes.push(ended.take()?.and_then(|status| status.code()));
+///     Ok(Next::Remove)
+/// })?;
+/// Command::new("sh").args(["-c", "exit 4"]).spawn()?; // and nobody waits for it
+/// let mut codes = Vec::new();
+/// event_loop.run(&mut codes)?;
+/// assert_eq!(codes, [Some(4)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Source for AnyChild {
+    type Event<'a> = Ended;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(Ended) -> ControlFlow<()>) -> Result {
+        let ended = self.try_read()?.unwrap_or_default();
+        let _ = ended.into_iter().try_for_each(emit);
+        Ok(Next::Keep)
     }
 }
 

@@ -143,6 +143,22 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, which: u8) -> rustix::io::Result<
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The number of a child that has ended, whose status is left to be taken: the first that the kernel finds, always the
+/// same.
+pub(crate) fn first_zombie() -> io::Result<Option<u32>> {
+    // SAFETY: integers and pointers, for which zeros are values.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    // SAFETY: the struct is ours, and of the type that the call fills.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) } != 0 {
+        let e = io::Error::last_os_error();
+        return if e.raw_os_error() == Some(libc::ECHILD) { Ok(None) } else { Err(e) };
+    }
+    // SAFETY: for a child the call has filled it in as of SIGCHLD; where there is none it is zeros, or left so.
+    let pid = unsafe { info.si_pid() };
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
 /// The child is to get `signal` when the thread that starts it ends, and not to start where that has happened already.
 pub(crate) fn signal_on_parents_end(command: &mut Command, signal: i32) {
     let parent = std::process::id().cast_signed();

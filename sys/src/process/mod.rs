@@ -1,8 +1,9 @@
 //! Processes as descriptors: pidfd_open(2).
 //!
-//! A [`PidFd`] refers to one process for good: its number may be given to another process later, the descriptor is
-//! not. It is readable once the process has ended, and waiting by it takes the status of that process alone, so that
-//! other parts of the program can wait for theirs. [`Child`] starts a process together with its descriptor.
+//! A [`PidFd`] refers to one process for good: its number may be given to another process later, the descriptor is not.
+//! It is readable once the process has ended, and waiting by it takes the status of that process alone, so that other
+//! parts of the program can wait for theirs. [`Child`] starts a process together with its descriptor. [`AnyChild`]
+//! tells of all that have ended, orphans that came to this process among them, and takes nothing from the others.
 //!
 //! # Honest trouble
 //!
@@ -17,11 +18,13 @@
 //!   are to be had by [`PidFd::get_fd`].
 //! - While `SIGCHLD` is ignored, children leave no status: waiting fails with `ECHILD`.
 
+mod any;
 mod child;
 mod command;
 mod info;
 mod pidfd;
 
+pub use any::{AnyChild, Ended};
 pub use child::Child;
 pub use command::CommandProcessExt;
 pub use info::{Ids, Info};

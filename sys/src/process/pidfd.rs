@@ -409,7 +409,7 @@ pub enum Namespace {
 }
 
 /// From the form of waitid(2) into that of wait(2), which the standard library takes.
-fn exit_status(status: WaitIdStatus) -> ExitStatus {
+pub(super) fn exit_status(status: WaitIdStatus) -> ExitStatus {
     const CORE_DUMPED: i32 = 0x80;
     let raw = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => (code & 0xff) << 8,
