@@ -123,6 +123,23 @@ fn a_socket_file_that_is_not_there_is_named_by_its_error() {
 }
 
 #[test]
+fn a_client_comes_back_to_a_unix_socket() {
+    let Some(mut broker) = Broker::start() else { return };
+    let Some(url) = broker.unix_url() else { return };
+    let mut harness = Harness::new();
+    let client = harness.join(options(&url));
+    harness.until("connected", |world| world.connections() == 1);
+    broker.kill();
+    harness.until("two losses", |world| reasons(world).len() >= 2);
+    assert!(matches!(reasons(&harness.world)[0], Reason::Lost | Reason::Os(libc::ECONNRESET)));
+    assert_eq!(reasons(&harness.world)[1].raw_os_error(), Some(libc::ECONNREFUSED), "the file is there, and nobody");
+    broker.restart();
+    harness.until("connected again", |world| world.connections() == 2);
+    let delivery = client.publish(Publish::new("t", "x")).unwrap();
+    harness.until("an answer", |_| delivery.outcome().is_some());
+}
+
+#[test]
 fn all_addresses_of_a_name_are_tried() {
     // The name has an address of each family on most machines, and the broker serves one of them.
     let Some(broker) = Broker::start() else { return };

@@ -2,7 +2,9 @@
 
 mod support;
 
-use becket_mosquitto::{Client, Event, Options, OptionsError, Publish, QoS, Reason, Session, Tls, TlsVersion};
+use becket_mosquitto::{
+    Acknowledge, Client, Event, Options, OptionsError, Publish, QoS, Reason, Session, Tls, TlsVersion,
+};
 use openssl::ssl::{AlpnError, NameType, SslAcceptor, SslAcceptorBuilder, SslMethod, SslStream, SslVersion};
 use std::fs;
 use std::io::{Read, Write};
@@ -418,6 +420,12 @@ fn a_server_that_does_not_speak_tls_is_named_so() {
 
 #[test]
 fn many_packets_in_one_record_are_all_read() {
+    for when in [Acknowledge::OnArrival, Acknowledge::WhenHandled] {
+        many_packets(when);
+    }
+}
+
+fn many_packets(when: Acknowledge) {
     let authority = Authority::new("Authority");
     let (server, port) = Server::new(&authority.issue(&["localhost"], &[], 1), |_| {});
     const COUNT: u8 = 200;
@@ -432,12 +440,17 @@ fn many_packets_in_one_record_are_all_read() {
         }
     });
     let mut harness = Harness::new();
-    harness.join(options(&url(port)).tls(Tls::new().ca_pem(authority.pem()).unwrap()));
+    harness.join(options(&url(port)).tls(Tls::new().ca_pem(authority.pem()).unwrap()).acknowledge(when));
     harness.until("connected", |world| world.connections() == 1);
     let begin = Instant::now();
     harness.until("the messages", |world| world.messages().len() == usize::from(COUNT));
     let payloads: Vec<_> = harness.world.messages().iter().map(|m| m.payload[0]).collect();
     assert_eq!(payloads, (1..=COUNT).collect::<Vec<_>>(), "after {:?}", begin.elapsed());
+    // Acknowledgements may leave after the handlers have returned.
+    let end = Instant::now() + LONG;
+    while !server.is_finished() && Instant::now() < end {
+        harness.run_for(Duration::from_millis(10));
+    }
     server.join().unwrap();
 }
 

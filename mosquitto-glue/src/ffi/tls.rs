@@ -39,8 +39,8 @@ const IGNORE_UNEXPECTED_EOF: u32 = 1 << 7;
 /// Alerts that mean no harm: that the other side closes, cancels, or does not want to negotiate anew.
 const PEACEFUL: [c_int; 3] = [0, 90, 100];
 
+// SAFETY: as OpenSSL's header declares them since 1.1.0; openssl-sys leaves them out.
 unsafe extern "C" {
-    // Missing in openssl-sys.
     fn SSL_CTX_set_info_callback(
         ctx: *mut sys::SSL_CTX,
         callback: Option<unsafe extern "C" fn(*const sys::SSL, c_int, c_int)>,
@@ -257,6 +257,7 @@ extern "C" fn on_psk(
 ///
 /// # Safety
 /// For OpenSSL alone, which lends a live connection.
+// SAFETY: it is given to SSL_CTX_set_info_callback and to nobody else.
 unsafe extern "C" fn on_info(ssl: *const sys::SSL, place: c_int, value: c_int) {
     let kept = errno();
     // SAFETY: by the contract; nobody else uses the connection meanwhile, since OpenSSL's caller has it.
