@@ -6,8 +6,8 @@ use std::fmt;
 /// When a message of QoS 1 that arrives is acknowledged to the broker, which then forgets it.
 ///
 /// Libmosquitto makes the acknowledgement (PUBACK) as it reads the message, and appends it to what it is about to send.
-/// It cannot be kept from doing so, and acknowledgements cannot be taken out, changed into refusals, or put into another
-/// order. What can be done is to send nothing at all for a while.
+/// It cannot be kept from doing so, and acknowledgements cannot be taken out, changed into refusals, or put into
+/// another order. What can be done is to send nothing at all for a while.
 ///
 /// At QoS 2 only the last of the broker's questions can be left open in that way: the library hands a message out when
 /// it was acknowledged (PUBREC) and released (PUBREL), and holds it in memory until then. A process that ends does not
@@ -25,8 +25,8 @@ pub enum Acknowledge {
     /// again. The default, and the fastest.
     #[default]
     OnArrival,
-    /// When the callbacks that it is for have returned, and every [`Hold`] is dropped. A process that ends before gets it
-    /// again, if it asks for the session [that it left](crate::Session::Kept): at least once. What is sent waits for
+    /// When the callbacks that it is for have returned, and every [`Hold`] is dropped. A process that ends before gets
+    /// it again, if it asks for the session [that it left](crate::Session::Kept): at least once. What is sent waits for
     /// one turn of the loop in which messages have come.
     WhenHandled,
 }
@@ -43,12 +43,13 @@ impl Client {
     /// that goes on after it has returned, such as one that has a message written to a disk. `None` where the client
     /// [acknowledges on arrival](Acknowledge::OnArrival), and there is nothing to hold.
     ///
-    /// Since acknowledgements leave in order with everything else, nothing is sent meanwhile: what is published waits, and
-    /// so does the keep-alive, so that a hold has to be shorter than [`Options::keep_alive`](crate::Options::keep_alive):
-    /// after one and a half times as long the broker ends the connection, and hands the messages out again. Nothing more
-    /// is read, either. Whoever waits for an answer of the same broker by the same client waits for itself. A
-    /// [`close`](Self::close) waits for the end of the hold as long as [`Options::linger`](crate::Options::linger) says,
-    /// and then ends the connection without a word: the messages stay unacknowledged.
+    /// Since acknowledgements leave in order with everything else, nothing is sent meanwhile: what is published waits,
+    /// and so does the keep-alive, so that a hold has to be shorter than
+    /// [`Options::keep_alive`](crate::Options::keep_alive): after one and a half times as long the broker ends the
+    /// connection, and hands the messages out again. Nothing more is read, either. Whoever waits for an answer of the
+    /// same broker by the same client waits for itself. A [`close`](Self::close) waits for the end of the hold as long
+    /// as [`Options::linger`](crate::Options::linger) says, and then ends the connection without a word: the messages
+    /// stay unacknowledged.
     ///
     /// ```
     /// use becket_loop::{Loop, Next};

@@ -222,12 +222,12 @@ impl Client {
     /// Has nothing be read from the broker until what this returns is dropped: back-pressure. What one step of the loop
     /// has read already still comes, a hundred messages or so, and what is published goes out.
     ///
-    /// Nothing at all is read: neither messages, whoever they are for, nor acknowledgements of what is
-    /// published, nor the end of the connection. The broker's buffers fill, and it keeps or drops further messages as it
-    /// is configured to. A pause has to be shorter than the [keep-alive](crate::Options::keep_alive), since the answers
-    /// to it are not read either: after between one and two times as long the connection ends with
-    /// [`Reason::KeepAlive`](crate::Reason::KeepAlive), a new one is made, and the pause goes on there. With a kept session
-    /// ([`clean_start(false)`](crate::Options::clean_start)) nothing of QoS 1 and 2 is lost by that.
+    /// Nothing at all is read: neither messages, whoever they are for, nor acknowledgements of what is published, nor
+    /// the end of the connection. The broker's buffers fill, and it keeps or drops further messages as it is configured
+    /// to. A pause has to be shorter than the [keep-alive](crate::Options::keep_alive), since the answers to it are not
+    /// read either: after between one and two times as long the connection ends with
+    /// [`Reason::KeepAlive`](crate::Reason::KeepAlive), a new one is made, and the pause goes on there. Where
+    /// the [session](crate::Session) outlives connections, nothing of QoS 1 and 2 is lost by that.
     ///
     /// ```
     /// use becket_loop::Loop;

@@ -192,8 +192,8 @@ impl Client {
     /// level, no-local where all want it. Each new one has it send anew the messages that it has kept, to all of them.
     /// With the last one the subscription ends.
     ///
-    /// With a [kept](crate::Session::Kept) session messages come as soon as there is a connection: whose handlers are made
-    /// before that, right after [`join`](Self::join), misses none.
+    /// With a [kept](crate::Session::Kept) session messages come as soon as there is a connection: whose handlers are
+    /// made before that, right after [`join`](Self::join), misses none.
     ///
     /// A handle to the client does not know the type of the state: the closure has to name it.
     ///

@@ -234,13 +234,14 @@ impl Options {
         self
     }
 
-    /// Whether the broker sends a message that matches several subscriptions once for each of them, as mosquitto does with
-    /// MQTT 5, though not with 3.1.1. Default: no, and then each [handler](crate::Client::on) gets each of such copies.
+    /// Whether the broker sends a message that matches several subscriptions once for each of them, as mosquitto does
+    /// with MQTT 5, though not with 3.1.1. Default: no, and then each [handler](crate::Client::on) gets each of such
+    /// copies.
     ///
     /// With `true` each handler gets the copy that is for it: each subscription has an
-    /// [identifier](crate::SubscribeOptions::id), chosen here where the program chooses none. A broker that puts
-    /// the identifiers of all subscriptions into one message must not be used so: libmosquitto takes that for an error
-    /// and ends the connection ([`Reason::Protocol`](crate::Reason::Protocol)), as often as the broker sends it. With MQTT
+    /// [identifier](crate::SubscribeOptions::id), chosen here where the program chooses none. A broker that puts the
+    /// identifiers of all subscriptions into one message must not be used so: libmosquitto takes that for an error and
+    /// ends the connection ([`Reason::Protocol`](crate::Reason::Protocol)), as often as the broker sends it. With MQTT
     /// 3.1.1, and where the broker has no such identifiers, this changes nothing.
     pub fn separate_copies(mut self, separate: bool) -> Options {
         self.separate_copies = separate;
@@ -322,8 +323,8 @@ impl Options {
     }
 
     /// Keeps messages of QoS 1 and 2 in a file until they have their outcome, and sends first what is in it. Not with
-    /// [`Session::Kept`]: the broker would take a message for one of an earlier process with the same packet identifier.
-    /// Default: none.
+    /// [`Session::Kept`]: the broker would take a message for one of an earlier process with the same packet
+    /// identifier. Default: none.
     #[cfg(feature = "store")]
     pub fn store(mut self, store: crate::Store) -> Options {
         self.store = Some(store);

@@ -80,9 +80,9 @@ impl fmt::Display for RequestError {
 
 impl error::Error for RequestError {}
 
-/// As what [`PublishError`] and [`SubscribeError`] become; else `Unsupported` (MQTT 3.1.1), `PermissionDenied` (refused,
-/// gave up), `NotFound` (no responder), `TimedOut`, `ConnectionAborted` (lost, not delivered) or `BrokenPipe` (closed),
-/// with this inside.
+/// As what [`PublishError`] and [`SubscribeError`] become; else `Unsupported` (MQTT 3.1.1), `PermissionDenied`
+/// (refused, gave up), `NotFound` (no responder), `TimedOut`, `ConnectionAborted` (lost, not delivered) or `BrokenPipe`
+/// (closed), with this inside.
 impl From<RequestError> for io::Error {
     fn from(e: RequestError) -> io::Error {
         let kind = match e {
@@ -113,7 +113,8 @@ struct Open<S> {
     answer: Answer<S>,
 }
 
-/// The requests of one client that have no answer. Nothing of it is borrowed while code of the program's runs, or drops.
+/// The requests of one client that have no answer. Nothing of it is borrowed while code of the program's runs, or
+/// drops.
 pub(crate) struct Requests<S> {
     /// Tells these requests from those of other clients, and of other lives of this one.
     salt: u64,
@@ -277,18 +278,19 @@ impl<S> Requests<S> {
 }
 
 impl Client {
-    /// Publishes a request, and has `f` called once: with the answer, or with the reason why there is none. MQTT 5 only.
+    /// Publishes a request, and has `f` called once: with the answer, or with the reason why there is none. MQTT 5
+    /// only.
     ///
-    /// The request gets this client's response topic, correlation data that nobody else has and, where it has no expiry,
-    /// one of `timeout` in whole seconds, rounded up: the broker does not deliver it later. The response topic is
-    /// what the broker's [response information](crate::Announced::response_information) says, else `responses/` and the
-    /// client id; it is subscribed to with the first request. Any number of requests may be open, and the answers may come
-    /// in any order. An answer for which nobody waits any more, and the second one of several, is dropped and
+    /// The request gets this client's response topic, correlation data that nobody else has and, where it has no
+    /// expiry, one of `timeout` in whole seconds, rounded up: the broker does not deliver it later. The response topic
+    /// is what the broker's [response information](crate::Announced::response_information) says, else `responses/` and
+    /// the client id; it is subscribed to with the first request. Any number of requests may be open, and the answers
+    /// may come in any order. An answer for which nobody waits any more, and the second one of several, is dropped and
     /// [counted](Self::late_answers).
     ///
-    /// A lost connection does not end a request: what the broker had not acknowledged is sent again, so that a responder
-    /// may get it twice. Where the broker has lost the session, answers to what it had acknowledged may be lost
-    /// with it, and these requests end with [`RequestError::ConnectionLost`]; so does, as not delivered, a request
+    /// A lost connection does not end a request: what the broker had not acknowledged is sent again, so that a
+    /// responder may get it twice. Where the broker has lost the session, answers to what it had acknowledged may be
+    /// lost with it, and these requests end with [`RequestError::ConnectionLost`]; so does, as not delivered, a request
     /// of QoS 0 that had not left.
     ///
     /// # Errors
@@ -317,13 +319,16 @@ impl Client {
     /// assert_eq!(got, b"time/utc");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn request<S: 'static>(
+    pub fn request<S: 'static, F>(
         &self,
         ctx: &mut Ctx<S>,
         publish: Publish,
         timeout: Duration,
-        f: impl FnOnce(&mut S, &mut Ctx<S>, &Client, std::result::Result<Message, RequestError>) -> Result<()> + 'static,
-    ) -> std::result::Result<RequestId, RequestError> {
+        f: F,
+    ) -> std::result::Result<RequestId, RequestError>
+    where
+        F: FnOnce(&mut S, &mut Ctx<S>, &Client, std::result::Result<Message, RequestError>) -> Result<()> + 'static,
+    {
         let mut publish = publish;
         let properties = publish.properties.get_or_insert_default();
         if properties.message_expiry.is_none() {
@@ -380,10 +385,10 @@ impl Client {
         self.handlers.late_answers()
     }
 
-    /// Answers requests: as [`on`](Self::on), where `f` returns the payload of the answer, or `None` where there is none
-    /// to give now. The answer is published to the response topic of the request, at its level and with
-    /// its correlation data; of a message without a response topic it is dropped. To answer
-    /// later, keep the message and publish its [`response`](Message::response).
+    /// Answers requests: as [`on`](Self::on), where `f` returns the payload of the answer, or `None` where there is
+    /// none to give now. The answer is published to the response topic of the request, at its level and with its
+    /// correlation data; of a message without a response topic it is dropped. To answer later, keep the message and
+    /// publish its [`response`](Message::response).
     ///
     /// # Errors
     /// As [`on`](Self::on).

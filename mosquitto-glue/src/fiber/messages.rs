@@ -192,9 +192,9 @@ impl Inbox {
 /// subscriptions goes to each of them, as [`Client::on`](crate::Client::on) says. Dropping this unsubscribes, where
 /// nobody else has the same filter.
 ///
-/// With [`Acknowledge::WhenHandled`](crate::Acknowledge::WhenHandled) a message counts as handled when all that wait are
-/// taken and a fiber asks for another one, or when this is dropped. Until then there is a [`Hold`]: a fiber that waits
-/// in between for an answer of the same broker by the same client, such as
+/// With [`Acknowledge::WhenHandled`](crate::Acknowledge::WhenHandled) a message counts as handled when all that wait
+/// are taken and a fiber asks for another one, or when this is dropped. Until then there is a [`Hold`]: a fiber that
+/// waits in between for an answer of the same broker by the same client, such as
 /// [`Delivery::wait`](super::Delivery::wait), waits for itself.
 ///
 /// See the [module](super) for an example.

@@ -30,8 +30,8 @@ impl Drop for Asked<'_> {
 
 impl Client {
     /// Publishes a request, and waits for the answer: as [`Client::request`](crate::Client::request), where the time is
-    /// that of the [deadlines](becket_fiber::deadline) that the fiber is in, without any as long as the client lives. The
-    /// request expires at the broker only if its properties say so. MQTT 5 only.
+    /// that of the [deadlines](becket_fiber::deadline) that the fiber is in, without any as long as the client lives.
+    /// The request expires at the broker only if its properties say so. MQTT 5 only.
     ///
     /// To answer requests, [subscribe](Self::subscribe) to them, and publish the [`response`](Message::response) of
     /// each.
@@ -39,8 +39,8 @@ impl Client {
     /// # Errors
     /// Those of [`publish`](Self::publish). `Unsupported` with MQTT 3.1.1; `NotFound` where the broker says that nobody
     /// subscribes to the topic; `PermissionDenied` where it refuses the response topic, or the client for good;
-    /// `ConnectionAborted` where the request was not delivered, or the session was lost with the answer; `BrokenPipe` for
-    /// a client that is closed: these with a [`RequestError`] inside. [`Cancelled`](becket_fiber::Cancelled) and
+    /// `ConnectionAborted` where the request was not delivered, or the session was lost with the answer; `BrokenPipe`
+    /// for a client that is closed: these with a [`RequestError`] inside. [`Cancelled`](becket_fiber::Cancelled) and
     /// `TimedOut`: an answer that comes all the same is [late](crate::Client::late_answers).
     ///
     /// ```no_run

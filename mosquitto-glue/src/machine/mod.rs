@@ -306,8 +306,8 @@ impl Machine {
         (self.pump_again && !self.is_paused()) || (self.unhandled && self.holds == 0) || self.state == State::Idle
     }
 
-    /// Nothing is sent until [`release`](Self::release) is called as often; `false` where acknowledgements leave at once
-    /// anyway.
+    /// Nothing is sent until [`release`](Self::release) is called as often; `false` where acknowledgements leave at
+    /// once anyway.
     pub(crate) fn hold(&mut self) -> bool {
         let can = self.options.acknowledge == Acknowledge::WhenHandled;
         self.holds += usize::from(can);
