@@ -270,7 +270,8 @@ impl Options {
     }
 
     /// The most messages that wait to be sent, and their most bytes (topics, payloads and properties). Default: 1000
-    /// and 16 MiB. A message that finds no other is accepted whatever its size. Those under way come on top.
+    /// and 16 MiB. A message that finds no other is accepted whatever its size. Those under way come on top. With a
+    /// store, what waits in it counts, whoever left it there.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Options {
         self.queue_messages = messages;
         self.queue_bytes = bytes;
