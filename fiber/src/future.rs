@@ -129,7 +129,7 @@ fn in_fiber<F: Future>(here: Here, future: F) -> io::Result<F::Output> {
             continue;
         }
         let wait = here.wait(Reason::new("future"));
-        alarm.wait.store(wait.token().bits(), Ordering::Relaxed);
+        alarm.wait.store(wait.bits(), Ordering::Relaxed);
         // Who rings from now on, on whichever thread, ends this wait by this thread's doing, so after it is parked.
         let woken = wait.park(None);
         here.event(woken)?;

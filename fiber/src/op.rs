@@ -69,7 +69,7 @@ fn settle<T>(here: Here, woken: Woken, result: io::Result<T>) -> io::Result<T> {
 unsafe fn to_its_end(here: Here, what: &'static str, raw: RawOp) -> (Woken, io::Result<usize>) {
     let core = here.core();
     let wait = here.wait(Reason::new(what));
-    let end = End { token: Cell::new(wait.token().bits()), result: Cell::new(None), ended: Cell::new(false) };
+    let end = End { token: Cell::new(wait.bits()), result: Cell::new(None), ended: Cell::new(false) };
     let done = PlainDone { call: ended, data: (&raw const end).expose_provenance() as u64 };
     // SAFETY: the caller's promise for `raw`. `end` stays until the handler was called: nothing below returns or
     // unwinds before, and if the runtime ends first, this frame is leaked, and the loop waits for the operation.
@@ -83,7 +83,7 @@ unsafe fn to_its_end(here: Here, what: &'static str, raw: RawOp) -> (Woken, io::
     }
     while !end.ended.get() {
         let wait = here.wait(Reason::new(what));
-        end.token.set(wait.token().bits());
+        end.token.set(wait.bits());
         wait.park_through();
     }
     (woken, end.result.take().unwrap_or_else(|| Err(io::ErrorKind::Other.into())))

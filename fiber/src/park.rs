@@ -50,14 +50,31 @@ pub(crate) enum Woken {
 /// To be used on the fiber's thread; [`RemoteToken`] is for others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Token {
-    pub(crate) core: u32,
-    pub(crate) slot: u32,
-    pub(crate) wait: u32,
+    core: u32,
+    wait: u32,
+    /// The record, which is there as long as the scheduler `core` is.
+    fiber: NonNull<Fiber>,
 }
 
 impl Token {
     /// Names no wait: schedulers are counted from 1.
-    pub(crate) const NONE: Token = Token { core: 0, slot: 0, wait: 0 };
+    pub(crate) const NONE: Token = Token { core: 0, wait: 0, fiber: NonNull::dangling() };
+
+    /// The current wait of a fiber of the scheduler with this number.
+    #[inline(always)]
+    pub(crate) fn new(core: u32, fiber: &Fiber) -> Token {
+        Token { core, wait: fiber.wait.get(), fiber: NonNull::from(fiber) }
+    }
+
+    /// The fiber, where it is one of `core`'s, and the number of its wait.
+    #[inline(always)]
+    pub(crate) fn of(self, core: &Core) -> Option<(&Fiber, u32)> {
+        if core.id != self.core {
+            return None;
+        }
+        // SAFETY: the scheduler has that number, so that it is the one whose record this is: see the field.
+        Some((unsafe { self.fiber.as_ref() }, self.wait))
+    }
 
     /// Ends the wait; returns whether this call did. Where it did, the wait ends with this event, whatever comes
     /// after it in the same turn.
@@ -66,8 +83,8 @@ impl Token {
         if let Some(core) = current_core() {
             // SAFETY: what `current_core` returns lives while it is entered, which it is during this call.
             let core = unsafe { core.as_ref() };
-            if core.id == self.core {
-                return core.wake(self.slot, self.wait, Woken::Event(word));
+            if let Some((fiber, wait)) = self.of(core) {
+                return core.end_wait(fiber, wait, Woken::Event(word));
             }
         }
         self.wake_elsewhere(word)
@@ -76,30 +93,29 @@ impl Token {
     /// A fiber of a runtime that does not run: it has its turn when that does again.
     #[cold]
     fn wake_elsewhere(self, word: u32) -> bool {
-        let Some(core) = self.core_elsewhere() else { return false };
-        let woken = core.wake(self.slot, self.wait, Woken::Event(word));
+        let Some(core) = core_elsewhere(self.core) else { return false };
+        let woken = self.of(&core).is_some_and(|(fiber, wait)| core.end_wait(fiber, wait, Woken::Event(word)));
         core.nudge();
         woken
     }
 
-    /// `None` where its scheduler is of another thread, or will never run again.
-    fn core_elsewhere(self) -> Option<Rc<Core>> {
-        core_by_id(self.core).filter(|core| !core.closed.get())
-    }
-
     /// Whether the wait still goes on, so that [`wake`](Self::wake) would end it.
     pub(crate) fn waits(self) -> bool {
+        let waits = |core: &Core| self.of(core).map(|(fiber, wait)| fiber.waits(wait));
         // SAFETY: as in `wake`.
-        match current_core().map(|core| unsafe { core.as_ref() }) {
-            Some(core) if core.id == self.core => core.waits(self.slot, self.wait),
-            _ => self.core_elsewhere().is_some_and(|core| core.waits(self.slot, self.wait)),
-        }
+        let here = current_core().and_then(|core| waits(unsafe { core.as_ref() }));
+        here.or_else(|| core_elsewhere(self.core).and_then(|core| waits(&core))).unwrap_or(false)
     }
 
-    /// As the 64 bits that the loop's plain handlers carry; [`wake_by_bits`] takes them.
-    pub(crate) fn bits(self) -> u64 {
-        u64::from(self.slot) << 32 | u64::from(self.wait)
+    /// As the 64 bits that the loop's plain handlers carry, of a fiber of `core`; [`wake_by_bits`] takes them.
+    pub(crate) fn bits(self, core: &Core) -> u64 {
+        self.of(core).map_or(0, |(fiber, wait)| u64::from(fiber.slot) << 32 | u64::from(wait))
     }
+}
+
+/// A scheduler that does not run now; `None` where it is of another thread, or will never run again.
+fn core_elsewhere(id: u32) -> Option<Rc<Core>> {
+    core_by_id(id).filter(|core| !core.closed.get())
 }
 
 /// Ends the wait whose [`Token::bits`] these are, in a fiber of the runtime whose loop dispatches now.
@@ -112,29 +128,32 @@ pub(crate) fn wake_by_bits(bits: u64, word: u32) -> bool {
 /// A token that any thread may use.
 #[derive(Clone)]
 pub(crate) struct RemoteToken {
-    token: Token,
+    core: u32,
+    bits: u64,
     remote: Arc<becket_loop::Remote<()>>,
 }
 
 impl RemoteToken {
     pub(crate) fn new(token: Token, here: Here) -> RemoteToken {
-        RemoteToken { token, remote: here.core().remote.clone() }
+        RemoteToken { core: token.core, bits: token.bits(here.core()), remote: here.core().remote.clone() }
     }
 
-    pub(crate) fn token(&self) -> Token {
-        self.token
+    /// Whether it was made of `token`.
+    pub(crate) fn is(&self, token: Token, here: Here) -> bool {
+        self.core == token.core && self.bits == token.bits(here.core())
     }
 
     /// Ends the wait, if it still is the current one: at once where its scheduler runs on this thread, else soon.
     /// Returns `false` where it is known that nobody waits any more.
     pub(crate) fn wake(&self, word: u32) -> bool {
-        let token = self.token;
+        let RemoteToken { core, bits, .. } = *self;
         // SAFETY: as in `Token::wake`.
-        if current_core().is_some_and(|core| unsafe { core.as_ref() }.id == token.core) {
-            return token.wake(word);
+        if current_core().is_some_and(|current| unsafe { current.as_ref() }.id == core) {
+            return wake_by_bits(bits, word);
         }
+        // Where it runs, that scheduler's loop dispatches.
         self.remote.post(move |(), _| {
-            token.wake(word);
+            wake_by_bits(bits, word);
             Ok(())
         })
     }
@@ -393,7 +412,12 @@ pub(crate) struct Wait {
 impl Wait {
     #[inline(always)]
     pub(crate) fn token(&self) -> Token {
-        self.here.core().token(self.here.fiber())
+        Token::new(self.here.core().id, self.here.fiber())
+    }
+
+    /// [`Token::bits`] of it.
+    pub(crate) fn bits(&self) -> u64 {
+        self.token().bits(self.here.core())
     }
 
     /// The token in a form for other threads.

@@ -169,6 +169,12 @@ impl Fiber {
         self.locals.reset();
     }
 
+    /// Whether the wait with this number is the current one, and nothing has ended it yet.
+    #[inline(always)]
+    pub(crate) fn waits(&self, wait: u32) -> bool {
+        self.wait.get() == wait && self.woken.get().is_none()
+    }
+
     /// Whether blocking calls of this fiber have to end now. A shield keeps a cancel off, not an abort.
     #[inline(always)]
     pub(crate) fn must_stop(&self) -> bool {

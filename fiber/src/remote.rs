@@ -343,8 +343,8 @@ impl<T> Wait for OnEnd<'_, T> {
     }
 
     fn leave(&self, turn: Turn) -> bool {
-        if let State::Running(_, watching) = &mut *lock(&self.packet.state) {
-            watching.retain(|other| other.token() != turn.token);
+        if let (Some(here), State::Running(_, watching)) = (turn.here, &mut *lock(&self.packet.state)) {
+            watching.retain(|other| !other.is(turn.token, here));
         }
         false // to be looked at again
     }

@@ -208,10 +208,14 @@ impl Core {
     /// Ends the wait that `slot` and `wait` name, if it still is the current one and nothing else has ended it.
     #[inline]
     pub(crate) fn wake(&self, slot: u32, wait: u32, woken: Woken) -> bool {
-        let Some(fiber) = self.table.get(slot) else { return false };
         // SAFETY: records live as long as the table.
-        let fiber = unsafe { fiber.as_ref() };
-        if fiber.wait.get() != wait || fiber.woken.get().is_some() {
+        self.table.get(slot).is_some_and(|fiber| self.end_wait(unsafe { fiber.as_ref() }, wait, woken))
+    }
+
+    /// As [`wake`](Self::wake), of a fiber of this scheduler.
+    #[inline(always)]
+    pub(crate) fn end_wait(&self, fiber: &Fiber, wait: u32, woken: Woken) -> bool {
+        if !fiber.waits(wait) {
             return false;
         }
         fiber.woken.set(Some(woken));
@@ -221,29 +225,17 @@ impl Core {
         true
     }
 
-    /// Whether the wait that `slot` and `wait` name is the current one, and nothing has ended it yet.
-    pub(crate) fn waits(&self, slot: u32, wait: u32) -> bool {
-        // SAFETY: records live as long as the table.
-        let fiber = self.table.get(slot).map(|f| unsafe { f.as_ref() });
-        fiber.is_some_and(|f| f.wait.get() == wait && f.woken.get().is_none())
-    }
-
     /// As [`wake`](Self::wake), by a token of this scheduler, while the loop dispatches: what the fiber will need by
     /// then begins to come into the cache.
     #[inline(always)]
     pub(crate) fn wake_soon(&self, token: Token, word: u32) {
-        if self.wake(token.slot, token.wait, Woken::Event(word))
-            && let Some(fiber) = self.table.get(token.slot)
-            // SAFETY: records live as long as the table; the context is as in `resume`.
-            && let Some(context) = unsafe { &*fiber.as_ref().context.get() }
+        if let Some((fiber, wait)) = token.of(self)
+            && self.end_wait(fiber, wait, Woken::Event(word))
+            // SAFETY: the context is as in `resume`.
+            && let Some(context) = unsafe { &*fiber.context.get() }
         {
             context.prefetch_outer();
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn token(&self, fiber: &Fiber) -> Token {
-        Token { core: self.id, slot: fiber.slot, wait: fiber.wait.get() }
     }
 
     /// Runs fibers from the queue, until it is empty, the descriptors are due, or `stop` says so after one.

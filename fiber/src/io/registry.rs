@@ -431,7 +431,7 @@ pub(super) unsafe fn enter_once(
     token: Token,
 ) -> io::Result<Entered<'static>> {
     let core = here.core();
-    let handler = Plain { call: once, data: token.bits() };
+    let handler = Plain { call: once, data: token.bits(core) };
     let add = |fd: BorrowedFd<'_>| {
         // SAFETY: the caller's promise; the duplicate below is kept as long.
         core.with_ctx(|ctx| unsafe { ctx.add_borrowed(fd, want, Mode::OneShot, handler) })

@@ -1,5 +1,6 @@
 use super::list::{List, Node};
-use super::{check, fiber, is_there};
+use super::{check, is_there, must};
+use crate::park::Here;
 use crate::select::Arm;
 use crate::select::arm::{Turn, Wait};
 use std::cell::{Cell, RefCell};
@@ -100,6 +101,9 @@ impl<T> Shared<T> {
     #[inline]
     fn take(&self) -> Option<T> {
         let next = self.queue.borrow_mut().pop_front();
+        if self.sending.has_nobody() {
+            return next;
+        }
         let waited = self.sending.wake_with((), |slot, ()| slot.take()).ok().flatten();
         match (next, waited) {
             (Some(next), Some(waited)) => {
@@ -134,18 +138,20 @@ impl<T> Sender<T> {
     /// [`Cancelled`](crate::Cancelled); `TimedOut`; `Deadlock` where it would have to wait outside of a fiber.
     #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        if let Err(error) = check() {
-            return Err(SendError { value, error });
-        }
+        let here = match check() {
+            Ok(here) => here,
+            Err(error) => return Err(SendError { value, error }),
+        };
         match self.shared.put(value) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(value)) => self.wait(value),
+            Err(TrySendError::Full(value)) => self.wait(here, value),
             Err(TrySendError::Closed(value)) => Err(SendError::closed(value)),
         }
     }
 
-    fn wait(&self, value: T) -> Result<(), SendError<T>> {
-        let here = match fiber() {
+    #[inline(always)]
+    fn wait(&self, here: Option<Here>, value: T) -> Result<(), SendError<T>> {
+        let here = match must(here) {
             Ok(here) => here,
             Err(error) => return Err(SendError { value, error }),
         };
@@ -311,15 +317,16 @@ impl<T> Receiver<T> {
     /// is lost by them.
     #[inline]
     pub fn recv(&self) -> io::Result<Option<T>> {
-        check()?;
+        let here = check()?;
         match self.shared.take() {
-            None if !self.is_closed() => self.wait(),
+            None if !self.is_closed() => self.wait(here),
             taken => Ok(taken),
         }
     }
 
-    fn wait(&self) -> io::Result<Option<T>> {
-        let here = fiber()?;
+    #[inline(always)]
+    fn wait(&self, here: Option<Here>) -> io::Result<Option<T>> {
+        let here = must(here)?;
         let (woken, slot) = self.shared.receiving.wait(here, "a value of a channel", Cell::new(None));
         match slot.into_inner() {
             None => here.event(woken).map(|_| None),

@@ -59,13 +59,13 @@ impl<D> Default for List<D> {
 impl<D> List<D> {
     /// Waits until somebody wakes this fiber out of the list, or until its deadline or a cancel. To be called after
     /// [`Here::check`]. What `data` is then tells what was exchanged; ask that first, and `woken` after it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(&self, here: Here, what: &'static str, data: D) -> (Woken, D) {
         self.wait_for(here, Reason::address(what, self), data)
     }
 
     /// As [`wait`](Self::wait), where people are to be told of something else than this list.
-    #[inline]
+    #[inline(always)] // each return after a switch is one that the processor foretells wrongly
     pub(crate) fn wait_for(&self, here: Here, reason: Reason, data: D) -> (Woken, D) {
         let node = Node::new(data);
         let wait = here.wait(reason);
@@ -82,6 +82,7 @@ impl<D> List<D> {
     /// # Safety
     /// The node must stay where it is, and valid, until [`remove`](Self::remove) was called with it, or forever; and so
     /// must the list.
+    #[inline]
     pub(crate) unsafe fn push(&self, node: &Node<D>, token: Token) {
         debug_assert!(node.state.get() != State::Linked);
         node.token.set(token);
@@ -97,6 +98,7 @@ impl<D> List<D> {
     }
 
     /// Takes a node out, if it still is in. It must be of this list.
+    #[inline(always)]
     pub(crate) fn remove(&self, node: &Node<D>) {
         if node.state.get() == State::Linked {
             self.unlink(node, State::Apart);
@@ -118,6 +120,26 @@ impl<D> List<D> {
         }
     }
 
+    /// As [`unlink`](Self::unlink), of the first.
+    #[inline(always)]
+    fn unlink_first(&self, node: &Node<D>, state: State) {
+        node.state.set(state);
+        let next = node.next.get();
+        self.head.set(next);
+        // SAFETY: as in `push`.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.prev.set(ptr::null()),
+            None => self.tail.set(ptr::null()),
+        }
+    }
+
+    /// Whether nobody is in it. Somebody who is may have been woken by something else.
+    #[inline(always)]
+    pub(crate) fn has_nobody(&self) -> bool {
+        self.head.get().is_null()
+    }
+
+    #[inline(always)]
     fn first(&self) -> Option<&Node<D>> {
         // SAFETY: as in `push`. The borrow is used before anything else runs.
         unsafe { self.head.get().as_ref() }
@@ -127,12 +149,12 @@ impl<D> List<D> {
     #[inline]
     pub(crate) fn wake_with<V, R>(&self, value: V, f: impl FnOnce(&D, V) -> R) -> Result<R, V> {
         while let Some(node) = self.first() {
-            if node.token.get().wake(0) {
-                self.unlink(node, State::Fired);
+            let woken = node.token.get().wake(0);
+            self.unlink_first(node, if woken { State::Fired } else { State::Apart });
+            if woken {
                 // The woken fiber is in the run queue at most, so that its frame is still there.
                 return Ok(f(&node.data, value));
             }
-            self.unlink(node, State::Apart);
         }
         Err(value)
     }

@@ -44,11 +44,12 @@ use std::cell::Cell;
 use std::io;
 
 /// What every blocking call here begins with, where a fiber runs: it may be cancelled, late, or have to let others run.
-#[inline]
-fn check() -> io::Result<()> {
+/// Returns the fiber, for [`must`].
+#[inline(always)]
+fn check() -> io::Result<Option<Here>> {
     match place() {
-        Place::Fiber(here) => here.check(),
-        Place::Callback | Place::Thread => Ok(()),
+        Place::Fiber(here) => here.check().map(|()| Some(here)),
+        Place::Callback | Place::Thread => Ok(None),
     }
 }
 
@@ -60,11 +61,24 @@ fn is_there<T>(value: &Cell<Option<T>>) -> bool {
     there
 }
 
-/// The running fiber, for a call that has to wait.
+/// The fiber that [`check`] found, for a call that has to wait.
+#[inline(always)]
+fn must(here: Option<Here>) -> io::Result<Here> {
+    here.ok_or_else(nobody)
+}
+
+#[cold]
+fn nobody() -> io::Error {
+    match place() {
+        Place::Callback => in_callback(),
+        _ => io::Error::new(io::ErrorKind::Deadlock, "no fiber runs here that could be waited for"),
+    }
+}
+
+/// The running fiber, likewise.
 fn fiber() -> io::Result<Here> {
     match place() {
         Place::Fiber(here) => Ok(here),
-        Place::Callback => Err(in_callback()),
-        Place::Thread => Err(io::Error::new(io::ErrorKind::Deadlock, "no fiber runs here that could be waited for")),
+        Place::Callback | Place::Thread => Err(nobody()),
     }
 }
