@@ -106,8 +106,8 @@ fn used() -> usize {
 }
 
 /// Tries to spawn 40,000 fibers that wait, of which some are refused; wakes and joins those that live. Returns their
-/// number.
-fn spawn_forty_thousand(stack_size: usize) -> usize {
+/// number, and how many mappings and how much memory there were with all of them: stacks that are idle soon go.
+fn spawn_forty_thousand(stack_size: usize) -> (usize, usize, usize) {
     let go = Rc::new(Event::new());
     let mut fibers = Vec::with_capacity(COUNT);
     let mut refused = 0;
@@ -136,12 +136,12 @@ fn spawn_forty_thousand(stack_size: usize) -> usize {
     (0..3).for_each(|_| yield_now());
     // The rest of the process still has what it needs.
     assert_eq!(std::thread::spawn(|| vec![1u8; 1 << 20].len()).join().unwrap(), 1 << 20);
+    let (count, maps, used) = (fibers.len(), maps(), used());
     go.set();
-    let count = fibers.len();
     for (i, fiber) in fibers {
         assert_eq!(fiber.join().unwrap().unwrap(), i);
     }
-    count
+    (count, maps, used)
 }
 
 const COUNT: usize = 40_000;
@@ -156,10 +156,9 @@ fn forty_thousand() {
         spawn(|| ()).unwrap().join().unwrap();
         let (maps_before, used_before) = (maps(), used());
         for round in 0..2 {
-            let count = spawn_forty_thousand(STACK);
+            let (count, peak_maps, peak_used) = spawn_forty_thousand(STACK);
             // The stacks of this fiber and the one before it are there already.
             assert!((cap - 100..cap).contains(&count), "round {round}: {count} fibers, of {cap}");
-            let (peak_maps, peak_used) = (maps(), used());
             assert!(peak_maps > 2 * count, "{peak_maps} mappings");
             // All stacks are idle now, and serve no other size: they make room for it.
             let other = Builder::new().stack_size(4 * STACK).spawn(|| 42).unwrap();
@@ -188,7 +187,7 @@ fn locked_later() {
             // By now it is known how guards are best made.
             spawn(|| ()).unwrap().join().unwrap();
             if refuses_guards() {
-                let count = spawn_forty_thousand(STACK);
+                let (count, ..) = spawn_forty_thousand(STACK);
                 assert!((cap - 100..=cap).contains(&count), "{count} fibers, of {cap}");
                 assert_eq!(spawn(|| 42).unwrap().join().unwrap(), 42);
             }

@@ -103,11 +103,13 @@ fn naming<'a>(files: &'a [(PathBuf, String)], word: &str) -> Vec<&'a Path> {
 }
 
 #[test]
-fn only_the_context_module_of_the_fibers_names_generator() {
+fn only_the_context_module_of_the_fibers_names_generator_and_corosensei() {
     let files = code("fiber/src");
-    for path in naming(&files, "generator") {
-        let path = path.strip_prefix(workspace().join("fiber/src")).unwrap();
-        assert!(path.starts_with("context") || path == Path::new("context.rs"), "{} names generator", path.display());
+    for engine in ["generator", "corosensei"] {
+        for path in naming(&files, engine) {
+            let path = path.strip_prefix(workspace().join("fiber/src")).unwrap();
+            assert!(path.starts_with("context"), "{} names {engine}", path.display());
+        }
     }
 }
 

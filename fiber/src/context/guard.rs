@@ -6,6 +6,7 @@
 //! since at the limit even the allocator and the panic handler fail.
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+#[cfg(not(feature = "corosensei"))]
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
@@ -47,21 +48,17 @@ pub(super) fn check_size(size: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes sure that the next stack of `size` bytes can be mapped and protected, because `generator` panics where it
-/// cannot. Returns whether the guard will need a mapping of its own, which is then counted.
-pub(super) fn reserve(size: usize) -> io::Result<bool> {
-    thread_local! {
-        /// How many stacks of which size the last probe was good for.
-        static PROBED: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
-    }
-    const BATCH: u32 = 32;
-
+/// Counts a guard that is going to be a mapping of its own, where they are such; returns whether it did.
+///
+/// # Errors
+/// `OutOfMemory` where there are as many as the limit leaves room for.
+pub(super) fn count_own_mapping() -> io::Result<bool> {
     let own_mapping = !WITHIN_MAPPING.load(Ordering::Relaxed);
     let has_room = |count| count < own_mappings_max();
     let counted = if own_mapping {
         OWN_MAPPINGS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| has_room(n).then_some(n + 1))
     } else {
-        // Where guards within the mapping work, `install` may still fail for this stack, and has for others.
+        // Where guards within the mapping work, one stack's may still fail, and others' have.
         let count = OWN_MAPPINGS.load(Ordering::Relaxed);
         if count == 0 || has_room(count) { Ok(count) } else { Err(count) }
     };
@@ -72,6 +69,20 @@ pub(super) fn reserve(size: usize) -> io::Result<bool> {
         );
         io::Error::new(io::ErrorKind::OutOfMemory, message)
     })?;
+    Ok(own_mapping)
+}
+
+/// Makes sure that the next stack of `size` bytes can be mapped and protected, because `generator` panics where it
+/// cannot. Returns whether the guard will need a mapping of its own, which is then counted.
+#[cfg(not(feature = "corosensei"))]
+pub(super) fn reserve(size: usize) -> io::Result<bool> {
+    thread_local! {
+        /// How many stacks of which size the last probe was good for.
+        static PROBED: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
+    }
+    const BATCH: u32 = 32;
+
+    let own_mapping = count_own_mapping()?;
     let (probed_size, left) = PROBED.get();
     let probed = if probed_size == size && left > 0 {
         PROBED.set((size, left - 1));
@@ -90,7 +101,7 @@ pub(super) fn reserve(size: usize) -> io::Result<bool> {
     Ok(own_mapping)
 }
 
-/// Gives back what [`reserve`] or [`install`] counted.
+/// Gives back what was counted for one stack.
 pub(super) fn release(own_mapping: bool) {
     if own_mapping {
         OWN_MAPPINGS.fetch_sub(1, Ordering::Relaxed);
@@ -125,6 +136,7 @@ pub(super) fn probe(size: usize, count: usize) -> io::Result<()> {
 /// whether it is a mapping of its own. `counted` says whether it is counted as such.
 ///
 /// Each stack at once: done later, in bulk, the mappings would not merge.
+#[cfg(not(feature = "corosensei"))]
 pub(super) fn install(at: usize, counted: bool) -> bool {
     if counted {
         return true;
@@ -155,6 +167,53 @@ fn guard_within_mapping(at: usize) -> bool {
             std::process::abort();
         }
         false
+    }
+}
+
+/// Makes the readable page at `at` a guard; returns whether it is a mapping of its own. `counted` says whether it is
+/// counted as such.
+#[cfg(feature = "corosensei")]
+pub(super) fn protect(at: usize, counted: bool) -> io::Result<bool> {
+    let page = page_size();
+    let at = ptr::with_exposed_provenance_mut::<c_void>(at);
+    // SAFETY: a page of a stack that was not made yet: nobody reads or writes it.
+    unsafe {
+        if !counted && libc::madvise(at, page, MADV_GUARD_INSTALL) == 0 {
+            return Ok(false);
+        }
+        mprotect(at, page, MprotectFlags::empty())?;
+    }
+    if !counted {
+        // Locked memory, for one, refuses the other way.
+        OWN_MAPPINGS.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(true)
+}
+
+/// Maps memory for stacks, without huge pages: each would take 2 MiB for the first frame.
+#[cfg(feature = "corosensei")]
+pub(super) fn map(length: usize) -> io::Result<usize> {
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::STACK);
+    // SAFETY: a fresh mapping. Before Linux 6.7 the flag alone does not keep huge pages off; where the kernel has none,
+    // the advice fails.
+    unsafe {
+        let start = mmap_anonymous(ptr::null_mut(), length, access, flags)?;
+        libc::madvise(start, length, libc::MADV_NOHUGEPAGE);
+        Ok(start.expose_provenance())
+    }
+}
+
+/// Unmaps what [`map`] has mapped, or a part of it. At the limit of mappings a gap cannot be made: then its memory alone
+/// is given back.
+///
+/// # Safety
+/// Nobody uses it any more.
+#[cfg(feature = "corosensei")]
+pub(super) unsafe fn unmap(pages: Range<usize>) {
+    let at = ptr::with_exposed_provenance_mut::<c_void>(pages.start);
+    // SAFETY: the caller's promise.
+    if unsafe { munmap(at, pages.len()) }.is_err() {
+        discard(pages);
     }
 }
 

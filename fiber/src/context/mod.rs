@@ -1,18 +1,21 @@
-//! The engine: stacks that run one task after another. This file alone names `generator`.
+//! The engine: stacks that run one task after another.
 //!
-//! Four parts of `generator` are never used, because they go wrong: its cancel, dropping a suspended generator,
-//! its recovery from a stack overflow, and `Scope` as the way to suspend while another stack runs on top. Instead:
+//! What switches is the crate `generator`, which [`by_generator`](stack) alone names, or, by a feature, `corosensei`.
+//! Both have the same face:
 //!
-//! - The body of every generator is [`root`], which takes a task, runs it under `catch_unwind`, and suspends until
-//!   there is another one. So a stack serves any number of tasks, and no panic ever reaches `generator`.
+//! - The body of every stack is [`root`], which takes a task, runs it under `catch_unwind`, and leaves until there is
+//!   another one. So a stack serves any number of tasks, and no panic ever reaches the crate.
 //! - A stack is freed only after `root` returned. One that is suspended inside a task is leaked, borrowed data,
 //!   kernel buffers and all: nothing can then find it gone.
-//! - [`suspend`] looks where the stack pointer is before it chooses how to switch.
+//! - [`Switch::suspend`] looks where the stack pointer is before it chooses how to switch.
 //! - An overflow ends the process ([`overflow`]).
 
 mod guard;
 mod overflow;
 mod pool;
+#[cfg_attr(feature = "corosensei", path = "by_corosensei.rs")]
+#[cfg_attr(not(feature = "corosensei"), path = "by_generator.rs")]
+mod stack;
 #[cfg(test)]
 mod tests;
 mod valgrind;
@@ -20,11 +23,11 @@ mod valgrind;
 pub(crate) use overflow::AltStack;
 pub(crate) use pool::{Class, Pool};
 
-use generator::{Generator, Gn, Scope};
 use overflow::Label;
+use stack::{FIRST_SIZE, Fresh, MARKS, Out, Stack};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -34,9 +37,6 @@ use std::{io, thread};
 
 /// Room for a task's closure in the frame of `root`; a larger one is boxed.
 const TASK_BYTES: usize = 256;
-
-/// The size of the stacks by which [`init`] finds out what works here: whole pages, however large they are.
-const FIRST_SIZE: usize = 64 * 1024;
 
 #[repr(align(16))]
 struct TaskBuf(UnsafeCell<MaybeUninit<[u8; TASK_BYTES]>>);
@@ -50,7 +50,7 @@ type TaskFn = unsafe fn(*mut u8);
 #[repr(C, align(64))]
 struct Root {
     /// The way out, for code that runs directly on this stack.
-    scope: Cell<*mut Scope<'static, 'static, (), ()>>,
+    out: Out,
     bounds: Range<usize>,
     /// The task that was loaded and not yet taken; `None` at a resume tells `root` to return.
     task: Cell<Option<TaskFn>>,
@@ -77,6 +77,14 @@ pub(crate) struct Noted {
     pub(crate) used: Option<usize>,
 }
 
+/// A stack that was made, and where it lies.
+struct Made {
+    stack: Stack,
+    bounds: Range<usize>,
+    guard: Range<usize>,
+    own_mapping: bool,
+}
+
 /// What [`root`] is started with.
 struct Start {
     bounds: Range<usize>,
@@ -87,45 +95,31 @@ struct Start {
     publish: *const Cell<*const Root>,
 }
 
-// SAFETY: it is used on the thread that made it only: `Context` is not `Send`.
-unsafe impl Send for Start {}
-
 /// A stack with its root function, which is suspended: in wait of a task, or inside one.
 ///
 /// Never freed by dropping; see [`free`](Self::free).
 pub(crate) struct Context {
-    generator: UnsafeCell<ManuallyDrop<Generator<'static, (), ()>>>,
-    /// Valid as long as the generator is, that is, until `free`.
+    stack: Stack,
+    /// Valid as long as the stack is, that is, until `free`.
     root: NonNull<Root>,
 }
 
 impl Context {
-    /// Makes a stack of `size` bytes, a multiple of the page size, beside its guard page.
+    /// Makes a stack of `size` bytes, a multiple of the page size, beside its guard page, of what was mapped before or is
+    /// mapped now.
     ///
     /// # Errors
     /// `OutOfMemory` where memory, address space or mappings run out; `InvalidInput` for a size that cannot be.
-    pub(crate) fn new(size: usize) -> io::Result<Context> {
+    fn make(size: usize, fresh: &mut Fresh) -> io::Result<Context> {
         init()?;
-        let page = guard::page_size();
         guard::check_size(size)?;
-        let own_mapping = guard::reserve(size)?;
-        // Another thread may have taken meanwhile what `reserve` has seen, and `generator` panics then.
-        let Ok((mut generator, bounds)) = catch_unwind(|| unchecked(size)) else {
-            guard::release(own_mapping);
-            return Err(rustix::io::Errno::NOMEM.into());
-        };
-        let guard = bounds.start - page..bounds.start;
-        let own_mapping = guard::install(guard.start, own_mapping);
+        let Made { mut stack, bounds, guard, own_mapping } = Stack::make(size, fresh)?;
         let known_as = valgrind::register(&bounds);
-
         let published = Cell::new(ptr::null());
-        // Suspending by `co_yield_with` asks for local data; this says whose.
-        generator.set_local_data(ptr::with_exposed_provenance_mut(bounds.start));
-        let start = Start { bounds, guard, own_mapping, known_as, publish: &published };
-        generator.scoped_init(move |scope| root(scope, start));
-        generator.resume();
+        let start = Start { bounds: bounds.clone(), guard, own_mapping, known_as, publish: &published };
+        stack.start(&bounds, move |out| root(out, start));
         let root = NonNull::new(published.get().cast_mut()).expect("the root function publishes itself first");
-        Ok(Context { generator: UnsafeCell::new(ManuallyDrop::new(generator)), root })
+        Ok(Context { stack, root })
     }
 
     #[inline(always)]
@@ -194,8 +188,8 @@ impl Context {
     pub(crate) unsafe fn resume(&self) -> bool {
         let root = self.root();
         let outer = overflow::enter(&root.label);
-        // SAFETY: nothing else uses this generator meanwhile: its own code reaches it by `generator`'s pointers only.
-        unsafe { (*self.generator.get()).resume() };
+        // SAFETY: `make` has started it, and it ends in `free` only; the rest is the caller's promise.
+        unsafe { self.stack.resume() };
         overflow::leave(outer);
         root.idle.get()
     }
@@ -215,20 +209,13 @@ impl Context {
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         self.prefetch_outer();
-        // SAFETY: a shared borrow; the generator does not run while the scheduler does.
-        unsafe { (*self.generator.get()).prefetch() }; // where its stack pointer was saved
+        self.stack.prefetch_inner(&self.root().out);
     }
 
     /// As [`prefetch`](Self::prefetch), without what it would have to wait for: where the stack pointer was saved.
     #[inline(always)]
     pub(crate) fn prefetch_outer(&self) {
-        let implementation = self.generator.get().cast::<*const u8>().cast_const();
-        const { assert!(size_of::<Generator<'static, (), ()>>() == size_of::<*const u8>()) };
-        // SAFETY: it is as large as a pointer, and is one; were it something else, prefetching there does no harm.
-        let implementation = unsafe { implementation.read() };
-        for line in [0, 64, 256] {
-            prefetch(implementation.wrapping_add(line));
-        }
+        self.stack.prefetch_outer();
         prefetch(self.root.as_ptr().cast_const().cast());
     }
 
@@ -242,12 +229,12 @@ impl Context {
         self.bounds().end + guard::page_size() == upper.bounds().start
     }
 
-    /// The part of an idle stack that nothing uses: all but the lowest page, which holds marks of `generator`'s, and
-    /// what lies above the frames of the root function, a page more than these can take.
+    /// The part of an idle stack that nothing uses: all but the lowest page, where that holds [marks](MARKS), and what
+    /// lies above the frames of the root function, a page more than these can take.
     fn unused(&self) -> Range<usize> {
         let page = guard::page_size();
         let root = self.root.as_ptr().expose_provenance();
-        let start = self.bounds().start + page;
+        let start = self.bounds().start + MARKS.map_or(0, |_| page);
         start..(root / page * page - page).max(start)
     }
 
@@ -266,45 +253,38 @@ impl Context {
         let Range { start, end } = self.bounds();
         let page = guard::page_size();
         let resident = guard::resident(start..end)?;
-        // The lowest page is always there.
-        let lowest = 1 + resident.iter().skip(1).position(|there| *there)?;
+        // The lowest page is always there where it is marked.
+        let marked = usize::from(MARKS.is_some());
+        let lowest = marked + resident.iter().skip(marked).position(|there| *there)?;
         if lowest == 1 && self.lowest_page_was_used() {
             return Some(end - start);
         }
         Some(end - start - lowest * page)
     }
 
-    /// Whether anything but the marks of `generator`'s is in the lowest page.
+    /// Whether anything but [marks](MARKS) is in the lowest page.
     fn lowest_page_was_used(&self) -> bool {
-        const MARKS: usize = 8; // words
         let words = guard::page_size() / size_of::<usize>();
         let at = ptr::with_exposed_provenance::<usize>(self.bounds().start);
         // SAFETY: within the stack, which is mapped and readable; nothing runs on it, or what runs is the caller, far
         // above. Words that were never written read as zero.
-        (MARKS..words).any(|i| unsafe { at.add(i).read_volatile() } != 0)
+        MARKS.is_some_and(|marks| (marks..words).any(|i| unsafe { at.add(i).read_volatile() } != 0))
     }
 
-    /// Unmaps an idle stack. One that is not idle is leaked, and so is one that was filled to the last words,
-    /// which `generator` refuses to drop.
+    /// Unmaps an idle stack. One that is not idle is leaked, and so is one that the crate refuses to free.
     pub(crate) fn free(self) {
-        let Context { generator, root } = self;
+        let Context { stack, root } = self;
         // SAFETY: still alive: it is freed below.
         let root = unsafe { root.as_ref() };
-        let (own_mapping, known_as) = (root.own_mapping, root.known_as);
+        let (own_mapping, known_as, bounds) = (root.own_mapping, root.known_as, root.bounds.clone());
         if !root.idle.get() || root.task.get().is_some() {
             return;
         }
-        let mut generator = ManuallyDrop::into_inner(generator.into_inner());
-        let (words, used) = generator.stack_usage();
-        if used >= words {
-            std::mem::forget(generator);
-            return;
+        // SAFETY: there is no task, so that the root function returns.
+        if unsafe { stack.free(bounds) } {
+            valgrind::deregister(known_as);
+            guard::release(own_mapping);
         }
-        generator.resume(); // no task: the root function returns
-        debug_assert!(generator.is_done());
-        drop(generator);
-        valgrind::deregister(known_as);
-        guard::release(own_mapping);
     }
 }
 
@@ -318,6 +298,14 @@ pub(crate) fn prefetch(at: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Brings the frames around a saved stack pointer into the cache: those that go on, and where those will be that they call.
+#[inline(always)]
+fn prefetch_frames(at: *const u8) {
+    for line in 0..8 {
+        prefetch(at.wrapping_add(64 * line).wrapping_sub(64));
+    }
 }
 
 /// The way to suspend, for the code on one stack.
@@ -344,7 +332,7 @@ impl Switch {
     /// can take along. Another library's coroutine in between cannot be taken along.
     #[inline(always)]
     pub(crate) fn can_suspend(self) -> bool {
-        self.is_here() || local_data_is_ours(self.root())
+        self.is_here() || stack::can_leave_from_above(&self.root().bounds)
     }
 
     /// How much of the stack is left to the caller; nothing where it runs on another.
@@ -371,8 +359,9 @@ impl Switch {
             // SAFETY: just asked; the rest is the caller's promise.
             unsafe { self.suspend_here() };
         } else {
-            // A generator of the user's runs on top: leave both, by way of the innermost that has local data.
-            generator::co_yield_with(());
+            // A generator of the user's runs on top: leave both.
+            // SAFETY: it can be suspended, and not from here.
+            unsafe { stack::leave_from_above() };
         }
     }
 
@@ -382,26 +371,18 @@ impl Switch {
     /// The caller must run in the task on this stack, with [`is_here`](Self::is_here) true.
     #[inline(always)]
     pub(crate) unsafe fn suspend_here(self) {
-        // SAFETY: the scope lives in the root's frame, and is used by the code on this stack only, one call at
-        // a time: the `&mut` ends before anybody else runs who could make another.
-        unsafe { (*self.root().scope.get()).yield_with(()) };
+        // SAFETY: the caller runs on this stack.
+        unsafe { self.root().out.leave() };
     }
 }
 
-#[cold]
-#[inline(never)]
-fn local_data_is_ours(root: &Root) -> bool {
-    let top = generator::get_local_data() as usize;
-    root.bounds.contains(&top)
-}
-
-/// The body of every generator.
-fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
+/// The body of every stack.
+fn root(out: Out, start: Start) {
     let root = Root {
+        out,
         task: Cell::new(None),
         idle: Cell::new(true),
         panic: Cell::new(None),
-        scope: Cell::new((&raw mut scope).cast()),
         bounds: start.bounds,
         own_mapping: start.own_mapping,
         label: Label::new(start.guard),
@@ -409,11 +390,11 @@ fn root(mut scope: Scope<'_, 'static, (), ()>, start: Start) {
         known_as: start.known_as,
         buf: TaskBuf(UnsafeCell::new(MaybeUninit::uninit())),
     };
-    // SAFETY: `Context::new` waits in its first resume, with the cell in its frame.
+    // SAFETY: `Context::make` waits in its first resume, with the cell in its frame.
     unsafe { (*start.publish).set(&root) };
     loop {
-        // SAFETY: as in `Switch::suspend`; through the pointer, so that only one path leads to the scope.
-        unsafe { (*root.scope.get()).yield_with(()) };
+        // SAFETY: it runs on this stack.
+        unsafe { root.out.leave() };
         let Some(task) = root.task.take() else { return };
         root.idle.set(false);
         let buf = root.buf.0.get().cast::<u8>();
@@ -440,8 +421,7 @@ unsafe fn run_boxed<F: FnOnce()>(buf: *mut u8) {
     task();
 }
 
-/// Once for the process: let `generator` install its panic hook and its signal handler, then put our handler in
-/// place of the latter, and find out which guard pages work here.
+/// Once for the process: puts our signal handler in place, and finds out which guard pages work here.
 fn init() -> io::Result<()> {
     static INIT: Once = Once::new();
     if !INIT.is_completed() {
@@ -451,34 +431,7 @@ fn init() -> io::Result<()> {
         // Once, so what it needs must be there.
         guard::check_size(FIRST_SIZE)?;
         guard::probe(FIRST_SIZE, 1)?;
-        INIT.call_once(|| {
-            let previous = overflow::Previous::query();
-            let (generator, bounds) = unchecked(FIRST_SIZE);
-            run_and_drop(generator, &bounds);
-            overflow::install(previous);
-            guard::self_check(FIRST_SIZE, |size| {
-                let (generator, bounds) = unchecked(size);
-                (bounds.clone(), move || run_and_drop(generator, &bounds))
-            });
-        });
+        INIT.call_once(stack::init);
     }
     Ok(())
-}
-
-/// A generator that does nothing, with a stack of `size` bytes, and where that is assumed to lie.
-fn unchecked(size: usize) -> (Generator<'static, (), ()>, Range<usize>) {
-    let made = Gn::<()>::new_opt(size / size_of::<usize>(), || ());
-    let words = made.stack_usage().0;
-    let raw = made.into_raw();
-    // The implementation's struct lies in the topmost page of the stack.
-    let top = (raw as usize).next_multiple_of(guard::page_size());
-    // SAFETY: `raw` comes from `into_raw`, of the same type, and is turned back once.
-    (unsafe { Generator::from_raw(raw) }, top - words * size_of::<usize>()..top)
-}
-
-fn run_and_drop(mut generator: Generator<'static, (), ()>, bounds: &Range<usize>) {
-    let known_as = valgrind::register(bounds);
-    generator.resume();
-    drop(generator);
-    valgrind::deregister(known_as);
 }

@@ -1,8 +1,9 @@
 //! Stacks kept for the next fiber, and given back when they are not needed.
 
 use super::Context;
+use super::stack::Fresh;
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::{io, mem};
 
 /// The smallest stack, of class 0, in bytes.
 const SMALLEST: usize = 16 * 1024;
@@ -53,6 +54,8 @@ struct Shelf {
     low: usize,
     /// To be unmapped, by falling address, so that mappings shrink from their ends. Idle like the others.
     condemned: Vec<Context>,
+    /// Mapped, and not made.
+    fresh: Fresh,
 }
 
 impl Pool {
@@ -76,10 +79,25 @@ impl Pool {
             }
         }
         drop(shelves);
-        match Context::new(class.bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && self.make_room() => Context::new(class.bytes()),
+        match self.make(class) {
+            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && self.make_room() => self.make(class),
             made => made,
         }
+    }
+
+    #[cold]
+    fn make(&self, class: Class) -> io::Result<Context> {
+        let at = usize::from(class.0);
+        // Not borrowed meanwhile: a panic hook might run.
+        let mut fresh =
+            self.shelves.borrow_mut().get_mut(at).map(|shelf| mem::take(&mut shelf.fresh)).unwrap_or_default();
+        let made = Context::make(class.bytes(), &mut fresh);
+        let mut shelves = self.shelves.borrow_mut();
+        if shelves.len() <= at {
+            shelves.resize_with(at + 1, Shelf::default);
+        }
+        shelves[at].fresh = fresh;
+        made
     }
 
     /// Unmaps a few idle stacks whose guards are mappings, of which there may be as many as the limit allows; returns

@@ -1,6 +1,13 @@
 use super::*;
+#[cfg(not(feature = "corosensei"))]
+use generator::{Gn, Scope};
 use std::rc::Rc;
 use std::sync::Mutex;
+
+fn new(size: usize) -> io::Result<Context> {
+    let mut fresh = Default::default();
+    Context::make(size, &mut fresh)
+}
 
 fn run(context: &Context) -> bool {
     // SAFETY: each test loads a task before, and runs on its own thread's stack.
@@ -27,7 +34,7 @@ fn maps() -> usize {
 
 #[test]
 fn one_stack_serves_many_tasks() {
-    let context = Context::new(64 * 1024).unwrap();
+    let context = new(64 * 1024).unwrap();
     let sum = Rc::new(Cell::new(0));
     for i in 0..10 {
         let (switch, s) = (context.switch(), sum.clone());
@@ -48,7 +55,7 @@ fn one_stack_serves_many_tasks() {
 
 #[test]
 fn large_tasks_are_boxed() {
-    let context = Context::new(64 * 1024).unwrap();
+    let context = new(64 * 1024).unwrap();
     let witness = Rc::new(());
     let (big, held) = ([7u8; 4096], witness.clone());
     load(&context, move || assert_eq!((big[4095], Rc::strong_count(&held)), (7, 2)));
@@ -60,7 +67,7 @@ fn large_tasks_are_boxed() {
 
 #[test]
 fn a_panic_stays_on_its_stack() {
-    let context = Context::new(64 * 1024).unwrap();
+    let context = new(64 * 1024).unwrap();
     load(&context, || std::panic::resume_unwind(Box::new(42)));
     assert!(run(&context));
     assert_eq!(*context.take_panic().unwrap().downcast::<i32>().unwrap(), 42);
@@ -69,13 +76,15 @@ fn a_panic_stays_on_its_stack() {
     context.free();
 }
 
+// Only `generator` can.
+#[cfg(not(feature = "corosensei"))]
 #[test]
 fn suspends_through_a_generator_on_top() {
     if std::env::var_os("BECKET_VALGRIND").is_some() {
         println!("SKIP: valgrind does not know the stack of the inner generator");
         return;
     }
-    let context = Context::new(64 * 1024).unwrap();
+    let context = new(64 * 1024).unwrap();
     let (switch, steps) = (context.switch(), Rc::new(Cell::new(0)));
     let s = steps.clone();
     load(&context, move || {
@@ -127,11 +136,11 @@ fn a_suspended_stack_is_leaked_never_freed() {
 #[test]
 fn sizes_that_cannot_be_are_errors() {
     for size in [0, 1000, 4095, usize::MAX - 4095] {
-        assert_eq!(Context::new(size).err().unwrap().kind(), io::ErrorKind::InvalidInput, "{size}");
+        assert_eq!(new(size).err().unwrap().kind(), io::ErrorKind::InvalidInput, "{size}");
     }
     assert!(Class::of(usize::MAX).is_err());
     // More than the address space: refused by the probe, where `generator` would panic.
-    assert!(Context::new(1 << 50).is_err());
+    assert!(new(1 << 50).is_err());
 }
 
 #[test]
@@ -215,7 +224,7 @@ fn the_use_of_a_stack_is_measured_to_the_page() {
         let frame = std::hint::black_box([depth as u8; 1024]);
         if depth == 0 { 0 } else { dig(depth - 1) + usize::from(frame[1023]) }
     }
-    let context = Context::new(256 * 1024).unwrap();
+    let context = new(256 * 1024).unwrap();
     let first = context.used().unwrap();
     assert!(first <= 3 * guard::page_size(), "{first}");
     load(&context, || assert!(std::hint::black_box(dig(100)) > 0));
