@@ -52,6 +52,10 @@ def build(peers=True):
     subprocess.run(ours, cwd=ROOT, check=True, env=dict(os.environ, CARGO_TARGET_DIR=TARGET))
     for name in ["becket_loop_bench", "becket_fiber_bench"]:
         shutil.copy(f"{TARGET}/benches/{name}", f"{OUT}/bin/")
+    # The same fibers, switched by another crate.
+    other = [*ours, "--bin", "becket_fiber_bench", "--features", "corosensei"]
+    subprocess.run(other, cwd=ROOT, check=True, env=dict(os.environ, CARGO_TARGET_DIR=TARGET))
+    shutil.copy(f"{TARGET}/benches/becket_fiber_bench", f"{OUT}/bin/becket_fiber_bench_corosensei")
     target = TARGET + "/peers"
     theirs = ["cargo", "build", "--quiet", "--locked", "--release", "--manifest-path", HERE + "/peers/Cargo.toml"]
     if not peers: # the limits are among them
@@ -96,15 +100,27 @@ def has(program, bench):
     return listed is None or bench in listed or (bench == "idle-conn" and "echo" in listed)
 
 
-def cpu_ns(pid):
-    """Processor time of all threads."""
-    total = 0
+def cpu_by_thread(pid):
+    """-> {thread: its processor time in ns}"""
+    found = {}
     for name in glob.glob(f"/proc/{pid}/task/*/schedstat"):
         try:
-            total += int(open(name).read().split()[0])
+            found[name] = int(open(name).read().split()[0])
         except OSError:
             pass
-    return total
+    return found
+
+
+def cpu_ns(pid):
+    """Processor time of all threads."""
+    return sum(cpu_by_thread(pid).values())
+
+
+def shares(before, after):
+    """What part of the work each thread did that did any to speak of, in %, the least first: of `cpu_by_thread`'s."""
+    spent = {thread: ns - before.get(thread, 0) for thread, ns in after.items()}
+    total = max(1, sum(spent.values()))
+    return sorted(100 * ns / total for ns in spent.values() if ns > total / 50)
 
 
 def memory(pid):
@@ -117,6 +133,13 @@ def readline(process, secs):
     if not select.select([process.stdout], [], [], secs)[0]:
         raise TimeoutError(f"silent for {secs} s")
     return process.stdout.readline().decode()
+
+
+def where(program):
+    """On which processors a server runs: on one, and if it has several threads, on all that the load generator leaves."""
+    cpus = os.cpu_count() or 1
+    many = program.get("threads", 1) > 1 and cpus > 2
+    return ("taskset", "-c", f"0,2-{cpus - 1}" if many else "0")
 
 
 class Server:

@@ -35,6 +35,20 @@ class Quartiles(unittest.TestCase):
             rig.ratios([1, 2], [1])
 
 
+class Shares(unittest.TestCase):
+    def test_of_the_threads_that_work(self):
+        before = {"main": 900, "one": 100, "two": 0}
+        self.assertEqual(rig.shares(before, {"main": 901, "one": 540, "two": 560}), [440 / 10.01, 560 / 10.01])
+
+    def test_of_nothing(self):
+        self.assertEqual(rig.shares({}, {"main": 0}), [])
+
+    def test_are_told_from_the_worst_round(self):
+        said = load("paired").said
+        self.assertEqual(said([[48, 52], [45, 55], [50, 50]]), "  threads 45 to 55 %")
+        self.assertEqual(said([[100], []]), "")
+
+
 class Rotation(unittest.TestCase):
     def test_each_goes_first_in_its_turn(self):
         paired, order = load("paired"), []

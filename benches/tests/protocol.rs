@@ -73,8 +73,9 @@ fn what_is_missing_is_status_3() {
 
 #[test]
 fn an_echo_server_echoes_what_fills_its_buffers_too() {
-    for (program, option) in [(LOOP, "--closures=0"), (LOOP, "--closures=1"), (FIBER, "--lend=0"), (FIBER, "--lend=1")]
-    {
+    let of_loop = ["--closures=0", "--closures=1", "--shards=2"].map(|option| (LOOP, option));
+    let of_fiber = ["--lend=0", "--lend=1", "--threads=2"].map(|option| (FIBER, option));
+    for (program, option) in of_loop.into_iter().chain(of_fiber) {
         // Found free, and taken a moment later.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let port_option = format!("--port={port}");

@@ -2,11 +2,11 @@
 //! `benches/README.md`.
 //!
 //! `echo` gives each connection a buffer of its own, as code that reads top to bottom does; with `--lend=1` a
-//! `BufReader` has one only while something is in it.
+//! `BufReader` has one only while something is in it. With `--threads=2` two threads serve, each with its own listener.
 
 use becket_fiber::net::{TcpListener, TcpStream};
 use becket_fiber::sync::channel;
-use becket_fiber::{BufReader, File, Io, Runtime, sleep, spawn, timeout, yield_now};
+use becket_fiber::{BufReader, File, Io, Runtime, RuntimeBuilder, sleep, spawn, timeout, yield_now};
 use becket_sys::tcp;
 use bench_rig::{BLOCK, ECHO_BUF, Pipes, data_file, emit, flag, ns_per, number, resident, text};
 use std::cell::{Cell, RefCell};
@@ -49,6 +49,17 @@ fn serve_lent(stream: TcpStream) -> io::Result<()> {
 fn echo() -> Done {
     let listener = TcpListener::try_from(tcp::Listener::from(OwnedFd::from(bench_rig::listen())))?;
     bench_rig::ready();
+    Ok(serve_all(&listener)?)
+}
+
+fn echo_by_threads(runtime: RuntimeBuilder, threads: usize) -> Done {
+    let listeners = TcpListener::bind_shards(([127, 0, 0, 1], bench_rig::port()), threads)?;
+    bench_rig::ready();
+    runtime.threads(threads).run(|thread| serve_all(&listeners[thread.index()]))?;
+    Ok(())
+}
+
+fn serve_all(listener: &TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept()?;
         stream.io().get_ref().set_nodelay(true)?;
@@ -260,6 +271,10 @@ fn main() -> Done {
         _ => bench_rig::unsupported(),
     };
     // One more runs the benchmark.
-    let mut runtime = Runtime::builder().max_fibers(number("n", 1_000_000).max(100_000) as usize + 10).build()?;
-    runtime.run(bench)?
+    let runtime = Runtime::builder().max_fibers(number("n", 1_000_000).max(100_000) as usize + 10);
+    match number("threads", 1) {
+        1 => runtime.build()?.run(bench)?,
+        threads if bench_rig::bench_name() == "echo" => echo_by_threads(runtime, threads as usize),
+        _ => bench_rig::unsupported(),
+    }
 }

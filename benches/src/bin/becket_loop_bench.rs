@@ -3,7 +3,7 @@
 //!
 //! Where a face with a plain function does, that is what is used: the cheapest that safe code can have. `--closures=1`
 //! serves `echo` by closures instead, as most programs would. `--backend=poll` and `--threads=1` (helper threads in
-//! place of io_uring) choose another backend.
+//! place of io_uring) choose another backend. With `--shards=2` two threads serve `echo`, each with a loop and a listener.
 
 use becket_loop::backend::{Completions, Epoll, Poll};
 use becket_loop::{Ctx, Id, Loop, Mode, Next, Plain, Ready, Remote, Timer, op};
@@ -140,12 +140,28 @@ fn accept_closure(_: &mut Echo, ctx: &mut Ctx<Echo>, stream: tcp::Stream) -> bec
 }
 
 fn echo() -> Done {
-    let listener = tcp::Listener::from(OwnedFd::from(bench_rig::listen()));
+    let shards = number("shards", 1);
+    if shards == 1 {
+        let listener = tcp::Listener::from(OwnedFd::from(bench_rig::listen()));
+        bench_rig::ready();
+        return serve_all(listener);
+    }
+    let builder = tcp::Listener::builder().reuse_port(true);
+    let bind = |_| builder.bind(([127, 0, 0, 1], bench_rig::port()));
+    let listeners = (0..shards).map(bind).collect::<Result<Vec<_>, _>>()?;
+    bench_rig::ready();
+    std::thread::scope(|scope| {
+        let serve = |listener| scope.spawn(|| serve_all(listener).expect("it serves until it is killed"));
+        listeners.into_iter().for_each(|listener| drop(serve(listener)));
+    });
+    Ok(())
+}
+
+fn serve_all(listener: tcp::Listener) -> Done {
     let mut event_loop = new_loop()?;
     let accept = if flag("closures") { accept_closure } else { accept_plain };
     event_loop.on(listener, move |echo, ctx, (stream, _)| accept(echo, ctx, stream))?;
     let mut echo = Echo { conns: vec![], free: vec![], buf: vec![0; ECHO_BUF].into() };
-    bench_rig::ready();
     event_loop.run(&mut echo)?;
     Ok(())
 }
