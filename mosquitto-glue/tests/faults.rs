@@ -3,92 +3,14 @@
 
 mod support;
 
-use becket_mosquitto::{Client, Delivery, Event, Options, Outcome, Protocol, Publish, QoS, Reason};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use becket_mosquitto::{Event, Protocol, Publish, QoS, Reason};
+use std::env;
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use support::LONG;
 use support::broker::Broker;
-use support::proxy::{Act, Instead, Pace, Passed, Place, Proxy, Script, Way};
+use support::case::{Case, FOLDER, TURNS, is_loss, once_each, side_by_side, soon_back};
+use support::proxy::{Act, Instead, Pace, Passed, Place, Script, Way};
 use support::subscriber::Subscriber;
-use support::{Harness, LONG, options};
-
-const FOLDER: &str = "case";
-
-/// More turns of the loop than any of these cases needs.
-const TURNS: usize = 500;
-
-/// A client that is soon back.
-fn soon_back(url: &str, protocol: Protocol) -> Options {
-    options(url).protocol(protocol).backoff(Duration::from_millis(1), Duration::from_millis(10)).log(None)
-}
-
-/// One client behind a proxy of its own, which publishes to itself.
-struct Case {
-    proxy: Proxy,
-    harness: Harness,
-    client: Client,
-    topic: String,
-    deliveries: Vec<Delivery>,
-}
-
-impl Case {
-    fn new(broker: &Broker, number: usize, protocol: Protocol, scripts: impl IntoIterator<Item = Script>) -> Case {
-        Self::with(broker, number, scripts, |url| soon_back(url, protocol).connect_timeout(Duration::from_secs(2)))
-    }
-
-    fn with(
-        broker: &Broker,
-        number: usize,
-        scripts: impl IntoIterator<Item = Script>,
-        options: impl FnOnce(&str) -> Options,
-    ) -> Case {
-        let proxy = Proxy::new(broker.port());
-        proxy.script(scripts);
-        let mut harness = Harness::new();
-        let client = harness.join(options(&proxy.url()));
-        // All of one length, so that all packets are.
-        let topic = format!("{FOLDER}/{number:05}");
-        Case { proxy, harness, client, topic, deliveries: Vec::new() }
-    }
-
-    fn subscribe(&mut self) {
-        self.client.subscribe(&self.topic, QoS::ExactlyOnce).unwrap();
-        self.harness.until("subscribed", |world| world.has(|e| matches!(e, Event::Subscribed { granted: Ok(_), .. })));
-    }
-
-    /// Publishes, and waits for the answer and for the message.
-    fn exchange(&mut self, payload: &str) {
-        self.deliveries.push(self.client.publish(Publish::new(&*self.topic, payload).qos(QoS::ExactlyOnce)).unwrap());
-        let n = self.deliveries.len();
-        self.harness.until(payload, |world| world.outcomes().len() >= n && world.messages().len() >= n);
-    }
-
-    /// Subscribes and publishes, sees that the act came to pass, and publishes once more: everything came once.
-    fn run(&mut self) {
-        self.subscribe();
-        self.exchange("x");
-        let end = Instant::now() + LONG;
-        while self.proxy.done() == 0 {
-            assert!(Instant::now() < end, "it did not come to pass");
-            self.harness.run_for(Duration::from_millis(5));
-        }
-        self.exchange("y");
-        let payloads: Vec<_> = self.harness.world.messages().iter().map(|m| m.payload.clone()).collect();
-        assert_eq!(payloads, [b"x", b"y"]);
-        assert_eq!(self.harness.world.outcomes().len(), 2);
-        assert!(self.deliveries.iter().all(|d| d.outcome().is_some_and(Outcome::is_acknowledged)));
-        assert!(self.harness.turns < TURNS, "{} turns", self.harness.turns);
-        self.harness.close(&self.client);
-    }
-
-    fn reasons(&self) -> Vec<Reason> {
-        let reason = |e: &Event| match e {
-            Event::Disconnected { reason, .. } => Some(reason.clone()),
-            _ => None,
-        };
-        self.harness.world.events.iter().filter_map(reason).collect()
-    }
-}
 
 /// The packets of an exchange at QoS 2 in both directions.
 fn packets(broker: &Broker, protocol: Protocol) -> Vec<Passed> {
@@ -105,46 +27,6 @@ fn packets(broker: &Broker, protocol: Protocol) -> Vec<Passed> {
     all
 }
 
-/// Runs each of `cases`, numbered from 1, a few at a time; says which one failed.
-fn side_by_side<T: Sync + std::fmt::Debug>(threads: usize, cases: &[T], run: impl Fn(usize, &T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let n = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(case) = cases.get(n)
-                {
-                    let named = Named(case);
-                    run(n + 1, case);
-                    drop(named);
-                }
-            });
-        }
-    });
-}
-
-/// Says what it is about when a panic passes by.
-struct Named<'a, T: std::fmt::Debug>(&'a T);
-
-impl<T: std::fmt::Debug> Drop for Named<'_, T> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("this was {:?}", self.0);
-        }
-    }
-}
-
-/// The witness saw both messages of each of the cases once, and nothing else.
-fn once_each(witness: Subscriber, cases: usize) {
-    let seen = witness.seen();
-    for n in 1..=cases {
-        for payload in ["x", "y"] {
-            assert_eq!(seen.get(&(format!("{n:05}"), payload.to_owned())), Some(&1), "{payload} of {n}");
-        }
-    }
-    assert_eq!(seen.keys().filter(|(topic, _)| topic != "00000").count(), 2 * cases);
-}
-
 /// Does `act` at every byte of every packet of the first exchange.
 fn at_every_byte(protocol: Protocol, act: &Act) {
     let Some(broker) = Broker::persistent() else { return };
@@ -158,8 +40,7 @@ fn at_every_byte(protocol: Protocol, act: &Act) {
         let mut case = Case::new(&broker, n, protocol, [Script::act(*place, act.clone())]);
         case.run();
         for reason in case.reasons() {
-            let is_loss = matches!(reason, Reason::Lost | Reason::Os(libc::ECONNRESET | libc::EPIPE));
-            assert!(is_loss, "{reason:?}");
+            assert!(is_loss(&reason), "{reason:?}");
         }
     });
     once_each(witness, places.len());
@@ -273,7 +154,6 @@ fn who_refuses_or_is_silent_is_tried_again() {
         case.subscribe();
         case.exchange("x");
         let reasons = case.reasons();
-        let is_loss = |reason: &Reason| matches!(reason, Reason::Lost | Reason::Os(libc::ECONNRESET | libc::EPIPE));
         assert!(is_loss(&reasons[0]) && is_loss(&reasons[2]), "{reasons:?}");
         assert_eq!((&reasons[1], reasons.len()), (&Reason::ConnectTimeout, 3));
         assert_eq!(case.proxy.accepted(), 4);

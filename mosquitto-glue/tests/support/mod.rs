@@ -2,9 +2,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part of this")]
 
 pub mod broker;
+pub mod case;
 #[cfg(feature = "tls")]
 pub mod certs;
 pub mod proxy;
+#[cfg(feature = "tls")]
+pub mod secured;
 pub mod server;
 pub mod subscriber;
 

@@ -172,6 +172,10 @@ impl Proxy {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
+    pub fn is_tls(&self) -> bool {
+        self.shared.framing == Framing::Tls
+    }
+
     /// What the next connection, that behind it, and so on, meet.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         self.shared.scripts.lock().unwrap().extend(scripts);
