@@ -159,7 +159,8 @@ fn forty_thousand() {
             let (count, peak_maps, peak_used) = spawn_forty_thousand(STACK);
             // The stacks of this fiber and the one before it are there already.
             assert!((cap - 100..cap).contains(&count), "round {round}: {count} fibers, of {cap}");
-            assert!(peak_maps > 2 * count, "{peak_maps} mappings");
+            // Two each, but where neighbours have become one.
+            assert!(peak_maps > 2 * count - 100, "{peak_maps} mappings of {count} fibers");
             // All stacks are idle now, and serve no other size: they make room for it.
             let other = Builder::new().stack_size(4 * STACK).spawn(|| 42).unwrap();
             assert_eq!(other.join().unwrap(), 42);

@@ -63,7 +63,7 @@ fn bad_arguments_are_told_in_one_line() {
     for (args, told) in [
         (&[][..], "missing argument URL"),
         (&["mqtt://h"][..], "missing argument TOPIC"),
-        (&["http://h", "t"][..], "broker address `http://h`: scheme `http` is not `mqtt` or `unix`"),
+        (&["http://h", "t"][..], "broker address `http://h`: scheme `http` is not `mqtt`"),
         (&["mqtt://h:99999", "t"][..], "port 99999 is above 65535"),
         (&["mqtt://h", "a/#/b"][..], "`a/#/b` is no topic filter"),
         (&["mqtt://h", "t", "--count", "0"][..], "--count 0"),

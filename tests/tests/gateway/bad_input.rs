@@ -29,7 +29,7 @@ fn bad_arguments() {
     check(&["--serial", "/dev/there-is-none"], &["/dev/there-is-none", "No such file or directory"]);
     check(&["--serial", "/dev/null"], &["/dev/null", "Inappropriate ioctl for device"]);
     check(&["--serial", ":9600"], &["--serial :9600", "no path"]);
-    check(&["--broker", "nonsense"], &["--broker", "`nonsense`", "neither `mqtt://"]);
+    check(&["--broker", "nonsense"], &["--broker", "`nonsense`", "neither `mqtt"]);
     check(&["--broker", "mqtt://host:port"], &["--broker", "`mqtt://host:port`", "port `port` is no number"]);
     check(&["--broker", "mqtt://a b"], &["--broker", "`mqtt://a b`", "the host has a character"]);
     check(&["--gpio-sysfs", "seven"], &["--gpio-sysfs seven", "the line \"seven\""]);
