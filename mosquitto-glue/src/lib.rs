@@ -204,6 +204,7 @@ pub use queue::WhenFull;
 pub use reason::{Reason, ReasonCode};
 pub use remote::{Remote, RemoteDelivery};
 pub use request::{RequestError, RequestId};
+pub use router::topic_matches;
 pub use session::Session;
 pub use socks::Socks5;
 #[cfg(feature = "store")]

@@ -3,6 +3,7 @@
 //! A tree of topic levels, so that what a message costs depends on the levels of its topic and on the filters that it
 //! matches, not on how many there are.
 
+use crate::ffi;
 use std::collections::HashMap;
 
 /// The subscription identifier of MQTT 5 that goes with `filter`: the same in every process, since a kept session has
@@ -21,6 +22,36 @@ pub(crate) fn identifier(filter: &str) -> u32 {
 pub(crate) fn inner(filter: &str) -> &str {
     let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
     shared.map_or(filter, |(_, filter)| filter)
+}
+
+/// Whether a message to `topic` is for those who subscribed to `filter`, by section 4.7 of the MQTT specification: `+` is
+/// any one level, `#` at the end is any further ones and none, and neither, in front, stands for a `$`. A shared
+/// subscription counts as the filter in it. Never where `filter` is no filter, or `topic` no topic.
+///
+/// ```
+/// use becket_mosquitto::topic_matches;
+///
+/// assert!(topic_matches("plant/+/temp", "plant/boiler/temp"));
+/// assert!(topic_matches("plant/#", "plant"));
+/// assert!(topic_matches("$share/workers/plant/#", "plant/boiler"));
+/// assert!(!topic_matches("#", "$SYS/uptime"));
+/// ```
+#[doc(alias = "mosquitto_topic_matches_sub")]
+pub fn topic_matches(filter: &str, topic: &str) -> bool {
+    let filter = if ffi::is_filter(filter) && ffi::is_topic(topic) { inner(filter) } else { return false };
+    if topic.starts_with('$') && !filter.starts_with('$') {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for part in filter.split('/') {
+        match (part, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (part, level) if level == Some(part) => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
 }
 
 /// Values by the filter that they stand under; several may stand under one.
@@ -173,6 +204,7 @@ mod tests {
             let mut router = Router::default();
             router.insert(filter, filter.to_owned());
             assert_eq!(!found(&router, topic).is_empty(), expected, "{filter} {topic}");
+            assert_eq!(topic_matches(filter, topic), expected, "{filter} {topic}");
             assert!(router.remove(filter, |value| value == filter).is_some());
             assert!(router.root.is_empty(), "{filter}");
         }
@@ -226,6 +258,9 @@ mod tests {
             let mut expected: Vec<_> = filters.iter().filter(is_match).cloned().collect();
             expected.sort();
             assert_eq!(found(&router, &topic), expected, "{topic}");
+            for filter in &filters {
+                assert_eq!(topic_matches(filter, &topic), expected.contains(filter), "{filter} {topic}");
+            }
             matched += expected.len();
         }
         assert!(matched > 10_000, "{matched}");
