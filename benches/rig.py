@@ -1,5 +1,5 @@
 """What `run`, `paired` and `counts` share: building, the list of programs, and one echo server under load."""
-import glob, json, os, random, re, select, shlex, shutil, statistics, subprocess, sys
+import glob, json, os, random, re, select, shlex, shutil, socket, statistics, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -10,9 +10,10 @@ DATA = os.path.join(OUT, "data.bin")
 # Debian's packages for what is called; each is only asked for where it is missing.
 C_PEERS = {"raw_epoll": ([], None), "loadgen": ([], None), "uv": (["-luv"], "libuv1-dev"),
            "libevent": (["-levent", "-levent_pthreads"], "libevent-dev"), "libev": (["-lev"], "libev-dev"),
-           "sdevent": (["-lsystemd"], "libsystemd-dev")}
-HEADERS = {"libuv1-dev": "uv.h", "libevent-dev": "event2/event.h", "libev-dev": "ev.h", "libsystemd-dev": "systemd/sd-event.h"}
-HIGHER = {"req/s", "MB/s", "iops"}
+           "sdevent": (["-lsystemd"], "libsystemd-dev"), "libmosquitto": (["-lmosquitto"], "libmosquitto-dev")}
+HEADERS = {"libuv1-dev": "uv.h", "libevent-dev": "event2/event.h", "libev-dev": "ev.h", "libsystemd-dev": "systemd/sd-event.h",
+           "libmosquitto-dev": "mosquitto.h"}
+HIGHER = {"req/s", "MB/s", "iops", "msg/s"}
 
 
 def say(*what):
@@ -41,7 +42,7 @@ def want(tools, packages=()):
 def build(peers=True):
     """Builds everything into OUT/bin; what cannot be built is said, and left out."""
     os.makedirs(OUT + "/bin", exist_ok=True)
-    want({"gcc": "gcc", "taskset": "util-linux", **({"go": "golang-go"} if peers else {})}, HEADERS if peers else ())
+    want({"gcc": "gcc", "taskset": "util-linux", **({"go": "golang-go", "mosquitto": "mosquitto"} if peers else {})}, HEADERS if peers else ())
     for name, (libs, package) in C_PEERS.items():
         if package and not peers:
             continue
@@ -50,7 +51,7 @@ def build(peers=True):
             say(f"rig: NOT BUILT: {name}")
     ours = ["cargo", "build", "--quiet", "--profile", "benches", "-p", "becket-benches"]
     subprocess.run(ours, cwd=ROOT, check=True, env=dict(os.environ, CARGO_TARGET_DIR=TARGET))
-    for name in ["becket_loop_bench", "becket_fiber_bench"]:
+    for name in ["becket_loop_bench", "becket_fiber_bench", "becket_mosquitto_bench"]:
         shutil.copy(f"{TARGET}/benches/{name}", f"{OUT}/bin/")
     # The same fibers, switched by another crate.
     other = [*ours, "--bin", "becket_fiber_bench", "--features", "corosensei"]
@@ -174,6 +175,36 @@ class Server:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+
+
+class Broker:
+    """A mosquitto on a free port that holds nothing back; `port` is None where there is none."""
+
+    def __init__(self):
+        self.port, self.process = None, None
+        program = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+        if not program:
+            return
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        config = OUT + "/mosquitto.conf"
+        with open(config, "w") as f:
+            f.write(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_inflight_messages 1000\n"
+                    "max_queued_messages 0\n")
+        self.process = subprocess.Popen(["taskset", "-c", "1", program, "-c", config], stderr=subprocess.DEVNULL)
+        for _ in range(1000):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        self.stop()
+        raise RuntimeError("mosquitto does not listen")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
 
 
 def finish(process):

@@ -295,3 +295,76 @@ fn raise_nofile(want: u64) {
         }
     }
 }
+
+/// The benchmark `mqtt`, whichever client it is of: messages that come back to who published them, 100 under way.
+#[derive(Debug)]
+pub struct Mqtt {
+    /// The level: `--qos`.
+    pub qos: u8,
+    n: i64,
+    depth: i64,
+    payload: Vec<u8>,
+    sent: i64,
+    received: i64,
+    /// When the first one was sent, and how much processor time had been used then.
+    began: Option<(Instant, u64)>,
+}
+
+impl Mqtt {
+    /// As the arguments say: `--n`, `--size`, `--depth`, `--qos`.
+    pub fn new() -> Mqtt {
+        Mqtt {
+            qos: number("qos", 0) as u8,
+            n: number("n", 20_000),
+            depth: number("depth", 100),
+            payload: vec![b'x'; number("size", 64) as usize],
+            sent: 0,
+            received: 0,
+            began: None,
+        }
+    }
+
+    /// The payload of the next message, where one may be sent.
+    pub fn payload(&mut self) -> Option<Vec<u8>> {
+        if self.sent == self.n || self.sent - self.received == self.depth {
+            return None;
+        }
+        self.began.get_or_insert_with(|| (Instant::now(), processor_ns()));
+        self.sent += 1;
+        Some(self.payload.clone())
+    }
+
+    /// One came back. Whether it was the last.
+    ///
+    /// # Panics
+    /// Where it is none of those that were sent.
+    pub fn came(&mut self, payload: &[u8]) -> bool {
+        assert_eq!(payload.len(), self.payload.len());
+        self.received += 1;
+        assert!(self.received <= self.sent);
+        self.received == self.n
+    }
+
+    /// Prints messages a second, and the processor time for one.
+    pub fn emit(&self, peer: &str) {
+        let (began, processor) = self.began.expect("something was sent");
+        let bench = format!("mqtt_q{}_{}B", self.qos, self.payload.len());
+        emit(peer, &bench, self.n, 1e9 / ns_per(began, self.n), "msg/s");
+        let each = (processor_ns() - processor) as f64 / self.n as f64;
+        emit(peer, &format!("{bench}_cpu"), self.n, each, "ns/msg");
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Mqtt {
+        Mqtt::new()
+    }
+}
+
+/// The processor time of this process, all threads together.
+fn processor_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a pointer to a live struct of the right type.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

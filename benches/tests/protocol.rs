@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 const LOOP: &str = env!("CARGO_BIN_EXE_becket_loop_bench");
 const FIBER: &str = env!("CARGO_BIN_EXE_becket_fiber_bench");
+const MOSQUITTO: &str = env!("CARGO_BIN_EXE_becket_mosquitto_bench");
 
 /// A server that ends with its test.
 struct Server(Child);
@@ -66,7 +67,9 @@ fn results_are_lines() {
 
 #[test]
 fn what_is_missing_is_status_3() {
-    for (program, bench) in [(LOOP, "yield"), (FIBER, "timers"), (LOOP, ""), (FIBER, "no such thing")] {
+    for (program, bench) in
+        [(LOOP, "yield"), (FIBER, "timers"), (LOOP, ""), (FIBER, "no such thing"), (MOSQUITTO, "echo")]
+    {
         assert_eq!(Command::new(program).arg(bench).status().unwrap().code(), Some(3), "{program} {bench}");
     }
 }
