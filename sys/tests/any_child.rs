@@ -2,6 +2,8 @@
 
 #![allow(clippy::zombie_processes, reason = "somebody else waits for them, by their numbers")]
 
+#[path = "common/descriptors.rs"]
+mod descriptors;
 #[path = "common/main_thread.rs"]
 mod main_thread;
 mod mount_namespace;
