@@ -215,11 +215,11 @@ fn trigger(mode: Mode) -> Trigger {
     }
 }
 
+#[allow(unsafe_code, reason = "a promise about operations, which the ring keeps")]
 // SAFETY: operations are the ring's: it pushes the end of one when the kernel has completed it, or cannot come to begin
 // it, and takes it out of its table with that; it hands back what it does not take untouched; and its destructor waits
 // until the table is empty. Or they are reads that were over when they were taken, each of which is pushed once. The
 // other events are `Ready`.
-#[allow(unsafe_code, reason = "a promise about operations, which the ring keeps")]
 unsafe impl Backend for Epoll {
     fn caps(&self) -> Caps {
         let by_ring = match &self.operations {
