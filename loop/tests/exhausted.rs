@@ -6,13 +6,13 @@ use becket_loop::backend::{Epoll, Poll};
 use becket_loop::{Accepted, Acceptor, Backoff, Ctx, Loop, Mode, Next, Ready, Result, Source};
 use becket_sys::event::Event;
 use becket_sys::{Reserve, is_exhausted, tcp, unix};
-use common::{each_backend, skips_valgrind};
+use common::{Changing, each_backend, skips_valgrind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
@@ -272,18 +272,6 @@ fn a_listener_that_is_disabled_waits_until_somebody_makes_room() {
         turn_until(&mut event_loop, &mut told, |told| told.accepted.len() == clients.len() - 2);
         assert!(event_loop.remove(id).unwrap().into_listener().try_accept().unwrap().is_none());
     });
-}
-
-/// A source that stands for another descriptor than before, once it is told to.
-struct Changing {
-    descriptors: [Rc<Event>; 2],
-    now: Cell<usize>,
-}
-
-impl AsFd for Changing {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptors[self.now.get()].as_fd()
-    }
 }
 
 /// The set cannot be made anew, for want of descriptors: that is told, and not all the time.

@@ -7,11 +7,11 @@ use becket_loop::{Ctx, Embedded, Flags, Loop, Mode, Next, Ready};
 use becket_sys::event::Event;
 use becket_sys::inotify::{self, Inotify, Mask, Options};
 use becket_sys::tcp;
-use common::each_backend;
+use common::{Changing, each_backend};
 use std::cell::{Cell, RefCell};
 use std::io::{PipeReader, Read, Write, pipe};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -80,19 +80,6 @@ fn trap_02_a_duplicate_that_stays_open_is_not_reported_after_the_source_is_gone(
         assert_eq!((n, duplicate.try_read().unwrap()), (1, Some(1)));
         assert!(event_loop.stats().waits - waits <= 3, "it did not spin: {:?}", event_loop.stats());
     });
-}
-
-/// A source that stands for another descriptor than before, once it is told to: as what is closed, and opened again
-/// under its number, behind the loop's back.
-struct Changing {
-    descriptors: [Rc<Event>; 2],
-    now: Cell<usize>,
-}
-
-impl AsFd for Changing {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptors[self.now.get()].as_fd()
-    }
 }
 
 /// Leaves in the loop's set a descriptor that is ready, and that the loop cannot take out.

@@ -4,6 +4,10 @@
 
 use becket_loop::Loop;
 use becket_loop::backend::{Epoll, Poll};
+use becket_sys::event::Event;
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 /// Runs a test over each backend that waits for real objects of the kernel.
 pub(crate) fn each_backend<S: 'static>(test: impl Fn(Loop<S>)) {
@@ -55,5 +59,18 @@ pub(crate) fn run(tests: &[(&str, fn())]) {
             test();
             println!("test {name} ... ok");
         }
+    }
+}
+
+/// A source that stands for another descriptor than before, once it is told to: as what is closed, and opened again
+/// under its number, behind the loop's back.
+pub(crate) struct Changing {
+    pub(crate) descriptors: [Rc<Event>; 2],
+    pub(crate) now: Cell<usize>,
+}
+
+impl AsFd for Changing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptors[self.now.get()].as_fd()
     }
 }
