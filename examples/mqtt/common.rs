@@ -1,6 +1,6 @@
 //! The options that `mqtt_pub` and `mqtt_sub` share: those of mosquitto_pub(1) and mosquitto_sub(1).
 
-use becket_mosquitto::{Address, LogLevel, Options, Properties, Protocol, Publish, QoS, Session, Socks5};
+use becket_mosquitto::{Address, LogLevel, Options, Protocol, Publish, QoS, Session, Socks5};
 use lexopt::ValueExt;
 use std::error::Error;
 use std::ffi::OsString;
@@ -29,6 +29,8 @@ pub const HELP: &str = "  -h, --host HOST         the broker: localhost by defau
 /// What was asked for of the connection.
 #[derive(Default)]
 pub struct Common {
+    /// Without its topic.
+    url: Option<String>,
     host: Option<String>,
     port: Option<u16>,
     unix: Option<OsString>,
@@ -97,9 +99,9 @@ impl Common {
             "capath" => (self.tls.ca_dir, self.uses_tls) = (Some(parser.value()?), true),
             "cert" => (self.tls.cert, self.uses_tls) = (Some(parser.value()?), true),
             "key" => (self.tls.key, self.uses_tls) = (Some(parser.value()?), true),
-            "insecure" => self.tls.insecure = true,
+            "insecure" => (self.tls.insecure, self.uses_tls) = (true, true),
             "psk" => (self.tls.psk, self.uses_tls) = (Some(parser.value()?.string()?), true),
-            "psk-identity" => self.tls.psk_identity = Some(parser.value()?.string()?),
+            "psk-identity" => (self.tls.psk_identity, self.uses_tls) = (Some(parser.value()?.string()?), true),
             "tls-alpn" => (self.tls.alpn, self.uses_tls) = (Some(parser.value()?.string()?), true),
             "d" | "debug" => self.debug = true,
             _ => return Ok(false),
@@ -125,23 +127,12 @@ impl Common {
         Ok(None)
     }
 
+    /// Takes the topic off a URL; what is left is the library's to read.
     fn url(&mut self, url: &str) -> Result<(), lexopt::Error> {
         let wrong = || format!("--url {url:?}: it is mqtt(s)://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC");
-        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-        self.uses_tls |= match scheme {
-            "mqtt" => false,
-            "mqtts" => true,
-            _ => return Err(wrong().into()),
-        };
-        let (place, topic) = rest.split_once('/').ok_or_else(wrong)?;
-        self.topic = Some(topic.to_owned());
-        let (login, place) = place.rsplit_once('@').map_or((None, place), |(login, place)| (Some(login), place));
-        if let Some(login) = login {
-            let (user, password) = login.split_once(':').map_or((login, None), |(user, pw)| (user, Some(pw)));
-            (self.user, self.password) = (Some(user.to_owned()), password.map(str::to_owned));
-        }
-        let (host, port) = host_and_port(place)?;
-        (self.host, self.port) = (Some(host), port.or(self.port));
+        let place = url.find("://").ok_or_else(wrong)? + 3;
+        let slash = place + url[place..].find('/').ok_or_else(wrong)?;
+        (self.url, self.topic) = (Some(url[..slash].to_owned()), Some(url[slash + 1..].to_owned()));
         Ok(())
     }
 
@@ -150,15 +141,16 @@ impl Common {
     /// # Errors
     /// Whatever is wrong with an option, or with two of them.
     pub fn options(self) -> Fallible<Options> {
-        let uses_tls = self.uses_tls || self.unix.is_none() && self.port == Some(8883);
-        let address = match &self.unix {
-            Some(path) => Address::unix(path)?,
-            None => {
+        let uses_tls = self.uses_tls || self.url.is_none() && self.unix.is_none() && self.port == Some(8883);
+        let mut options = match (&self.url, &self.unix) {
+            (Some(url), _) => Options::from_url(url)?,
+            (None, Some(path)) => Options::new(Address::unix(path)?),
+            (None, None) => {
                 let host = self.host.as_deref().unwrap_or("localhost");
-                Address::tcp(host, self.port.unwrap_or(if uses_tls { 8883 } else { 1883 }))?
+                Options::new(Address::tcp(host, self.port.unwrap_or(if uses_tls { 8883 } else { 1883 }))?)
             }
         };
-        let mut options = Options::new(address).protocol(if self.v5 { Protocol::V5 } else { Protocol::V311 });
+        options = options.protocol(if self.v5 { Protocol::V5 } else { Protocol::V311 });
         if uses_tls {
             options = self.tls.to(options)?;
         }
@@ -193,7 +185,6 @@ impl Common {
         if self.debug {
             options = options.log(LogLevel::Debug);
         }
-        // The first connection decides whether the program goes on: nobody wants to wait long for a second one.
         options.check()?;
         Ok(options)
     }
@@ -258,10 +249,11 @@ impl Tls {
 /// Bytes from hexadecimal digits.
 #[cfg(feature = "tls")]
 fn bytes(hex: &str) -> Fallible<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair)?, 16));
-    let wrong = |e| format!("--psk: the key is in hexadecimal digits: {e}");
-    hex.is_ascii().then_some(()).ok_or("--psk: the key is in hexadecimal digits")?;
-    Ok(pairs.collect::<Result<_, _>>().map_err(wrong)?)
+    let pairs = hex.as_bytes().chunks_exact(2);
+    if !pairs.remainder().is_empty() || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err("--psk: the key is in hexadecimal digits, two for each byte".into());
+    }
+    Ok(pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16)).collect::<Result<_, _>>()?)
 }
 
 fn version(text: &str) -> Result<bool, String> {
@@ -276,23 +268,4 @@ fn version(text: &str) -> Result<bool, String> {
 pub fn qos(text: &str) -> Result<QoS, String> {
     let level = text.parse().ok().and_then(|level: u8| QoS::try_from(level).ok());
     level.ok_or_else(|| format!("{text:?} is none of 0, 1, 2"))
-}
-
-/// One property of a message, as `-D publish` has it.
-#[allow(dead_code, reason = "of a program that publishes")]
-pub fn publish_property(
-    properties: &mut Properties,
-    name: &str,
-    parser: &mut lexopt::Parser,
-) -> Result<(), lexopt::Error> {
-    match name {
-        "content-type" => properties.content_type = Some(parser.value()?.string()?),
-        "response-topic" => properties.response_topic = Some(parser.value()?.string()?),
-        "correlation-data" => properties.correlation_data = Some(parser.value()?.into_encoded_bytes()),
-        "message-expiry-interval" => properties.message_expiry = Some(parser.value()?.parse()?),
-        "payload-format-indicator" => properties.is_text = parser.value()?.parse::<u8>()? == 1,
-        "user-property" => properties.user.push((parser.value()?.string()?, parser.value()?.string()?)),
-        other => return Err(format!("-D publish {other}: no such property").into()),
-    }
-    Ok(())
 }

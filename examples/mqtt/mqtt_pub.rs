@@ -197,7 +197,7 @@ fn args() -> Result<Option<Args>, lexopt::Error> {
             "repeat-delay" => delay = parser.value()?.parse_with(seconds)?,
             "D" | "property" => match common.property(&mut parser)? {
                 Some((command, name)) if command == "publish" => {
-                    common::publish_property(&mut properties, &name, &mut parser)?;
+                    publish_property(&mut properties, &name, &mut parser)?;
                 }
                 Some((command, _)) => return Err(format!("-D {command}: it is publish or connect").into()),
                 None => {}
@@ -218,4 +218,18 @@ fn args() -> Result<Option<Args>, lexopt::Error> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let secs = text.parse::<f64>().map_err(|e| e.to_string())?;
     Duration::try_from_secs_f64(secs).map_err(|e| e.to_string())
+}
+
+/// One property of a message, as `-D publish` has it.
+fn publish_property(properties: &mut Properties, name: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+    match name {
+        "content-type" => properties.content_type = Some(parser.value()?.string()?),
+        "response-topic" => properties.response_topic = Some(parser.value()?.string()?),
+        "correlation-data" => properties.correlation_data = Some(parser.value()?.into_encoded_bytes()),
+        "message-expiry-interval" => properties.message_expiry = Some(parser.value()?.parse()?),
+        "payload-format-indicator" => properties.is_text = parser.value()?.parse::<u8>()? == 1,
+        "user-property" => properties.user.push((parser.value()?.string()?, parser.value()?.string()?)),
+        other => return Err(format!("-D publish {other}: no such property").into()),
+    }
+    Ok(())
 }

@@ -45,6 +45,17 @@ fn what_one_publishes_the_other_prints() {
 }
 
 #[test]
+fn a_url_names_broker_and_topic() {
+    let broker = Broker::start();
+    let url = format!("{}/a/b", broker.url());
+    let sub = Program::start(examples::path("mqtt_sub"), ["-d", "-L", &url, "-C", "1", "-v", "-q", "1"]);
+    sub.expect_stderr("subscribed to a/b", SOON);
+    let end = Program::start(examples::path("mqtt_pub"), ["-L", &url, "-m", "by URL", "-q", "1"]).finish(SOON);
+    assert_eq!(end.status.code(), Some(0), "{}", end.stderr);
+    assert_eq!(sub.finish(SOON).stdout, "a/b by URL\n");
+}
+
+#[test]
 fn each_line_is_a_message_and_a_file_is_one() {
     let broker = Broker::start();
     let sub = subscriber(&broker, &["-t", "lines", "-q", "2", "-C", "1001", "-F", r"%l %p\n", "-N"]);
@@ -128,6 +139,8 @@ fn what_is_wrong_is_said() {
         ("mqtt_pub", vec!["-t", "t", "-m", "x", "-q", "3"], 2, "none of 0, 1, 2"),
         ("mqtt_pub", vec!["-t", "t", "-m", "x", "-D", "publish", "color", "red"], 2, "color: no such property"),
         ("mqtt_pub", vec!["-t", "t", "-m", "x", "-h", "a b"], 2, "host"),
+        ("mqtt_pub", vec!["-m", "x", "-L", "mqtt://h"], 2, "/TOPIC"),
+        ("mqtt_pub", vec!["-m", "x", "-L", "http://h/t"], 2, "`http`"),
         ("mqtt_sub", vec![], 2, "missing option -t"),
         ("mqtt_sub", vec!["-t", "a/#/b"], 2, "a/#/b"),
         ("mqtt_sub", vec!["-t", "t", "-F", "%z"], 2, "%z: no such conversion"),
