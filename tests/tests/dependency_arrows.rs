@@ -54,7 +54,7 @@ fn the_optional_arrow_is_off_by_default() {
 fn the_table_of_arrows_names_every_crate() {
     let metadata = metadata::load();
     let crates = metadata["packages"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap());
-    let programs = ["becket-examples", "becket-libraries", "becket-tests", "becket-benches"];
+    let programs = ["becket-examples", "becket-libraries", "becket-tests", "becket-benches", "becket-guide"];
     let not_programs = crates.filter(|name| !programs.contains(name));
     assert_eq!(not_programs.collect::<BTreeSet<_>>(), ARROWS.map(|(name, ..)| name).into());
 }

@@ -1,0 +1,3 @@
+//! The chapters of the guide on the kinds of descriptors.
+
+pages! {}

@@ -1,0 +1,22 @@
+//! The guide, and the other pages of the repository: every Rust block in them is compiled and run as a test of the
+//! documentation. Nothing else is in here. `scripts/test-docs` sees that no page is left out.
+
+macro_rules! pages {
+    ($($name:ident: $path:literal,)*) => {
+        $(#[doc = include_str!($path)] mod $name {})*
+    };
+}
+
+pages! {
+    readme: "../README.md",
+    architecture: "../ARCHITECTURE.md",
+    contributing: "../CONTRIBUTING.md",
+    security: "../SECURITY.md",
+    sys: "../sys/README.md",
+}
+
+pages! {
+    introduction: "src/introduction.md",
+}
+
+mod descriptors;
