@@ -74,6 +74,20 @@
 //! - A stack is never freed while its fiber is suspended; what has to be left behind is leaked.
 //! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it.
 //!   [`Runtime::on_stall`] shows it; [`sync::Mutex`] does not do it.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `corosensei` | another engine under the same face, for the whole program: half the memory, cold starts much quicker |
+//! | `c-ares` | [`net::Resolver`](crate::net): names without threads; built from source, by cmake, where it is not installed |
+//! | `stall-backtrace` | `Stall::frames`: in which functions a thread hangs that a fiber does not let go of |
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod copy;
 mod embed;

@@ -70,6 +70,16 @@
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
 //! as the kernel's timer slack (50 µs by default) goes.
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `uring` | [`backend::Uring`](crate::backend): readiness by io_uring as well (Linux 5.13) |
+//! | `polling` | [`backend::Polling`](crate::backend), over the crate of that name, as a step towards other systems |
+//! | `tracing` | the events of the table above |
+//!
 //! # Special problems
 //!
 //! - *Regular files* are always ready, and epoll refuses them: use [`Ctx::submit`].
@@ -80,6 +90,10 @@
 //! - *After fork(2)* the loop is the parent's. In the child it refuses to turn, and leaves the parent's set alone, until
 //!   [`Loop::after_fork`] makes it the child's own. Starting programs is fine, for all descriptors are close-on-exec.
 //! - *Signals and children* are descriptors: see [`becket_sys::signal`] and [`becket_sys::process`].
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod clocked;
 mod ctx;

@@ -76,6 +76,17 @@
 //! - *SIGPIPE* is ignored in the whole process from the first client on: libmosquitto sees to that.
 //! - *A pair of sockets* of libmosquitto's own, one for each client, is inherited by child processes.
 //!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `vendored` (default) | libmosquitto is built here, by the C compiler, instead of linked from the system |
+//! | `tls` | TLS: `Tls`, `Options::tls`, the scheme `mqtts` |
+//! | `tls-vendored` | the same, with an OpenSSL built from source |
+//! | `fiber` | the module `fiber`: the client for fibers |
+//! | `store` | `Store`, `Options::store`: what is owed outlives the process |
+//! | `tracing` | the events of the table above |
+//!
 //! # Which libmosquitto
 //!
 //! | features | libmosquitto | needs |
@@ -148,6 +159,10 @@
 //! | a topic that the broker does not permit | [`Outcome::Refused`] (0x87); with MQTT 3.1.1 nothing |
 //! | a wrong name or password | [`Event::Refused`], then [`Event::Failed`], or what [`Options::give_up_when`] says |
 //! | a goodbye that cannot be said | [`DisconnectError`] |
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod acknowledge;
 mod address;

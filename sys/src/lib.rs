@@ -64,6 +64,10 @@
 //! - [`Readiness`] says what to poll a type for: each has a constant `READINESS`.
 //! - All unsafe code stands in the private module `ffi`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod buf;
 #[cfg(test)]
 #[path = "../tests/common/descriptors.rs"]

@@ -16,6 +16,6 @@ pub fn load() -> Value {
 }
 
 /// The cargo that runs this test, or that of the `PATH`.
-pub(crate) fn cargo() -> OsString {
+pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
