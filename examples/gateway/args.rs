@@ -33,8 +33,8 @@ answers a command: it is no reading. DEVICE is the last part of the path.
   --help                   print this
 
 SIGINT, SIGTERM and SIGHUP end it after what waits has gone out, at most 5 s; a second one ends it at once.
-SIGUSR1 prints every source and fiber. The last line of standard output is a JSON object that sums up. Exit
-status: 0; 1 where the sums do not add up; 2 for a bad argument or something that cannot be opened.";
+SIGUSR1 prints the broker, every device, fiber and source. The last line of standard output is a JSON object that sums
+up. Exit status: 0; 1 where the sums do not add up; 2 for a bad argument or something that cannot be opened.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

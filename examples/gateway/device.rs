@@ -3,6 +3,7 @@
 use crate::args::SerialPort;
 use crate::line::{self, Lines};
 use crate::log::{Limited, log};
+use crate::records::DeviceRecord;
 use crate::report::{Pending, Report, count};
 use becket_fiber::serial::Port;
 use becket_fiber::sync::{Receiver, Sender, TrySendError};
@@ -39,6 +40,7 @@ pub struct Device {
     readings: Sender<Reading>,
     commands: Receiver<String>,
     report: Rc<Report>,
+    record: Rc<DeviceRecord>,
     chatter: Limited,
 }
 
@@ -51,7 +53,8 @@ impl Device {
         report: Rc<Report>,
     ) -> Device {
         let chatter = Limited::new(&*name);
-        Device { name, path: port.path.clone(), baud: port.baud, readings, commands, report, chatter }
+        let record = report.records.device(name.clone(), &port.path);
+        Device { name, path: port.path.clone(), baud: port.baud, readings, commands, report, record, chatter }
     }
 
     pub fn open(&self) -> Result<Port, SetupError> {
@@ -61,13 +64,16 @@ impl Device {
     /// Serves the open device, and opens it again whenever it hangs up, until this fiber is cancelled.
     pub fn run(&self, mut port: Port) -> io::Result<()> {
         loop {
+            self.record.link.opened();
             let served = self.serve(&port);
             close(port);
-            match served {
+            let why = match served {
                 Err(e) if is_cancelled(&e) => return Err(e),
-                Ok(()) => log!("{}: hung up", self.name),
-                Err(e) => log!("{}: {e}", self.name),
-            }
+                Ok(()) => "hung up".to_owned(),
+                Err(e) => e.to_string(),
+            };
+            log!("{}: {why}", self.name);
+            self.record.link.lost(why);
             port = self.reopen()?;
             log!("{}: open again", self.name);
         }
@@ -105,7 +111,8 @@ impl Device {
         if line::fields(line).next().is_none() {
             return self.chatter.log(format_args!("{}", line.escape_debug()));
         }
-        let reading = Reading { line: line.to_owned(), pending: Pending::new(&self.report) };
+        self.record.remember(line);
+        let reading = Reading { line: line.to_owned(), pending: Pending::new(&self.report, &self.record) };
         if let Err(TrySendError::Full(_)) = self.readings.try_send(reading) {
             self.chatter.log(format_args!("a reading dropped, the queue is full"));
         }
@@ -117,7 +124,7 @@ impl Device {
             // One that has begun goes on for as long as it takes: the next one would be taken for the rest of a piece.
             let begun = timeout(WRITE_TIMEOUT, || port.write(text.as_bytes()));
             match begun.and_then(|n| port.write_all(&text.as_bytes()[n..])) {
-                Ok(()) => count(&self.report.commands),
+                Ok(()) => [&self.report.commands, &self.record.commands].into_iter().for_each(count),
                 Err(e) => {
                     self.chatter.log(format_args!("the command {command:?} is lost: {e}"));
                     // The next ones wait until the device is open again.
@@ -136,9 +143,13 @@ impl Device {
             sleep(wait)?;
             match self.open() {
                 Ok(port) => return Ok(port),
-                // Said once, and not for each of the attempts that follow.
-                Err(e) if wait == BACKOFF.0 => log!("{}: {e}; trying again", self.name),
-                Err(_) => {}
+                Err(e) => {
+                    // Said once, and not for each of the attempts that follow.
+                    if wait == BACKOFF.0 {
+                        log!("{}: {e}; trying again", self.name);
+                    }
+                    self.record.link.lost(e);
+                }
             }
             wait = (2 * wait).min(most);
         }

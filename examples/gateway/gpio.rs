@@ -3,6 +3,7 @@
 use crate::args::GpioLine;
 use crate::log::log;
 use crate::mqtt::Mqtt;
+use crate::records::Records;
 use becket_fiber::gpio::sysfs::{Class, Edge, Line};
 use becket_fiber::is_cancelled;
 use becket_sys::SetupError;
@@ -23,8 +24,9 @@ pub fn open(wanted: GpioLine) -> Result<Line, SetupError> {
 
 /// Publishes `rising` or `falling` to becket/gpio/N for each edge, until this fiber is cancelled or the line is gone.
 /// Edges that follow each other faster than they are read become one: sysfs does not count them.
-pub fn run(line: &Line, edge: Edge, mqtt: &Mqtt) -> io::Result<()> {
+pub fn run(line: &Line, edge: Edge, mqtt: &Mqtt, records: &Records) -> io::Result<()> {
     let topic = format!("becket/gpio/{}", line.number());
+    let record = records.line(line.number().to_string());
     loop {
         let active = line.next_edge()?;
         let word = match edge {
@@ -33,6 +35,7 @@ pub fn run(line: &Line, edge: Edge, mqtt: &Mqtt) -> io::Result<()> {
             _ if active => "rising",
             _ => "falling",
         };
+        record.edge(word);
         match mqtt.publish(topic.clone(), word) {
             Err(e) if is_cancelled(&e) => return Err(e),
             Err(e) => log!("{topic}: {e}"),

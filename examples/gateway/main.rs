@@ -13,6 +13,7 @@ mod heartbeat;
 mod line;
 mod log;
 mod mqtt;
+mod records;
 mod report;
 mod setup;
 mod signals;
@@ -84,8 +85,8 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let (under_way, unconfirmed) = channel(under_way_limit);
     let (drained, all_drained) = channel::<()>(1);
 
-    let (b, s) = (broker.clone(), stop.clone());
-    spawn_named("signals", move || signals::run(&signals, &s, &b))?.detach();
+    let (b, s, m, r) = (broker.clone(), stop.clone(), mqtt.clone(), report.clone());
+    spawn_named("signals", move || signals::run(&signals, &s, &b, &m, &r))?.detach();
     let b = broker.clone();
     spawn_named("broker", move || b.watch())?.detach();
     let m = mqtt.clone();
@@ -105,8 +106,8 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
 
     let mut inputs = Vec::new();
     for (line, edge) in gpio {
-        let m = mqtt.clone();
-        inputs.push(input(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m))?);
+        let (m, r) = (mqtt.clone(), report.clone());
+        inputs.push(input(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m, &r.records))?);
     }
     let mut publishers = Vec::new();
     for (device, port, readings) in devices {

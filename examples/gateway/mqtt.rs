@@ -5,7 +5,7 @@ use crate::log::{Limited, log};
 use crate::report::{Report, count};
 use becket_fiber::sync::{Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
-use becket_mosquitto::{Address, DeliveryId, Event, Message, Options, Outcome, Publish, QoS, Store};
+use becket_mosquitto::{Address, Backlog, DeliveryId, Event, Message, Options, Outcome, Publish, QoS, Store};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -54,6 +54,7 @@ impl Mqtt {
         commands: HashMap<Rc<str>, Sender<String>>,
         report: Rc<Report>,
     ) -> io::Result<Mqtt> {
+        report.records.broker.address.replace(broker.to_string());
         let mut options = Options::new(broker)
             .keep_alive(keepalive)
             .queue(CLIENT_QUEUE.0, CLIENT_QUEUE.1)
@@ -99,6 +100,7 @@ impl Mqtt {
                 Event::Connected { .. } => self.connected(),
                 Event::Disconnected { reason, retry_in } => {
                     log!("connection lost: {reason}; trying again in {retry_in:?}");
+                    self.report.records.broker.link.lost(reason);
                 }
                 Event::Message(message) => self.command(&message),
                 Event::Delivered { id, outcome, .. } => self.delivered(id, outcome)?,
@@ -152,6 +154,7 @@ impl Mqtt {
         if self.connections.get() > 1 {
             count(&self.report.reconnects);
         }
+        self.report.records.broker.link.opened();
         log!("connected");
     }
 
@@ -184,6 +187,11 @@ impl Mqtt {
     /// Waits for the end of a delivery; whether the broker has the message.
     pub fn is_acknowledged(&self, delivery: &Delivery) -> io::Result<bool> {
         Ok(delivery.wait()?.is_acknowledged())
+    }
+
+    /// What the client has not got rid of.
+    pub fn backlog(&self) -> Backlog {
+        self.client.backlog()
     }
 
     /// Publishes at QoS 0: now or never.

@@ -1,5 +1,6 @@
 //! The sums that the gateway ends with.
 
+use crate::records::{DeviceRecord, Records};
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -23,6 +24,8 @@ pub struct Report {
     pub packets: Cell<u64>,
     /// Lines received, by the simulated device too. Not printed with the others.
     pub lines: Cell<u64>,
+    /// Of what the sums are made.
+    pub records: Records,
 }
 
 /// Adds one to a sum.
@@ -62,43 +65,88 @@ impl fmt::Display for Report {
 #[derive(Debug)]
 pub struct Pending {
     report: Rc<Report>,
-    acknowledged: bool,
+    device: Rc<DeviceRecord>,
+    stage: Stage,
+}
+
+/// How far a reading has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Queued,
+    UnderWay,
+    Acknowledged,
 }
 
 impl Pending {
-    /// Counts a new reading.
-    pub fn new(report: &Rc<Report>) -> Pending {
+    /// Counts a new reading of a device, which goes to its queue.
+    pub fn new(report: &Rc<Report>, device: &Rc<DeviceRecord>) -> Pending {
         count(&report.readings);
-        Pending { report: report.clone(), acknowledged: false }
+        count(&device.readings);
+        count(&device.queued);
+        device.rate.count();
+        Pending { report: report.clone(), device: device.clone(), stage: Stage::Queued }
+    }
+
+    /// It has left the queue.
+    pub fn go(&mut self) {
+        self.leave();
+        count(&self.device.under_way);
+        self.stage = Stage::UnderWay;
     }
 
     /// The broker has all fields of it.
     pub fn acknowledge(mut self) {
-        self.acknowledged = true;
+        self.leave();
+        self.stage = Stage::Acknowledged;
+    }
+
+    fn leave(&self) {
+        let sum = match self.stage {
+            Stage::Queued => &self.device.queued,
+            Stage::UnderWay => &self.device.under_way,
+            Stage::Acknowledged => return,
+        };
+        sum.set(sum.get() - 1);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        count(if self.acknowledged { &self.report.acknowledged } else { &self.report.dropped });
+        self.leave();
+        let (report, device) = (&self.report, &self.device);
+        let [all, own] = match self.stage {
+            Stage::Acknowledged => [&report.acknowledged, &device.acknowledged],
+            Stage::Queued | Stage::UnderWay => [&report.dropped, &device.dropped],
+        };
+        count(all);
+        count(own);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn each_reading_meets_one_end() {
         let report = Rc::new(Report::default());
-        let [first, second] = [Pending::new(&report), Pending::new(&report)];
+        let device = report.records.device("a".into(), Path::new("/dev/a"));
+        let [mut first, mut second, third] = std::array::from_fn(|_| Pending::new(&report, &device));
+        let stages = || (device.queued.get(), device.under_way.get());
         assert!(!report.adds_up());
+        assert_eq!(stages(), (3, 0));
+        first.go();
+        second.go();
+        assert_eq!(stages(), (1, 2));
         first.acknowledge();
-        drop(second);
+        drop((second, third));
         assert!(report.adds_up());
+        assert_eq!(stages(), (0, 0));
+        assert_eq!((device.readings.get(), device.acknowledged.get(), device.dropped.get()), (3, 1, 2));
         assert_eq!(
             report.to_string(),
-            r#"{"readings":2,"acknowledged":1,"dropped":1,"published":0,"commands":0,"reconnects":0}"#
+            r#"{"readings":3,"acknowledged":1,"dropped":2,"published":0,"commands":0,"reconnects":0}"#
         );
     }
 }

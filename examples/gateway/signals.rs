@@ -2,6 +2,8 @@
 
 use crate::broker::Running;
 use crate::log::log;
+use crate::mqtt::Mqtt;
+use crate::report::Report;
 use becket_fiber::signal::{Signal, Signals};
 use becket_fiber::sync::Sender;
 use becket_fiber::{fibers, with_ctx};
@@ -12,12 +14,12 @@ use std::process;
 pub const HANDLED: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1];
 
 /// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state.
-pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running) -> io::Result<()> {
+pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running, mqtt: &Mqtt, report: &Report) -> io::Result<()> {
     let mut stopping = false;
     loop {
         let signal = signals.next()?.signal();
         if signal == Signal::USR1 {
-            print_state()?;
+            print_state(mqtt, report)?;
         } else if stopping {
             log!("{signal} again: ending at once");
             broker.end();
@@ -30,8 +32,13 @@ pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running) -> io::Re
     }
 }
 
-/// Prints every fiber and every source of the loop on standard error.
-fn print_state() -> io::Result<()> {
+/// Prints the broker, every device, GPIO line and fiber, and every source of the loop on standard error.
+fn print_state(mqtt: &Mqtt, report: &Report) -> io::Result<()> {
+    let (records, backlog) = (&report.records, mqtt.backlog());
+    let (waiting, under_way, reconnects) = (backlog.waiting, backlog.under_way, report.reconnects.get());
+    log!("{}; {waiting} messages wait, {under_way} under way, {reconnects} reconnects", records.broker);
+    records.devices().iter().for_each(|device| log!("{device}"));
+    records.lines().iter().for_each(|line| log!("{line}"));
     let sources: Vec<_> = with_ctx(|ctx| ctx.sources().map(|source| source.to_string()).collect())?;
     let fibers = fibers();
     log!("{} fibers:", fibers.len());

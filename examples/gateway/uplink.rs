@@ -25,7 +25,8 @@ pub fn publish(
     mqtt: &Mqtt,
     under_way: &Sender<UnderWay>,
 ) -> io::Result<()> {
-    while let Some(Reading { line, pending }) = readings.recv()? {
+    while let Some(Reading { line, mut pending }) = readings.recv()? {
+        pending.go();
         let publish = |(name, value)| mqtt.publish(format!("becket/{device}/{name}"), value);
         match line::fields(&line).map(publish).collect() {
             Ok(deliveries) => under_way.send(UnderWay { pending, deliveries })?,
