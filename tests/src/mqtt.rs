@@ -1,7 +1,7 @@
 //! A tiny MQTT 3.1.1 client over a blocking socket, which owes nothing to libmosquitto: a second opinion.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -43,9 +43,15 @@ impl Client {
 
     /// Subscribes to `filter` at QoS 1 and waits for the broker's consent.
     pub fn subscribe(&mut self, filter: &str) {
+        self.subscribe_at(filter, 1);
+    }
+
+    /// Subscribes to `filter` at the given QoS and waits for the broker's consent. At QoS 0 the broker sends what it has
+    /// at once, and nothing goes back to it.
+    pub fn subscribe_at(&mut self, filter: &str, qos: u8) {
         let id = self.next_id();
-        self.send(0x82, &[&id[..], &string(filter), &[1]].concat());
-        assert_eq!(self.answer(SUBACK), [&id[..], &[1]].concat(), "SUBACK");
+        self.send(0x82, &[&id[..], &string(filter), &[qos]].concat());
+        assert_eq!(self.answer(SUBACK), [&id[..], &[qos]].concat(), "SUBACK");
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.
@@ -73,6 +79,19 @@ impl Client {
             };
             if is_it(&message) {
                 return message;
+            }
+        }
+    }
+
+    /// Hands every message to `each` until the broker ends the connection, and returns how that was seen.
+    pub fn listen(mut self, mut each: impl FnMut(Message)) -> io::Error {
+        self.stream.set_read_timeout(None).expect("no timeout");
+        self.arrived.drain(..).for_each(&mut each);
+        loop {
+            match self.read_packet() {
+                Ok((kind, body)) if kind & 0xf0 == PUBLISH => each(self.message(kind, &body)),
+                Ok(_) => {}
+                Err(e) => return e,
             }
         }
     }
@@ -120,30 +139,30 @@ impl Client {
     }
 
     fn packet(&mut self, deadline: Instant) -> (u8, Vec<u8>) {
-        let [kind] = self.read(deadline);
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(left)).expect("a timeout");
+        self.read_packet().unwrap_or_else(|e| panic!("nothing more from the broker: {e}"))
+    }
+
+    fn read_packet(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let [kind] = self.read()?;
         let mut length = 0;
         for shift in [0, 7, 14, 21] {
-            let [byte] = self.read(deadline);
+            let [byte] = self.read()?;
             length |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 break;
             }
         }
         let mut body = vec![0; length];
-        self.fill(&mut body, deadline);
-        (kind, body)
+        self.stream.read_exact(&mut body)?;
+        Ok((kind, body))
     }
 
-    fn read<const N: usize>(&mut self, deadline: Instant) -> [u8; N] {
+    fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
-        self.fill(&mut bytes, deadline);
-        bytes
-    }
-
-    fn fill(&mut self, bytes: &mut [u8], deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.set_read_timeout(Some(left)).expect("a timeout");
-        self.stream.read_exact(bytes).unwrap_or_else(|e| panic!("nothing more from the broker: {e}"));
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

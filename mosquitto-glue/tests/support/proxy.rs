@@ -4,7 +4,7 @@ use rustix::net::sockopt::set_socket_linger;
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
@@ -120,7 +120,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    broker: u16,
+    broker: AtomicU16,
     framing: Framing,
     /// For the connections to come, in their order; those behind them are passed on unspoilt.
     scripts: Mutex<VecDeque<Script>>,
@@ -150,7 +150,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            broker,
+            broker: AtomicU16::new(broker),
             framing,
             scripts: Mutex::default(),
             links: Mutex::default(),
@@ -176,9 +176,19 @@ impl Proxy {
         self.shared.framing == Framing::Tls
     }
 
+    /// Where connections from now on lead to; 0, where nobody listens, has them reset.
+    pub fn lead_to(&self, broker: u16) {
+        self.shared.broker.store(broker, Ordering::SeqCst);
+    }
+
     /// What the next connection, that behind it, and so on, meet.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         self.shared.scripts.lock().unwrap().extend(scripts);
+    }
+
+    /// The connections to come meet nothing any more.
+    pub fn script_no_more(&self) {
+        self.shared.scripts.lock().unwrap().clear();
     }
 
     /// Ends all connections that there are.
@@ -204,6 +214,11 @@ impl Proxy {
     pub fn passed(&self) -> Vec<Passed> {
         self.shared.passed.lock().unwrap().clone()
     }
+
+    /// Forgets what went by: in a long run there is much of it.
+    pub fn forget_passed(&self) {
+        self.shared.passed.lock().unwrap().clear();
+    }
 }
 
 impl Drop for Proxy {
@@ -226,7 +241,7 @@ impl Shared {
             self.accepted.fetch_add(1, Ordering::SeqCst);
             let script = self.scripts.lock().unwrap().pop_front().unwrap_or_default();
             let broker = match script.instead {
-                None => TcpStream::connect((Ipv4Addr::LOCALHOST, self.broker)).ok(),
+                None => TcpStream::connect((Ipv4Addr::LOCALHOST, self.broker.load(Ordering::SeqCst))).ok(),
                 Some(_) => None,
             };
             if let Some(broker) = &broker {

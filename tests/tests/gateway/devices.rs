@@ -1,91 +1,13 @@
 //! Serial devices, played by pseudoterminals of the test.
 
 use crate::{MARGIN, Sums, start};
-use becket_sys::pty::Controller;
-use becket_sys::{Ready, wait};
 use becket_tests::broker::Broker;
+use becket_tests::device::Device;
 use becket_tests::mqtt::{Client, Message};
 use rustix::process::Signal;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A device at a path that stays the same when it is unplugged and plugged in again.
-struct Device {
-    path: PathBuf,
-    controller: Option<Controller>,
-}
-
-impl Device {
-    fn plug(name: &str) -> Device {
-        let path = std::env::temp_dir().join(format!("becket-{}-{name}", std::process::id()));
-        let mut device = Device { path, controller: None };
-        device.plug_again();
-        device
-    }
-
-    fn plug_again(&mut self) {
-        let controller = Controller::open().unwrap();
-        symlink(controller.terminal_path().unwrap(), &self.path).unwrap();
-        self.controller = Some(controller);
-    }
-
-    fn unplug(&mut self) {
-        fs::remove_file(&self.path).unwrap();
-        self.controller = None;
-    }
-
-    fn path(&self) -> &str {
-        self.path.to_str().unwrap()
-    }
-
-    fn name(&self) -> &str {
-        self.path.file_name().unwrap().to_str().unwrap()
-    }
-
-    fn say(&self, line: &str) {
-        self.say_bytes(line.as_bytes());
-    }
-
-    fn say_bytes(&self, bytes: &[u8]) {
-        let controller = self.controller.as_ref().unwrap();
-        assert_eq!(controller.try_write(bytes).unwrap(), Some(bytes.len()));
-    }
-
-    /// Says it again and again, as fast as it is taken, until told to stop.
-    fn flood(&self, with: &[u8], stop: &AtomicBool) {
-        let controller = self.controller.as_ref().unwrap();
-        while !stop.load(Ordering::Relaxed) {
-            if controller.try_write(with).unwrap().is_none() {
-                wait(controller, Ready::WRITE, Some(Instant::now() + Duration::from_millis(10))).unwrap();
-            }
-        }
-    }
-
-    /// What was written to the device, up to a line end.
-    fn hear(&self) -> String {
-        let controller = self.controller.as_ref().unwrap();
-        let deadline = Instant::now() + MARGIN;
-        let mut heard = Vec::new();
-        while !heard.ends_with(b"\n") {
-            wait(controller, Ready::READ, Some(deadline)).unwrap().expect("a line for the device");
-            let mut bytes = [0; 256];
-            if let Some(n) = controller.try_read(&mut bytes).unwrap() {
-                heard.extend_from_slice(&bytes[..n]);
-            }
-        }
-        String::from_utf8(heard).unwrap()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
 
 fn message(device: &Device, field: &str, payload: &str) -> Message {
     Message { topic: format!("becket/{}/{field}", device.name()), payload: payload.into() }
