@@ -103,6 +103,12 @@ class Plot(unittest.TestCase):
         self.assertAlmostEqual(float(better.get("x")) + float(better.get("width")), float(worse.get("x")), delta=0.2)
 
 
+class Summary(unittest.TestCase):
+    def test_the_drawing_is_that_of_the_table(self):
+        with open(os.path.join(rig.HERE, "summary.svg")) as drawing:
+            self.assertEqual(drawing.read(), load("summary").draw(), "run benches/summary")
+
+
 class Programs(unittest.TestCase):
     def test_each_limit_is_in_the_list(self):
         listed = {p["name"]: p for p in json.load(open(rig.HERE + "/peers/peers.json"))}

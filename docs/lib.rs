@@ -9,6 +9,8 @@ macro_rules! pages {
 
 pages! {
     readme: "../README.md",
+    readme_ru: "../README.ru.md",
+    platform: "../PLATFORM.md",
     architecture: "../ARCHITECTURE.md",
     contributing: "../CONTRIBUTING.md",
     security: "../SECURITY.md",
