@@ -1,7 +1,8 @@
 //! The command line. Every error names the option, what was given, and what is wrong with it, in one line.
 
-use becket_mosquitto::{Address, AddressError};
-use becket_sys::gpio::sysfs::Edge;
+use crate::settings::{Broker, DeviceSettings, GpioLine, GpioSettings, Names, PREFIX, PortSettings, name_of};
+use becket_mosquitto::AddressError;
+use becket_sys::gpio::Edge;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -21,8 +22,11 @@ answers a command: it is no reading. DEVICE is the last part of the path.
   --broker mqtt://HOST[:PORT] | unix:PATH | embedded[:PORT] | mosquitto
                            the broker: somewhere (port 1883 unless said), in this process on the loopback
                            interface (the default), or the machine's mosquitto on a free loopback port
-  --gpio-sysfs N[:EDGE]    publish the edges of the GPIO line N of sysfs; EDGE is rising, falling or both
-                           (the default); repeatable
+  --gpio CHIP:LINE[:EDGE]  publish the edges of a GPIO line to becket/gpio/NAME; CHIP is a path, a name such as
+                           gpiochip0, a number or a label; LINE an offset or what the board calls it; EDGE is
+                           rising, falling or both (the default); repeatable. NAME is that of the line, or
+                           CHIP-OFFSET
+  --gpio-sysfs N[:EDGE]    the same by the line's number in sysfs, to becket/gpio/N; repeatable
   --for DURATION           end by itself after that time, such as 10s, 500ms or 2m
   --keepalive SECONDS      how often the broker must hear from us, 5 to 65535; default 30
   --queue READINGS         how many readings of a device wait for the broker before its new ones are dropped;
@@ -48,9 +52,10 @@ pub enum Request {
 /// How to run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    pub serial: Vec<SerialPort>,
+    /// None: a simulated one.
+    pub devices: Vec<DeviceSettings>,
+    pub gpio: Vec<GpioSettings>,
     pub broker: Broker,
-    pub gpio: Vec<GpioLine>,
     /// `None`: until a signal comes.
     pub run_for: Option<Duration>,
     pub keepalive: Duration,
@@ -60,51 +65,31 @@ pub struct Options {
     pub store: Option<PathBuf>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub struct SerialPort {
-    pub path: PathBuf,
-    pub baud: u32,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Broker {
-    /// In this process; port 0 stands for a free one.
-    Embedded { port: u16 },
-    /// The machine's, started by us.
-    Mosquitto,
-    /// Somebody else's.
-    At(Address),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GpioLine {
-    pub number: u32,
-    pub edge: Edge,
-}
-
 /// Reads the arguments, without the name of the program before them.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let mut options = Options {
-        serial: Vec::new(),
-        broker: Broker::Embedded { port: 0 },
+        devices: Vec::new(),
         gpio: Vec::new(),
+        broker: Broker::Embedded { port: 0 },
         run_for: None,
         keepalive: Duration::from_secs(30),
         queue: 1000,
         store: None,
     };
+    let mut names = Names::default();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
-            Long("serial") => options.serial.push(serial(value(&mut parser)?)?),
+            Long("serial") => {
+                let port = serial(value(&mut parser)?)?;
+                let name = names.unique(&name_of(&port.path));
+                let topic = format!("{PREFIX}/{name}");
+                options.devices.push(DeviceSettings { name, port, topic });
+            }
             Long("broker") => options.broker = broker(&value(&mut parser)?.to_string_lossy())?,
+            Long("gpio") => add(&mut options.gpio, "--gpio", text(&mut parser, "--gpio", gpio)?)?,
             Long("gpio-sysfs") => {
-                let line = text(&mut parser, "--gpio-sysfs", gpio)?;
-                // A line has one edge that it waits for, whoever asks.
-                if options.gpio.iter().any(|other| other.number == line.number) {
-                    return Err(format!("--gpio-sysfs {}: the line is there twice", line.number));
-                }
-                options.gpio.push(line);
+                add(&mut options.gpio, "--gpio-sysfs", text(&mut parser, "--gpio-sysfs", gpio_sysfs)?)?;
             }
             Long("for") => options.run_for = Some(text(&mut parser, "--for", duration)?),
             Long("keepalive") => options.keepalive = text(&mut parser, "--keepalive", keepalive)?,
@@ -115,6 +100,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
         }
     }
     Ok(Request::Run(options))
+}
+
+/// A line has one edge that it waits for, whoever asks.
+fn add(lines: &mut Vec<GpioSettings>, option: &str, line: GpioSettings) -> Result<(), String> {
+    if lines.iter().any(|other| other.name == line.name) {
+        return Err(format!("{option} {}: the line is there twice", line.name));
+    }
+    lines.push(line);
+    Ok(())
 }
 
 fn value(parser: &mut lexopt::Parser) -> Result<OsString, String> {
@@ -133,7 +127,7 @@ fn text<T>(
 }
 
 /// A colon followed by digits alone is the rate; paths below /dev/serial/by-path hold colons of their own.
-fn serial(value: OsString) -> Result<SerialPort, String> {
+fn serial(value: OsString) -> Result<PortSettings, String> {
     let bytes = value.as_bytes();
     let colon = bytes.iter().rposition(|&byte| byte == b':');
     let (path, rate) = match colon.map(|at| (&bytes[..at], &bytes[at + 1..])) {
@@ -151,7 +145,7 @@ fn serial(value: OsString) -> Result<SerialPort, String> {
     if baud == 0 {
         return Err(wrong("a rate of 0 baud means hanging up"));
     }
-    Ok(SerialPort { path: OsString::from_vec(path.to_vec()).into(), baud })
+    Ok(PortSettings::new(OsString::from_vec(path.to_vec()), baud))
 }
 
 fn broker(value: &str) -> Result<Broker, String> {
@@ -168,15 +162,30 @@ fn broker(value: &str) -> Result<Broker, String> {
     value.parse().map(Broker::At).map_err(error)
 }
 
-fn gpio(value: &str) -> Result<GpioLine, String> {
-    let (number, edge) = value.split_once(':').unwrap_or((value, "both"));
-    let edge = match edge {
-        "rising" => Edge::Rising,
-        "falling" => Edge::Falling,
-        "both" => Edge::Both,
-        other => return Err(format!("the edge {other:?} is neither rising nor falling nor both")),
+/// Labels of chips hold colons of their own: what follows the last one is the edge, or the line.
+fn gpio(value: &str) -> Result<GpioSettings, String> {
+    let (line, edge) = match value.rsplit_once(':') {
+        Some((line, word @ ("rising" | "falling" | "both"))) => (line, edge(word)?),
+        _ => (value, Edge::Both),
     };
-    Ok(GpioLine { number: number.parse().map_err(|e| format!("the line {number:?}: {e}"))?, edge })
+    let (chip, line) = line.rsplit_once(':').ok_or("it is not CHIP:LINE[:EDGE]")?;
+    Ok(GpioSettings::new(GpioLine::of_chip(chip, line)?, edge))
+}
+
+fn gpio_sysfs(value: &str) -> Result<GpioSettings, String> {
+    let (number, word) = value.split_once(':').unwrap_or((value, "both"));
+    let edge = edge(word)?;
+    let number = number.parse().map_err(|e| format!("the line {number:?}: {e}"))?;
+    Ok(GpioSettings::new(GpioLine::Sysfs(number), edge))
+}
+
+fn edge(word: &str) -> Result<Edge, String> {
+    match word {
+        "rising" => Ok(Edge::Rising),
+        "falling" => Ok(Edge::Falling),
+        "both" => Ok(Edge::Both),
+        other => Err(format!("the edge {other:?} is neither rising nor falling nor both")),
+    }
 }
 
 fn duration(value: &str) -> Result<Duration, String> {
@@ -211,6 +220,7 @@ fn queue(value: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use becket_mosquitto::Address;
 
     fn options(args: &str) -> Options {
         match parse(args.split_whitespace().map(OsString::from)) {
@@ -225,9 +235,10 @@ mod tests {
 
     #[test]
     fn serial_devices_take_a_rate_and_colons_of_their_own() {
-        let given = options("--serial /dev/ttyUSB0:9600 --serial /dev/serial/by-path/pci-0000:00:14.0-port0").serial;
-        assert_eq!(given[0], SerialPort { path: "/dev/ttyUSB0".into(), baud: 9600 });
-        assert_eq!(given[1], SerialPort { path: "/dev/serial/by-path/pci-0000:00:14.0-port0".into(), baud: 115_200 });
+        let given = options("--serial /dev/ttyUSB0:9600 --serial /dev/serial/by-path/pci-0000:00:14.0-port0").devices;
+        assert_eq!(given[0].port, PortSettings::new("/dev/ttyUSB0", 9600));
+        assert_eq!((&*given[0].name, &*given[0].topic), ("ttyUSB0", "becket/ttyUSB0"));
+        assert_eq!(given[1].port, PortSettings::new("/dev/serial/by-path/pci-0000:00:14.0-port0", 115_200));
         assert_eq!(error("--serial :9600"), "--serial :9600: no path");
         assert_eq!(
             error("--serial a:99999999999"),
@@ -251,9 +262,22 @@ mod tests {
 
     #[test]
     fn gpio_lines() {
+        let sysfs = |number, edge| GpioSettings::new(GpioLine::Sysfs(number), edge);
         let given = options("--gpio-sysfs 7 --gpio-sysfs 512:falling").gpio;
-        let both = GpioLine { number: 7, edge: Edge::Both };
-        assert_eq!(given, [both, GpioLine { number: 512, edge: Edge::Falling }]);
+        assert_eq!(given, [sysfs(7, Edge::Both), sysfs(512, Edge::Falling)]);
+        let chip = |chip: &str, line: &str, edge| {
+            GpioSettings::new(GpioLine::Chip { chip: chip.into(), line: line.into() }, edge)
+        };
+        let given = options("--gpio /dev/gpiochip0:4 --gpio INT34C6:00:17:rising --gpio 1:door:both").gpio;
+        assert_eq!(given[0], chip("/dev/gpiochip0", "4", Edge::Both));
+        assert_eq!(given[1], chip("INT34C6:00", "17", Edge::Rising));
+        assert_eq!(given[2], chip("gpiochip1", "door", Edge::Both));
+        assert_eq!(given[0].topic, "becket/gpio/gpiochip0-4");
+        assert_eq!(given[2].topic, "becket/gpio/door");
+        assert_eq!(error("--gpio 0"), "--gpio 0: it is not CHIP:LINE[:EDGE]");
+        assert_eq!(error("--gpio 0:rising"), "--gpio 0:rising: it is not CHIP:LINE[:EDGE]");
+        assert_eq!(error("--gpio 0:"), "--gpio 0:: it is not CHIP:LINE");
+        assert_eq!(error("--gpio 0:1 --gpio gpiochip0:1"), "--gpio gpiochip0-1: the line is there twice");
         assert!(error("--gpio-sysfs 7:up").contains("\"up\" is neither"));
         assert!(error("--gpio-sysfs x").contains("the line \"x\""));
         assert_eq!(error("--gpio-sysfs 7:rising --gpio-sysfs 7"), "--gpio-sysfs 7: the line is there twice");

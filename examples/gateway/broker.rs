@@ -1,7 +1,7 @@
 //! The broker that the command line asks for.
 
-use crate::args::Broker;
 use crate::log::log;
+use crate::settings::Broker;
 use becket_fiber::Io;
 use becket_mosquitto::Address;
 use becket_sys::Ready;

@@ -1,21 +1,19 @@
 //! Serial devices: their lines become readings, commands are written to them, and what hangs up is opened again.
 
-use crate::args::SerialPort;
 use crate::line::{self, Lines};
 use crate::log::{Limited, log};
+use crate::patience;
 use crate::records::DeviceRecord;
 use crate::report::{Pending, Report, count};
+use crate::settings::PortSettings;
 use becket_fiber::serial::Port;
 use becket_fiber::sync::{Receiver, Sender, TrySendError};
 use becket_fiber::{Builder, is_cancelled, scope, shield, sleep, timeout, yield_now};
 use becket_sys::SetupError;
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// How long to wait before a device is opened again: at first, and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// How long a device may take to begin to accept a command.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,8 +33,7 @@ pub struct Reading {
 /// A device, and what it needs to be read and commanded.
 pub struct Device {
     pub name: Rc<str>,
-    path: PathBuf,
-    baud: u32,
+    port: RefCell<PortSettings>,
     readings: Sender<Reading>,
     commands: Receiver<String>,
     report: Rc<Report>,
@@ -46,23 +43,26 @@ pub struct Device {
 
 impl Device {
     pub fn new(
-        name: Rc<str>,
-        port: &SerialPort,
+        name: &Rc<str>,
+        port: PortSettings,
         readings: Sender<Reading>,
         commands: Receiver<String>,
         report: Rc<Report>,
     ) -> Device {
-        let chatter = Limited::new(&*name);
+        let chatter = Limited::new(&**name);
         let record = report.records.device(name.clone(), &port.path);
-        Device { name, path: port.path.clone(), baud: port.baud, readings, commands, report, record, chatter }
+        Device { name: name.clone(), port: RefCell::new(port), readings, commands, report, record, chatter }
     }
 
-    pub fn open(&self) -> Result<Port, SetupError> {
-        Port::open(&self.path, self.baud)
+    /// Has it be opened in another way from the next time on.
+    pub fn set_port(&self, port: PortSettings) {
+        self.port.replace(port);
     }
 
-    /// Serves the open device, and opens it again whenever it hangs up, until this fiber is cancelled.
-    pub fn run(&self, mut port: Port) -> io::Result<()> {
+    /// Serves the device, which is opened here where it is not open yet, and opens it again whenever it hangs up, until
+    /// this fiber is cancelled.
+    pub fn run(&self, port: Option<Port>) -> io::Result<()> {
+        let mut port = port.map_or_else(|| patience::open(&self.name, || self.open()), Ok)?;
         loop {
             self.record.link.opened();
             let served = self.serve(&port);
@@ -74,9 +74,12 @@ impl Device {
             };
             log!("{}: {why}", self.name);
             self.record.link.lost(why);
-            port = self.reopen()?;
-            log!("{}: open again", self.name);
+            port = patience::open_again(&self.name, || self.open())?;
         }
+    }
+
+    fn open(&self) -> Result<Port, SetupError> {
+        open(&self.port.borrow()).inspect_err(|e| self.record.link.lost(e))
     }
 
     /// Reads until the device hangs up; another fiber writes meanwhile.
@@ -136,24 +139,13 @@ impl Device {
         }
         Ok(())
     }
+}
 
-    fn reopen(&self) -> io::Result<Port> {
-        let (mut wait, most) = BACKOFF;
-        loop {
-            sleep(wait)?;
-            match self.open() {
-                Ok(port) => return Ok(port),
-                Err(e) => {
-                    // Said once, and not for each of the attempts that follow.
-                    if wait == BACKOFF.0 {
-                        log!("{}: {e}; trying again", self.name);
-                    }
-                    self.record.link.lost(e);
-                }
-            }
-            wait = (2 * wait).min(most);
-        }
-    }
+/// Opens the port as it is to be.
+pub fn open(settings: &PortSettings) -> Result<Port, SetupError> {
+    let PortSettings { path, line, exclusive } = settings;
+    let port = Port::builder(path, line.baud).settings(*line).exclusive(*exclusive).open()?;
+    port.try_into().map_err(|e| SetupError::new("fcntl", path.display().to_string(), e))
 }
 
 /// Closes a port. Closing waits for what was not sent yet, up to half a minute, and all else with it: so wait here,

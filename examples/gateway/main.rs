@@ -4,29 +4,34 @@
 //! top to bottom, `uplink` for what becomes of a reading.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
+#![expect(dead_code, reason = "devices come and go only at the start and the end yet")]
 
 mod args;
 mod broker;
 mod device;
+mod devices;
 mod gpio;
 mod heartbeat;
 mod line;
 mod log;
 mod mqtt;
+mod patience;
 mod records;
 mod report;
+mod settings;
 mod setup;
 mod signals;
 mod simulator;
 mod uplink;
 
 use crate::args::{Options, Request};
+use crate::devices::{Devices, end, spawn};
 use crate::log::log;
 use crate::mqtt::Mqtt;
 use crate::report::Report;
 use crate::setup::Setup;
 use becket_fiber::sync::channel;
-use becket_fiber::{JoinHandle, Runtime, is_cancelled, spawn_named, timeout, with_ctx};
+use becket_fiber::{Runtime, spawn_named, timeout, with_ctx};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -75,11 +80,11 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
 fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
-    let Setup { signals, broker, devices, commands, gpio, simulator, store } = setup;
+    let Setup { signals, broker, devices, lines, simulator, store } = setup;
     let broker = Rc::new(broker);
     log!("broker at {}", broker.address);
     let under_way_limit = if store.is_some() { UNDER_WAY_KEPT } else { UNDER_WAY };
-    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, store, commands, report.clone())?;
+    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, store, report.clone())?;
     let mqtt = Rc::new(mqtt);
     let (stop, stopped) = channel(1);
     let (under_way, unconfirmed) = channel(under_way_limit);
@@ -99,29 +104,24 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         ended
     })?;
     let m = mqtt.clone();
-    let confirmer = spawn_named("confirmer", move || {
+    let confirmer = spawn("confirmer".to_owned(), move || {
         let _drained = drained;
         uplink::confirm(&unconfirmed, &m)
     })?;
 
+    let served = Devices::new(&mqtt, report, options.queue, under_way);
+    for (settings, line) in lines {
+        served.add_line(settings, Some(line))?;
+    }
+    for (settings, port) in devices {
+        served.add(settings, Some(port))?;
+    }
     let mut inputs = Vec::new();
-    for (line, edge) in gpio {
-        let (m, r) = (mqtt.clone(), report.clone());
-        inputs.push(input(format!("gpio {}", line.number()), move || gpio::run(&line, edge, &m, &r.records))?);
-    }
-    let mut publishers = Vec::new();
-    for (device, port, readings) in devices {
-        let (m, u, name) = (mqtt.clone(), under_way.clone(), device.name.clone());
-        let of_device = format!("{name} readings");
-        publishers.push(spawn_named(of_device, move || uplink::publish(&name, &readings, &m, &u))?);
-        inputs.push(input(device.name.to_string(), move || device.run(port))?);
-    }
-    drop(under_way);
     if let Some(simulator) = simulator {
-        inputs.push(input("simulator".to_owned(), move || simulator.run())?);
+        inputs.push(spawn("simulator".to_owned(), move || simulator.run())?);
     }
     let (m, r) = (mqtt.clone(), report.clone());
-    inputs.push(input("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
+    inputs.push(spawn("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
 
     let cause = match options.run_for {
         Some(limit) => timeout(limit, || stopped.recv()).unwrap_or_else(|_| Some("the time is up".to_owned())),
@@ -129,32 +129,18 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     };
     let cause = cause.unwrap_or_else(|| "nobody is left who could ask for the end".to_owned());
     log!("{cause}: letting out what waits");
-    inputs.iter().for_each(|input| input.cancel());
-    for input in inputs {
-        // Cancelled, or failed before and said so. A panic has been told by its hook.
-        let _ = input.join();
-    }
+    let mut publishers = served.end();
+    inputs.into_iter().for_each(end);
     // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,
     // and the confirmer after them. The edges of GPIO lines are nobody's readings: they are waited for by themselves.
     let _ = timeout(DRAIN, || all_drained.recv().and_then(|_| mqtt.answered()));
     publishers.push(confirmer);
     publishers.iter().for_each(|outward| outward.cancel());
-    for outward in publishers {
-        let _ = outward.join();
-    }
+    publishers.into_iter().for_each(end);
     mqtt.close();
     let ended = events.join()?;
     let stats = with_ctx(|ctx| ctx.stats())?;
     let (packets, lines) = (report.packets.get(), report.lines.get());
     log!("waited {} times, for {} timers, {packets} packets and {lines} lines", stats.waits, stats.timers);
     ended
-}
-
-/// Starts a fiber that runs until it is cancelled, and says so where it ends before.
-fn input(name: String, f: impl FnOnce() -> io::Result<()> + 'static) -> io::Result<JoinHandle<()>> {
-    let fiber = spawn_named(name.clone(), move || match f() {
-        Err(e) if !is_cancelled(&e) => log!("{name}: {e}"),
-        _ => {}
-    })?;
-    Ok(fiber)
 }

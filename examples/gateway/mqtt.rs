@@ -3,7 +3,7 @@
 use crate::line::MAX_LINE;
 use crate::log::{Limited, log};
 use crate::report::{Report, count};
-use becket_fiber::sync::{Sender, TrySendError, channel};
+use becket_fiber::sync::{Receiver, Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
 use becket_mosquitto::{Address, Backlog, DeliveryId, Event, Message, Options, Outcome, Publish, QoS, Store};
 use std::cell::{Cell, RefCell};
@@ -11,6 +11,9 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// How many commands wait for a device.
+const COMMANDS: usize = 16;
 
 /// How many messages the client holds beside those under way: enough to keep it busy. The readings wait in the
 /// gateway's own queue, which knows what belongs together.
@@ -26,12 +29,18 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 /// How long closing may take.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// The way to a device.
+struct Commands {
+    device: Rc<str>,
+    sender: Sender<String>,
+}
+
 /// The connection to the broker.
 pub struct Mqtt {
     client: Client,
     events: Events,
-    /// The way to each device's fiber, by the device's name.
-    commands: HashMap<Rc<str>, Sender<String>>,
+    /// The way to each device's fiber, by the topic of its commands.
+    commands: RefCell<HashMap<String, Commands>>,
     /// What becomes of commands, by whoever sends them.
     refusals: Limited,
     report: Rc<Report>,
@@ -45,15 +54,8 @@ pub struct Mqtt {
 }
 
 impl Mqtt {
-    /// Begins to connect, and subscribes to the commands of the devices. That the broker cannot be reached is no error:
-    /// it is tried again.
-    pub fn connect(
-        broker: Address,
-        keepalive: Duration,
-        store: Option<Store>,
-        commands: HashMap<Rc<str>, Sender<String>>,
-        report: Rc<Report>,
-    ) -> io::Result<Mqtt> {
+    /// Begins to connect. That the broker cannot be reached is no error: it is tried again.
+    pub fn connect(broker: Address, keepalive: Duration, store: Option<Store>, report: Rc<Report>) -> io::Result<Mqtt> {
         report.records.broker.address.replace(broker.to_string());
         let mut options = Options::new(broker)
             .keep_alive(keepalive)
@@ -64,14 +66,10 @@ impl Mqtt {
             options = options.queue(CLIENT_STORE.0, CLIENT_STORE.1).store(store);
         }
         let (client, events) = Client::start(options)?;
-        for device in commands.keys() {
-            let filter = format!("becket/{device}/set");
-            client.handle().subscribe(&filter, QoS::AtLeastOnce).map_err(io::Error::other)?;
-        }
         Ok(Mqtt {
             client,
             events,
-            commands,
+            commands: RefCell::default(),
             refusals: Limited::new("commands"),
             report,
             connections: Cell::new(0),
@@ -79,6 +77,22 @@ impl Mqtt {
             owed: Cell::new(0),
             waiter: RefCell::default(),
         })
+    }
+
+    /// Subscribes to the commands for a device, which come by what is returned.
+    pub fn commands_for(&self, device: &Rc<str>, topic: &str) -> io::Result<Receiver<String>> {
+        let (sender, receiver) = channel(COMMANDS);
+        self.client.handle().subscribe(&filter(topic), QoS::AtLeastOnce).map_err(io::Error::other)?;
+        self.commands.borrow_mut().insert(filter(topic), Commands { device: device.clone(), sender });
+        Ok(receiver)
+    }
+
+    /// Listens no more to the commands for the device of this topic.
+    pub fn end_commands(&self, topic: &str) {
+        if self.commands.borrow_mut().remove(&filter(topic)).is_some() {
+            // Fails where the client is closed, and hears nothing any more.
+            let _ = self.client.handle().unsubscribe(&filter(topic));
+        }
     }
 
     /// Handles what the client tells, until it is closed or gives up: then that is the error.
@@ -158,17 +172,17 @@ impl Mqtt {
         log!("connected");
     }
 
-    /// Hands a message on becket/DEVICE/set to the device's fiber.
+    /// Hands a message to the fiber of the device that it is for.
     fn command(&self, message: &Message) {
-        let device = message.topic.strip_prefix("becket/").and_then(|rest| rest.strip_suffix("/set"));
-        let Some((device, commands)) = device.and_then(|device| self.commands.get_key_value(device)) else {
+        let commands = self.commands.borrow();
+        let Some(Commands { device, sender }) = commands.get(&message.topic) else {
             return self.refusals.log(format_args!("a message on {:?} is for no device", message.topic));
         };
         let Some(line) = line(&message.payload) else {
             let refused = format_args!("{device}: one that is not one line of text, or too long, is refused");
             return self.refusals.log(refused);
         };
-        let why = match commands.try_send(line.to_owned()) {
+        let why = match sender.try_send(line.to_owned()) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => "too many wait",
             Err(TrySendError::Closed(_)) => "the device is closed",
@@ -207,6 +221,11 @@ impl Mqtt {
     pub fn close(&self) {
         self.client.handle().close();
     }
+}
+
+/// The topic of the commands to what publishes below `topic`.
+fn filter(topic: &str) -> String {
+    format!("{topic}/set")
 }
 
 /// Whether the event is a packet from the broker.

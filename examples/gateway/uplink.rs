@@ -8,6 +8,7 @@ use crate::report::Pending;
 use becket_fiber::is_cancelled;
 use becket_fiber::sync::{Receiver, Sender};
 use becket_mosquitto::fiber::Delivery;
+use std::cell::RefCell;
 use std::io;
 
 /// A reading whose fields were handed to the client.
@@ -16,18 +17,22 @@ pub struct UnderWay {
     deliveries: Vec<Delivery>,
 }
 
-/// Publishes the fields of each reading to becket/DEVICE/FIELD, in order, until the queue is closed and empty. Waits
+/// Publishes the fields of each reading below the topic of the device, in order, until the queue is closed and empty. Waits
 /// while the client has no room, and lets the queue fill up meanwhile. Devices take turns for the room, message by
 /// message: one that says much does not keep the others waiting.
 pub fn publish(
     device: &str,
+    topic: &RefCell<String>,
     readings: &Receiver<Reading>,
     mqtt: &Mqtt,
     under_way: &Sender<UnderWay>,
 ) -> io::Result<()> {
     while let Some(Reading { line, mut pending }) = readings.recv()? {
         pending.go();
-        let publish = |(name, value)| mqtt.publish(format!("becket/{device}/{name}"), value);
+        let publish = |(name, value)| {
+            let topic = format!("{}/{name}", topic.borrow());
+            mqtt.publish(topic, value)
+        };
         match line::fields(&line).map(publish).collect() {
             Ok(deliveries) => under_way.send(UnderWay { pending, deliveries })?,
             Err(e) if is_cancelled(&e) => return Err(e),

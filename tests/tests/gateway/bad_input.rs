@@ -34,6 +34,10 @@ fn bad_arguments() {
     check(&["--broker", "mqtt://a b"], &["--broker", "`mqtt://a b`", "the host has a character"]);
     check(&["--gpio-sysfs", "seven"], &["--gpio-sysfs seven", "the line \"seven\""]);
     check(&["--gpio-sysfs", "4000000000"], &["4000000000"]);
+    check(&["--gpio", "seven"], &["--gpio seven", "not CHIP:LINE"]);
+    check(&["--gpio", "/dev/null:1"], &["/dev/null", "Inappropriate ioctl for device"]);
+    check(&["--gpio", "/dev/there-is-none:1:rising"], &["/dev/there-is-none", "No such file or directory"]);
+    check(&["--gpio", "no chip is called this:1"], &["GPIO line no chip is called this:1", "no GPIO chip is labelled"]);
     check(&["--for", "ten"], &["--for ten", "no unit"][..1]);
     check(&["--keepalive", "1"], &["--keepalive 1", "5 to 65535"]);
     check(&["--serial"], &["--serial"]);
