@@ -75,6 +75,17 @@
 //! - A std `Mutex` held across a wait blocks the thread for ever once another fiber of it wants it.
 //!   [`Runtime::on_stall`] shows it; [`sync::Mutex`] does not do it.
 //!
+//! # The other crates
+//!
+//! Becket is four crates, each complete without those above it.
+//!
+//! | crate | what it is |
+//! |---|---|
+//! | [`becket_sys`] | typed descriptors, under any loop or none |
+//! | [`becket_loop`] | a callback loop over them |
+//! | `becket_fiber` (this one) | the same work as straight-line code |
+//! | [`becket_mosquitto`](https://docs.rs/becket-mosquitto) | MQTT over libmosquitto, for callbacks and for fibers |
+//!
 //! # Features
 //!
 //! None is on by default.

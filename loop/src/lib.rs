@@ -70,6 +70,17 @@
 //! Timers are never early: a deadline is reached when the clock says so, and the wait is exact to the nanosecond as far
 //! as the kernel's timer slack (50 µs by default) goes.
 //!
+//! # The other crates
+//!
+//! Becket is four crates, each complete without those above it.
+//!
+//! | crate | what it is |
+//! |---|---|
+//! | [`becket_sys`] | typed descriptors, under any loop or none |
+//! | `becket_loop` (this one) | a callback loop over them |
+//! | [`becket_fiber`](https://docs.rs/becket-fiber) | the same work as straight-line code |
+//! | [`becket_mosquitto`](https://docs.rs/becket-mosquitto) | MQTT over libmosquitto, for callbacks and for fibers |
+//!
 //! # Features
 //!
 //! None is on by default.

@@ -76,6 +76,17 @@
 //! - *SIGPIPE* is ignored in the whole process from the first client on: libmosquitto sees to that.
 //! - *A pair of sockets* of libmosquitto's own, one for each client, is inherited by child processes.
 //!
+//! # The other crates
+//!
+//! Becket is four crates, each complete without those above it.
+//!
+//! | crate | what it is |
+//! |---|---|
+//! | [`becket_sys`] | typed descriptors, under any loop or none |
+//! | [`becket_loop`] | a callback loop over them |
+//! | [`becket_fiber`](https://docs.rs/becket-fiber) | the same work as straight-line code |
+//! | `becket_mosquitto` (this one) | MQTT over libmosquitto, for callbacks and for fibers |
+//!
 //! # Features
 //!
 //! | feature | what it adds |

@@ -53,6 +53,17 @@
 //! The last column says since which version Linux has it. An older one makes the constructor or the method fail, with the
 //! error that its documentation names; nothing is emulated in silence. [`wait`] and [`poll`] wait without any loop.
 //!
+//! # The other crates
+//!
+//! Becket is four crates, each complete without those above it.
+//!
+//! | crate | what it is |
+//! |---|---|
+//! | `becket_sys` (this one) | typed descriptors, under any loop or none |
+//! | [`becket_loop`](https://docs.rs/becket-loop) | a callback loop over them |
+//! | [`becket_fiber`](https://docs.rs/becket-fiber) | the same work as straight-line code |
+//! | [`becket_mosquitto`](https://docs.rs/becket-mosquitto) | MQTT over libmosquitto, for callbacks and for fibers |
+//!
 //! # Rules that hold for every type
 //!
 //! - Descriptors are created close-on-exec, and non-blocking where this crate opens them itself; the blocking mode
