@@ -52,8 +52,8 @@ impl Runtime {
 
     /// The runtime as a source of another loop: a descriptor that is readable whenever a fiber can run or a callback is
     /// due. The other loop then calls [`turn`](Self::turn) with a time of zero. Everything else, and what to do under
-    /// loops that ask by edge (tokio, mio), stands at [`Embedded`]; the examples `inside_tokio` and `inside_calloop` of
-    /// this crate are whole programs.
+    /// loops that ask by edge (tokio, mio), stands at [`Embedded`]; the examples `fibers_inside_tokio` and
+    /// `fibers_inside_calloop` of this crate are whole programs.
     ///
     /// Handles of fibers are [futures](crate::JoinFuture) there, so that tasks of an executor on this thread can wait
     /// for fibers; fibers wait for tasks by [`block_on`](crate::block_on). What wakes a fiber between two turns (a

@@ -61,7 +61,7 @@
 //!   signal](Runtime::report_on_signal), and [at a socket](Runtime::serve_reports). [`Runtime::on_stall`] tells who
 //!   keeps the thread; [`stack_use`] how deep the stacks were.
 //! - [`with_ctx`] adds callbacks to the same loop; [`Runtime::embed`] puts the whole runtime into another one, and
-//!   [`Runtime::turn`] lets it have one turn.
+//!   [`Runtime::turn`] lets it have one turn. On [`TestTime`] what takes days runs at once, for tests.
 //!
 //! # Rules
 //!
@@ -176,7 +176,7 @@ mod stopped;
 #[allow(unsafe_code, reason = "waits are linked through the frames of those who wait; guards of locks lend values")]
 pub mod sync;
 
-pub use becket_loop::{Ctx, Embedded, Missed, Ready, Tick, backend};
+pub use becket_loop::{Ctx, Embedded, Missed, Next, Ready, TestClock, TestTime, Tick, backend};
 pub use cancel::{CancelToken, cancel_scope, is_current_cancelled, shield};
 pub use copy::copy;
 pub use error::{Cancelled, JoinError, SpawnError, is_cancelled};

@@ -1,10 +1,6 @@
 //! A runtime in a loop of somebody else's, which knows nothing of fibers.
 
 mod common;
-#[path = "../examples/inside_calloop.rs"]
-mod inside_calloop;
-#[path = "../examples/inside_tokio.rs"]
-mod inside_tokio;
 
 use becket_fiber::sync::channel;
 use becket_fiber::{
@@ -233,10 +229,4 @@ fn tasks_and_fibers_of_one_thread_wait_for_each_other() {
         task.await.unwrap()
     });
     assert_eq!(sum, 42);
-}
-
-#[test]
-fn the_examples_run() {
-    inside_calloop::main().unwrap();
-    inside_tokio::main().unwrap();
 }

@@ -1,8 +1,6 @@
 //! A loop per thread.
 
 mod common;
-#[path = "../examples/echo_on_threads.rs"]
-mod echo_on_threads;
 
 use becket_fiber::net::{TcpListener, TcpStream};
 use becket_fiber::{Runtime, backend, current_name, is_cancelled, sleep, spawn, with_ctx};
@@ -210,11 +208,6 @@ fn shards_share_the_connections() {
     // By a hash of the clients' ports: a half each, give or take.
     assert!(shares.iter().all(|s| *s > CLIENTS / 5), "{shares:?}");
     assert_eq!(names.into_inner().unwrap().len(), 2);
-}
-
-#[test]
-fn the_example_runs() {
-    echo_on_threads::main().unwrap();
 }
 
 #[test]

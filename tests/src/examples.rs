@@ -28,12 +28,16 @@ pub fn path(name: &str) -> PathBuf {
     file
 }
 
-/// The path of the example program `name` of becket-examples, which is built only with the feature `feature`: now, or by
+/// The path of the example program `name` of any package, which is built only with the feature `feature`: now, or by
 /// scripts/test.
 pub fn path_with(feature: &str, name: &str) -> PathBuf {
     let folder = env::var_os("BECKET_EXAMPLES").map(PathBuf::from);
     let built = folder.map(|folder| folder.join(name)).filter(|file| file.is_file());
-    built.unwrap_or_else(|| build(&["becket-examples"], &["--example", name, "--features", feature]).join(name))
+    built.unwrap_or_else(|| {
+        let example = metadata::examples().into_iter().find(|example| example.name == name);
+        let package = example.unwrap_or_else(|| panic!("no package has an example {name}")).package;
+        build(&[&package], &["--example", name, "--features", feature]).join(name)
+    })
 }
 
 /// Runs each program of a table, one after the other: it ends by itself with status 0, and has printed what is said

@@ -1,6 +1,5 @@
-//! Fibers inside of tokio, on its own thread: tokio waits for both, tasks wait for fibers and fibers for tasks.
-//!
-//! `cargo run -p becket-fiber --example inside_tokio`
+//! Fibers inside of tokio, on its own thread: tokio waits for both, tasks wait for fibers and fibers for tasks. Run it with
+//! `cargo run -p becket-fiber --example fibers_inside_tokio`.
 
 use becket_fiber::{Runtime, block_on, sleep};
 use futures_lite::future::or;
@@ -10,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut fibers = Runtime::new()?;
     let (sender, mut words) = mpsc::channel(1);
     // A fiber waits for a channel of tokio's, and for time by itself.

@@ -1,6 +1,5 @@
-//! Fibers inside of calloop, which waits for both.
-//!
-//! `cargo run -p becket-fiber --example inside_calloop`
+//! Fibers inside of calloop, which waits for both. Run it with
+//! `cargo run -p becket-fiber --example fibers_inside_calloop`.
 
 use becket_fiber::{Runtime, interval, sync};
 use calloop::generic::Generic;
@@ -15,7 +14,7 @@ struct State {
     left: usize,
 }
 
-pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut fibers = Runtime::new()?;
     let (sender, words) = sync::channel(1);
     fibers.spawn(move || {
