@@ -1,3 +1,27 @@
 //! The chapters of the guide on the kinds of descriptors.
 
-pages! {}
+pages! {
+    common: "src/descriptors/common.md",
+    tcp: "src/descriptors/tcp.md",
+    udp: "src/descriptors/udp.md",
+    unix: "src/descriptors/unix.md",
+    netlink: "src/descriptors/netlink.md",
+    terminals: "src/descriptors/terminals.md",
+    serial: "src/descriptors/serial.md",
+    pty: "src/descriptors/pty.md",
+    pipes: "src/descriptors/pipes.md",
+    files: "src/descriptors/files.md",
+    memfd: "src/descriptors/memfd.md",
+    timerfd: "src/descriptors/timerfd.md",
+    eventfd: "src/descriptors/eventfd.md",
+    signalfd: "src/descriptors/signalfd.md",
+    processes: "src/descriptors/processes.md",
+    inotify: "src/descriptors/inotify.md",
+    fanotify: "src/descriptors/fanotify.md",
+    psi: "src/descriptors/psi.md",
+    mounts: "src/descriptors/mounts.md",
+    attributes: "src/descriptors/attributes.md",
+    gpio: "src/descriptors/gpio.md",
+    gpio_sysfs: "src/descriptors/gpio-sysfs.md",
+    input: "src/descriptors/input.md",
+}
