@@ -10,6 +10,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+const MS: Duration = Duration::from_millis(1);
+
 #[derive(Default)]
 struct State {
     ticks: u32,
@@ -19,27 +21,20 @@ struct State {
 struct Outer {
     inner: Loop<State>,
     state: State,
-    fired: u32,
+    fired: u32, // calloop's own timer
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut inner: Loop<State> = Loop::new()?;
-    inner.every(Duration::from_millis(10), |state: &mut State, ctx, _| {
+    inner.every(10 * MS, |state: &mut State, ctx, _| {
         state.ticks += 1;
-        println!("loop: tick {}", state.ticks);
         if state.ticks >= 5 && state.posted {
             ctx.exit(3);
         }
         Ok(Next::Keep)
     });
     let remote = inner.remote();
-    let thread = std::thread::spawn(move || {
-        remote.post(|state: &mut State, _| {
-            println!("loop: a post of another thread");
-            state.posted = true;
-            Ok(())
-        });
-    });
+    let thread = std::thread::spawn(move || remote.post(|state: &mut State, _| Ok(state.posted = true)));
 
     let mut calloop: EventLoop<'_, Outer> = EventLoop::try_new()?;
     // By level: where a turn leaves something, calloop calls again.
@@ -49,20 +44,17 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         Ok(PostAction::Continue)
     });
     insert.map_err(|refused| refused.error)?;
-    let insert = calloop.handle().insert_source(Timer::from_duration(Duration::from_millis(15)), |_, (), outer| {
+    let insert = calloop.handle().insert_source(Timer::from_duration(15 * MS), |_, (), outer| {
         outer.fired += 1;
-        println!("calloop: timer {}", outer.fired);
-        TimeoutAction::ToDuration(Duration::from_millis(15))
+        TimeoutAction::ToDuration(15 * MS)
     });
     insert.map_err(|refused| refused.error)?;
-
     let mut outer = Outer { inner, state: State::default(), fired: 0 };
     while outer.inner.exit_code().is_none() {
         calloop.dispatch(None, &mut outer)?;
     }
-    thread.join().map_err(|_| "the thread has panicked")?;
+    assert!(thread.join().map_err(|_| "the thread has panicked")?);
     let code = outer.inner.run(&mut outer.state)?; // it only ends
-    assert_eq!(code, 3);
-    assert!(outer.state.ticks >= 5 && outer.state.posted && outer.fired >= 2);
+    println!("code {code}; both have turned: {}", outer.state.ticks >= 5 && outer.fired >= 2);
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! What an operation costs: random reads of 4 KiB from a cached file, 1, 4 and 32 under way at a time, by the loop that
-//! has its choice, by the loop over io_uring, by io_uring alone, and by the loop over helper threads. In each round all of them have their turn; prints
-//! the best of the rounds in nanoseconds a read, and the median of the rounds' ratios to io_uring alone.
+//! A tool that measures what an operation costs: random reads of 4 KiB from a cached file, 1, 4 and 32 under way at a time,
+//! by the loop that has its choice, by the loop over io_uring, by io_uring alone, and by the loop over helper threads. In
+//! each round all of them have their turn; prints the best of the rounds in nanoseconds a read, and the median of the rounds'
+//! ratios to io_uring alone.
 //!
 //! `cargo run --release -p becket-loop --example random_reads [ROUNDS [READS]]`
 

@@ -250,3 +250,14 @@ impl Source for netlink::Socket {
         Ok(Next::Keep)
     }
 }
+
+/// The event is a change of a link, an address, a route or a neighbour, or that some were lost: then list everything again.
+/// What is there already, list after the monitor was made.
+impl Source for netlink::route::Monitor {
+    type Event<'a> = netlink::route::Event;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(netlink::route::Event) -> ControlFlow<()>) -> Result {
+        let mut buf = EventBuf::with_capacity(32 * 1024);
+        all(self.read_events(&mut buf)?.into_iter().flatten(), emit)
+    }
+}
