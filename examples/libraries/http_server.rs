@@ -16,7 +16,8 @@
 //!     client.write_all(b"GET /rope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
 //!     let mut answer = String::new();
 //!     client.read_to_string(&mut answer)?;
-//!     assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n/rope");
+//!     assert!(answer.starts_with("HTTP/1.1 200 OK\r\nDate: "));
+//!     assert!(answer.ends_with("\r\nContent-Length: 5\r\nConnection: close\r\n\r\n/rope"));
 //!     assert_eq!(server.join()??, 1);
 //!     Ok::<_, std::io::Error>(())
 //! })??;
@@ -26,7 +27,8 @@
 use becket_fiber::net::TcpStream;
 use becket_fiber::{BufReader, timeout};
 use std::io::{self, BufRead, Read, Write};
-use std::time::Duration;
+use std::net::Shutdown;
+use std::time::{Duration, SystemTime};
 
 /// What a server takes from a client.
 #[derive(Debug, Clone)]
@@ -47,13 +49,20 @@ impl Default for Limits {
     }
 }
 
+/// How long, and for how many bytes, a client that was refused is listened to: closing what it still sends to would take
+/// the answer from it (RFC 9112, 9.6).
+const LINGER: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
+
 /// A request, all of it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Such as `GET`.
     pub method: String,
-    /// As it stands in the request, with its query.
+    /// As it stands in the request, with its query, without scheme and host.
     pub path: String,
+    /// The host that is asked for, perhaps with a port: that of the header, or the one in the request's first line where
+    /// it has one. HTTP/1.0 does without.
+    pub host: Option<String>,
     /// Names as they were written, and values.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Empty where there is none.
@@ -76,6 +85,8 @@ pub struct Response {
     pub status: u16,
     /// The word beside it.
     pub reason: &'static str,
+    /// Headers, beside those of the connection, the length and the date.
+    pub headers: Vec<(&'static str, String)>,
     /// Its content.
     pub body: Vec<u8>,
 }
@@ -83,7 +94,13 @@ pub struct Response {
 impl Response {
     /// With a status.
     pub fn new(status: u16, reason: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, reason, body: body.into() }
+        Response { status, reason, headers: Vec::new(), body: body.into() }
+    }
+
+    /// With one more header. The value is written as it is, and must be one line.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// All is well.
@@ -134,17 +151,32 @@ pub fn serve(stream: &TcpStream, limits: &Limits, handler: impl Fn(&Request) -> 
             Err(Refused::Io(e)) => return Err(e),
             Err(Refused::Told(status, reason)) => {
                 timeout(limits.request, || answer(stream, &Response::new(status, reason, ""), false, false))?;
+                stream.shutdown(Shutdown::Write)?;
+                drain(reader)?;
                 return Ok(handled);
             }
         }
     }
 }
 
+/// Reads on for as long as the client sends, within [`LINGER`].
+fn drain(reader: BufReader<&TcpStream>) -> io::Result<()> {
+    let is_ours = ours();
+    match timeout(LINGER.0, || io::copy(&mut reader.take(LINGER.1), &mut io::sink())) {
+        Err(e) if !is_ours(&e) && e.kind() != io::ErrorKind::ConnectionReset => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an error of later is a deadline that is set later, and not one of those that hold now.
+fn ours() -> impl Fn(&io::Error) -> bool {
+    let outer = becket_fiber::current_deadline();
+    move |e| e.kind() == io::ErrorKind::TimedOut && outer.is_none_or(|at| std::time::Instant::now() < at)
+}
+
 fn next_request(reader: &mut BufReader<&TcpStream>, limits: &Limits) -> Result<Request, Refused> {
     // Whoever is late here is idle, and no deadline of others is meant.
-    let outer = becket_fiber::current_deadline();
-    let is_ours =
-        |e: &io::Error| e.kind() == io::ErrorKind::TimedOut && outer.is_none_or(|at| std::time::Instant::now() < at);
+    let is_ours = ours();
     match timeout(limits.idle, || reader.fill_buf().map(<[u8]>::is_empty)) {
         Ok(true) => return Err(Refused::End),
         Ok(false) => {}
@@ -203,19 +235,33 @@ fn parse(head: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
         Ok(httparse::Status::Complete(size)) => size,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Refused::Told(431, "Request Header Fields Too Large")),
+        Err(httparse::Error::Version) => return Err(Refused::Told(505, "HTTP Version Not Supported")),
         Err(_) => return Err(BAD),
     };
     let headers: Vec<_> = parsed.headers.iter().map(|h| (h.name.to_owned(), h.value.to_vec())).collect();
-    if headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).count() > 1 {
+    let times = |header: &str| headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header)).count();
+    let is_new = parsed.version == Some(1);
+    // Since version 1.1 there is a host, and no more than one (RFC 9112, 3.2).
+    if times("content-length") > 1 || times("host") > 1 || is_new && times("host") == 0 {
         return Err(BAD);
     }
     let connection = header(&headers, "connection").unwrap_or_default();
     let says = |word: &[u8]| connection.split(|b| *b == b',').any(|w| w.trim_ascii().eq_ignore_ascii_case(word));
     // Until version 1.1 it had to be asked for.
-    let keep_alive = if parsed.version == Some(1) { !says(b"close") } else { says(b"keep-alive") };
-    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
-    let (method, path) = (text(parsed.method), text(parsed.path));
-    Ok(Some((Request { method, path, headers, body: Vec::new(), keep_alive }, size)))
+    let keep_alive = if is_new { !says(b"close") } else { says(b"keep-alive") };
+    let method = parsed.method.unwrap_or_default().to_owned();
+    let (host, path) = target(parsed.path.unwrap_or_default(), header(&headers, "host"));
+    Ok(Some((Request { method, path, host, headers, body: Vec::new(), keep_alive }, size)))
+}
+
+/// The host and the path of a request's target: a target that is absolute has both, whatever the header says
+/// (RFC 9112, 3.2.2).
+fn target(target: &str, host: Option<&[u8]>) -> (Option<String>, String) {
+    let Some(absolute) = target.strip_prefix("http://") else {
+        return (host.map(|host| String::from_utf8_lossy(host).into_owned()), target.to_owned());
+    };
+    let (host, path) = absolute.split_at(absolute.find(['/', '?']).unwrap_or(absolute.len()));
+    (Some(host.to_owned()), if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
 }
 
 fn header<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Option<&'h [u8]> {
@@ -223,11 +269,14 @@ fn header<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Option<&'h [u8]> 
 }
 
 fn answer(mut stream: &TcpStream, response: &Response, keep_alive: bool, head_only: bool) -> io::Result<()> {
-    let Response { status, reason, body } = response;
+    let Response { status, reason, headers, body } = response;
     let connection = if keep_alive { "keep-alive" } else { "close" };
-    let mut bytes =
-        format!("HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n", body.len())
-            .into_bytes();
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let mut bytes = format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n").into_bytes();
+    for (name, value) in headers {
+        write!(bytes, "{name}: {value}\r\n")?;
+    }
+    write!(bytes, "Content-Length: {}\r\nConnection: {connection}\r\n\r\n", body.len())?;
     if !head_only {
         bytes.extend_from_slice(body);
     }

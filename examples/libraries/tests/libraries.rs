@@ -165,7 +165,8 @@ fn a_websocket_over_tls() {
 fn echo_request(request: &Request) -> Response {
     match request.path.as_str() {
         "/missing" => Response::new(404, "Not Found", "nothing here"),
-        path => Response::ok([path.as_bytes(), b": ", &request.body].concat()),
+        path => Response::ok([path.as_bytes(), b": ", &request.body].concat())
+            .header("Asked", request.host.clone().unwrap_or_default()),
     }
 }
 
@@ -227,6 +228,7 @@ fn answer_to(bytes: &[u8], limits: Limits) -> io::Result<(String, usize)> {
     client.write_all(bytes)?;
     let mut answer = Vec::new();
     client.read_to_end(&mut answer)?;
+    drop(client);
     Ok((String::from_utf8_lossy(&answer).into_owned(), server.join()??))
 }
 
@@ -235,37 +237,57 @@ fn the_server_keeps_connections_and_refuses_what_it_cannot_do() {
     in_fiber(|| {
         let quick = || Limits { idle: 20 * MS, request: 50 * MS, head: 1000, body: 100 };
         // Three at once, the last without a wish for more.
-        let many = b"GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 4\r\n\r\nbody\
-            HEAD /c HTTP/1.1\r\nConnection: Close\r\n\r\n";
+        let many = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nPOST /b HTTP/1.1\r\nHost: a\r\ncontent-length: 4\r\n\r\nbody\
+            HEAD /c HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n";
         let (answer, handled) = answer_to(many, quick())?;
         assert_eq!(handled, 3);
         assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 3);
         assert!(answer.contains("/b: body") && answer.ends_with("Content-Length: 4\r\nConnection: close\r\n\r\n"));
         // Kept, until it is idle for too long.
-        let (answer, handled) = answer_to(b"GET /a HTTP/1.1\r\n\r\n", quick())?;
+        let (answer, handled) = answer_to(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", quick())?;
         assert!(handled == 1 && answer.contains("keep-alive"));
         let (answer, handled) = answer_to(b"GET /a HTTP/1.0\r\n\r\n", quick())?;
         assert!(handled == 1 && answer.contains("Connection: close"));
         assert_eq!(answer_to(b"", quick())?, (String::new(), 0));
 
-        let long = [b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'x'; 2000]].concat();
+        let long = [b"GET / HTTP/1.1\r\nHost: a\r\nA: ".as_slice(), &[b'x'; 2000]].concat();
         for (bytes, status) in [
             (b"\x16\x03\x01 this is TLS".as_slice(), "400 "),
-            (b"POST / HTTP/1.1\r\nContent-Length: -4\r\n\r\n", "400 "),
-            (b"POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", "400 "),
-            (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", "413 "),
-            (b"POST / HTTP/1.1\r\nContent-Length: 101\r\n\r\n", "413 "),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "501 "),
-            (b"GET / HTTP/1.1\r\nHalf: a he", "408 "),
-            (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbo", "408 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\n", "400 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", "400 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", "413 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", "413 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "501 "),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHalf: a he", "408 "),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo", "408 "),
             (&long, "431 "),
+            (b"GET / HTTP/1.1\r\n\r\n", "400 "),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 "),
+            (b"GET / HTTP/2.0\r\n\r\n", "505 "),
         ] {
             let (answer, handled) = answer_to(bytes, quick())?;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
             assert!(answer.contains("Connection: close") && handled == 0);
         }
+        // The host is that of the header, or of the first line.
+        for (target, seen) in
+            [("/a?b", "/a?b: "), ("http://c/a?b", "/a?b: "), ("http://c", "/: "), ("http://c?b", "/?b: ")]
+        {
+            let asked = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let (answer, _) = answer_to(asked.as_bytes(), quick())?;
+            assert!(answer.ends_with(&format!("\r\n\r\n{seen}")), "{target}: {answer}");
+            assert!(
+                answer.contains(if target == "/a?b" { "\r\nAsked: a\r\n" } else { "\r\nAsked: c\r\n" }),
+                "{answer}"
+            );
+        }
+        // Who was refused and goes on sending gets to read why.
+        let endless = [&long, [b'x'; 1000].repeat(500).as_slice()].concat();
+        let (answer, handled) = answer_to(&endless, quick())?;
+        assert!(answer.starts_with("HTTP/1.1 431 ") && handled == 0, "{answer}");
         // Who waits for leave to send gets it.
-        let asked = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+        let asked =
+            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
         let (answer, _) = answer_to(asked, quick())?;
         assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"), "{answer}");
         Ok(())
