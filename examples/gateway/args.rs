@@ -34,6 +34,8 @@ answers a command: it is no reading. DEVICE is the last part of the path.
   --store FILE             keep what is published and not acknowledged in this file, up to 100000 messages and 64 MiB
                            instead of 64: however this run ends, the next one with the file sends them, and counts
                            them among its published ones; this run counts them as dropped
+  --http PORT | off        a page at http://127.0.0.1:PORT/ that shows all this live; /metrics there is for Prometheus;
+                           0 stands for a free port; default: a free one with the simulated device, else off
   --help                   print this
 
 SIGINT, SIGTERM and SIGHUP end it after what waits has gone out, at most 5 s; a second one ends it at once.
@@ -63,6 +65,8 @@ pub struct Options {
     pub queue: usize,
     /// Where what is owed to the broker is kept.
     pub store: Option<PathBuf>,
+    /// The port of the page: `Some(None)` for no page, `None` where nothing is said.
+    pub http: Option<Option<u16>>,
 }
 
 /// Reads the arguments, without the name of the program before them.
@@ -75,6 +79,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
         keepalive: Duration::from_secs(30),
         queue: 1000,
         store: None,
+        http: None,
     };
     let mut names = Names::default();
     let mut parser = lexopt::Parser::from_args(args);
@@ -95,6 +100,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
             Long("keepalive") => options.keepalive = text(&mut parser, "--keepalive", keepalive)?,
             Long("queue") => options.queue = text(&mut parser, "--queue", queue)?,
             Long("store") => options.store = Some(value(&mut parser)?.into()),
+            Long("http") => options.http = Some(text(&mut parser, "--http", http)?),
             Short('h') | Long("help") => return Ok(Request::Help),
             other => return Err(other.unexpected().to_string()),
         }
@@ -186,6 +192,13 @@ fn edge(word: &str) -> Result<Edge, String> {
         "both" => Ok(Edge::Both),
         other => Err(format!("the edge {other:?} is neither rising nor falling nor both")),
     }
+}
+
+fn http(value: &str) -> Result<Option<u16>, String> {
+    if value == "off" {
+        return Ok(None);
+    }
+    value.parse().map(Some).map_err(|e| format!("neither off nor a port: {e}"))
 }
 
 fn duration(value: &str) -> Result<Duration, String> {
@@ -294,6 +307,10 @@ mod tests {
         assert_eq!(error("--queue"), "missing argument for option '--queue'");
         assert_eq!(error("--bogus"), "invalid option '--bogus'");
         assert_eq!(options("--store a/b").store, Some("a/b".into()));
+        let http = |args| options(args).http;
+        assert_eq!((http(""), http("--http off"), http("--http 0")), (None, Some(None), Some(Some(0))));
+        let e = error("--http 70000");
+        assert_eq!(e, "--http 70000: neither off nor a port: number too large to fit in target type");
         assert_eq!(parse(["--help".into()]), Ok(Request::Help));
     }
 }

@@ -12,6 +12,8 @@ mod device;
 mod devices;
 mod gpio;
 mod heartbeat;
+#[path = "../libraries/http_server.rs"]
+mod http_server;
 mod line;
 mod log;
 mod mqtt;
@@ -23,6 +25,7 @@ mod setup;
 mod signals;
 mod simulator;
 mod uplink;
+mod web;
 
 use crate::args::{Options, Request};
 use crate::devices::{Devices, end, spawn};
@@ -63,6 +66,8 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let report = Rc::<Report>::default();
     let setup = Setup::new(options, &report)?;
     let mut runtime = Runtime::new().map_err(|e| format!("event loop: {e}"))?;
+    // Since when each fiber waits is shown there.
+    runtime.observe(setup.page.is_some());
     let result = runtime.run(|| serve(options, setup, &report));
     // Whatever still holds a reading lets go of it here.
     drop(runtime);
@@ -80,7 +85,7 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
 fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
-    let Setup { signals, broker, devices, lines, simulator, store } = setup;
+    let Setup { signals, broker, devices, lines, simulator, store, page } = setup;
     let broker = Rc::new(broker);
     log!("broker at {}", broker.address);
     let under_way_limit = if store.is_some() { UNDER_WAY_KEPT } else { UNDER_WAY };
@@ -109,6 +114,12 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         uplink::confirm(&unconfirmed, &m)
     })?;
 
+    let page = page.map(|page| {
+        log!("page at {}", page.url());
+        let m = mqtt.clone();
+        spawn("page".to_owned(), move || page.run(&m))
+    });
+    let page = page.transpose()?;
     let served = Devices::new(&mqtt, report, options.queue, under_way);
     for (settings, line) in lines {
         served.add_line(settings, Some(line))?;
@@ -137,6 +148,8 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     publishers.push(confirmer);
     publishers.iter().for_each(|outward| outward.cancel());
     publishers.into_iter().for_each(end);
+    // It has shown all of that.
+    page.into_iter().for_each(end);
     mqtt.close();
     let ended = events.join()?;
     let stats = with_ctx(|ctx| ctx.stats())?;

@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::settings::{DeviceSettings, GpioSettings, PREFIX, PortSettings};
 use crate::signals::HANDLED;
 use crate::simulator::Simulator;
+use crate::web::Server;
 use becket_fiber::serial::Port;
 use becket_fiber::signal::Signals;
 use becket_mosquitto::Store;
@@ -25,6 +26,7 @@ pub struct Setup {
     pub lines: Vec<(GpioSettings, gpio::Line)>,
     pub simulator: Option<Simulator>,
     pub store: Option<Store>,
+    pub page: Option<Server>,
 }
 
 impl Setup {
@@ -52,7 +54,10 @@ impl Setup {
             lines.push((settings.clone(), gpio::open(settings, EXPORT).map_err(|e| e.to_string())?));
         }
         let store = options.store.as_ref().map(Store::open).transpose().map_err(|e| e.to_string())?;
+        // Somebody who tries it finds the page without having asked for it.
+        let port = options.http.unwrap_or(simulator.is_some().then_some(0));
+        let page = port.map(|port| Server::bind(port, report)).transpose()?;
         let broker = broker::start(&options.broker)?;
-        Ok(Setup { signals, broker, devices, lines, simulator, store })
+        Ok(Setup { signals, broker, devices, lines, simulator, store, page })
     }
 }

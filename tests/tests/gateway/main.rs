@@ -6,6 +6,7 @@ mod default_run;
 mod devices;
 mod hardware;
 mod limits;
+mod page;
 mod signals;
 mod system_calls;
 
