@@ -67,7 +67,10 @@ fn a_device_without_permission() {
     let mut command = if uid.trim_ascii() == b"0" {
         // Permissions do not bind root: a copy that nobody can reach runs as nobody.
         let program = folder.0.join("gateway");
-        fs::copy(examples::path("gateway"), &program).unwrap();
+        // By another process: a child that another test starts meanwhile would hold our copy open for writing, and what
+        // is open for writing cannot be executed.
+        let copied = Command::new("cp").arg(examples::path("gateway")).arg(&program).status().unwrap();
+        assert!(copied.success());
         let mut command = Command::new(program);
         command.uid(65_534).gid(65_534);
         command
