@@ -1,5 +1,7 @@
-//! Decides which programs may start: fanotify(7) with permission events. It guards two copies of `true`, lets a shell
-//! start both, and refuses one. Needs CAP_SYS_ADMIN.
+//! Decides which programs may start: fanotify(7) with permission events.
+//!
+//! Run it as root with `cargo run -p becket-sys --example guard_exec`: it guards two copies of `true`, lets a shell start
+//! both, and refuses one. Without CAP_SYS_ADMIN it says so; the exit status is 0 then, too.
 
 use becket_sys::fanotify::{Class, Event, Fanotify, Mask, Options, Scope, path_of};
 use becket_sys::{EventBuf, Ready};
@@ -7,11 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, process};
 
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let group = match Fanotify::builder().class(Class::Content).open() {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            println!("SKIP: guard_exec: needs CAP_SYS_ADMIN");
-            return Ok(());
+            return Ok(println!("SKIP: guard_exec: permission events need CAP_SYS_ADMIN: {e}"));
         }
         group => group?,
     };
@@ -31,18 +32,19 @@ pub(crate) fn main() -> io::Result<()> {
     let mut buf = EventBuf::new();
     let mut asked = 0;
     while asked < 2 {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(20);
         group.wait_ready(Ready::READ, Some(deadline))?.ok_or(io::ErrorKind::TimedOut)?;
         for event in group.read_events(&mut buf)?.into_iter().flatten() {
             let Event::Permission(permission) = event else { continue };
             asked += 1;
             let path = path_of(permission.file())?.unwrap_or_default();
             let allowed = path.ends_with("trusted/true");
-            println!("process {:?} starts {}: {allowed}", permission.pid, path.display());
+            let name = path.strip_prefix(&dir).unwrap_or(&path);
+            println!("process {:?} starts {}: {allowed}", permission.pid, name.display());
             if allowed { permission.allow()? } else { permission.deny()? }
         }
     }
     let output = shell.wait_with_output()?;
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "trusted 0\nother 126\n");
+    print!("{}", String::from_utf8_lossy(&output.stdout)); // 126: found, and not to be started
     fs::remove_dir_all(&dir)
 }

@@ -1,5 +1,7 @@
-//! Prints the links of this machine with their addresses, and what changes of them, for ten seconds. Run it with
-//! `cargo run -p becket-sys --example link_monitor`, and pull a cable.
+//! The network links of this machine with their addresses, and what changes of them: netlink(7).
+//!
+//!     cargo run -p becket-sys --example link_monitor          for five seconds; pull a cable
+//!     cargo run -p becket-sys --example link_monitor -- 60    for a minute
 
 use becket_sys::netlink::route::{self, Event, Link, LinkFlags, Monitor, Watch};
 use becket_sys::netlink::{Protocol, Socket};
@@ -26,7 +28,8 @@ fn list() -> Result<(), Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let monitor = Monitor::new(Watch::LINKS | Watch::ADDRESSES)?; // before the list, so that nothing is missed
     list()?;
-    let end = Instant::now() + Duration::from_secs(10);
+    let seconds = std::env::args().nth(1);
+    let end = Instant::now() + Duration::from_secs(seconds.as_deref().unwrap_or("5").parse()?);
     let mut buf = EventBuf::with_capacity(32 * 1024);
     while monitor.wait_ready(Ready::READ, Some(end))?.is_some() {
         let Some(events) = monitor.read_events(&mut buf)? else { continue };
@@ -36,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Event::LinkGone(link) => print('-', &link),
                 Event::Address(address) => println!("+ {}: {}/{}", address.link, address.address, address.prefix),
                 Event::AddressGone(gone) => println!("- {}: {}/{}", gone.link, gone.address, gone.prefix),
-                Event::Overflow => list()?,
+                Event::Overflow => list()?, // something was lost: look again
                 _ => {}
             }
         }

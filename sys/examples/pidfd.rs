@@ -1,5 +1,6 @@
-//! Children without SIGCHLD: three of them, each waited for by its own descriptor, one stopped and continued, one that
-//! is killed with its object; and what the kernel tells of this process.
+//! Children without SIGCHLD: each waited for by its own descriptor, one stopped and continued, one killed by a drop.
+//!
+//! Run it with `cargo run -p becket-sys --example pidfd`.
 
 use becket_sys::poll::Poll;
 use becket_sys::process::{Change, Child, CommandProcessExt, PidFd, WaitFor};
@@ -12,7 +13,7 @@ fn sleep(seconds: &str) -> Result<Child, SetupError> {
     Child::spawn(Command::new("sleep").arg(seconds).signal_on_parents_end(Signal::KILL))
 }
 
-pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let me = PidFd::open(std::process::id())?;
     match me.info() {
         Ok(info) => println!("I am {:?}, parent {:?}, user {:?}", info.pid(), info.parent(), info.user()),
@@ -22,7 +23,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let children = [sleep("0.2")?, sleep("0.1")?, sleep("1000")?.kill_on_drop(true)];
     let last = children[2].pid_fd().try_clone()?;
     last.send_signal(Signal::STOP)?;
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while last.try_wait_for(WaitFor::STOPPED)? != Some(Change::Stopped(Signal::STOP)) {
         assert!(Instant::now() < deadline); // of a stop the descriptor does not tell
         std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,6 @@
 //! Plays a terminal for a shell: types an answer, shows what comes back, interrupts it by Ctrl-C, and sees the end.
+//!
+//! Run it with `cargo run -p becket-sys --example pty_shell`.
 
 use becket_sys::pty::Controller;
 use becket_sys::tty::WindowSize;
@@ -7,7 +9,7 @@ use std::io::{self, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let controller = Controller::open()?;
     controller.set_window_size(WindowSize { rows: 33, columns: 100, ..WindowSize::default() })?;
 

@@ -1,70 +1,32 @@
-//! Prints what happens on an input device: keys, axes, switches.
+//! What happens on an input device, keys, axes, switches: for ten seconds, or until it is unplugged.
 //!
-//!     cargo run --example read_input                          lists the devices
-//!     cargo run --example read_input -- /dev/input/event3     prints events for ten seconds, or until it is unplugged
+//!     cargo run -p becket-sys --example read_input -- /dev/input/event3
 //!
-//! Reading input devices takes root, or the group `input` on most systems.
+//! Without arguments it refers to input_list; the exit status is 0. Reading input devices takes root, or the group
+//! `input` on most systems.
 
-use becket_sys::input::{Device, Input, Kind, Tracker, devices};
+use becket_sys::input::{Device, Input, Tracker};
 use becket_sys::timer::Clock;
 use becket_sys::{EventBuf, Ready};
+use std::env;
 use std::error::Error;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, io};
 
-const WITHIN: Duration = Duration::from_secs(10);
-
-fn main() -> ExitCode {
-    match run(env::args().nth(1).as_deref()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("read_input: {e}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-pub(crate) fn run(path: Option<&str>) -> Result<(), Box<dyn Error>> {
-    match path {
-        None => Ok(list()?),
-        Some(path) => Ok(print(&Device::open(path)?)?),
-    }
-}
-
-fn list() -> io::Result<()> {
-    let mut none = true;
-    for device in devices()? {
-        none = false;
-        match device {
-            Ok(device) => {
-                let place = device.physical_path()?.unwrap_or_default();
-                println!("{}, {:?}", device.name()?.display(), place);
-                for kind in device.kinds()?.into_iter().filter(|kind| *kind != Kind::SYN) {
-                    println!("  {kind:?}: {} codes", device.codes(kind)?.len());
-                }
-            }
-            Err(e) => println!("{e}"),
-        }
-    }
-    if none {
-        println!("there is no input device: no /dev/input/eventN");
-    }
-    Ok(())
-}
-
-fn print(device: &Device) -> io::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let Some(path) = env::args_os().nth(1) else {
+        return Ok(println!("which device? The example input_list shows what there is"));
+    };
+    let device = Device::open(path)?;
     device.set_clock(Clock::Monotonic)?;
-    let (mut tracker, mut buf) = (Tracker::new(device)?, EventBuf::new());
+    // Where the kernel's queue was full, it asks for the present state, and tells the difference as events.
+    let (mut tracker, mut buf) = (Tracker::new(&device)?, EventBuf::new());
     println!("{}; held down: {:?}", device.name()?.display(), tracker.state().keys());
-    let deadline = Instant::now() + WITHIN;
+
+    let deadline = Instant::now() + Duration::from_secs(10);
     while device.wait_ready(Ready::READ, Some(deadline))?.is_some() {
-        match tracker.read(device, &mut buf)? {
+        match tracker.read(&device, &mut buf)? {
             Some(Input::Events(events)) => events.iter().for_each(|event| println!("{:?} {event}", event.time)),
-            Some(Input::Gone) => {
-                println!("unplugged");
-                return Ok(());
-            }
+            Some(Input::Gone) => return Ok(println!("unplugged")),
             None => {}
         }
     }

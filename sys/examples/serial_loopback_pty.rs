@@ -1,25 +1,15 @@
-//! A serial port and its device, played by a pseudoterminal: a request, an answer of known length, a setting that the
-//! device refuses, and the hang-up. Before that it lists this machine's ports, and with the path of one in
-//! `SERIAL_PORT` it shows that one's settings and lines instead.
+//! A serial port: a request, an answer of known length, a setting that the device refuses, and the hang-up.
+//!
+//! Run it with `cargo run -p becket-sys --example serial_loopback_pty`. A pseudoterminal plays the device.
 
+use becket_sys::Ready;
 use becket_sys::pty::Controller;
-use becket_sys::serial::{Parity, Port, Refused, Settings, ports};
-use becket_sys::{Ready, SetupError};
+use becket_sys::serial::{Parity, Port, Refused, Settings};
 use std::time::{Duration, Instant};
 
-pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for port in ports()? {
-        let usb = port.usb.map(|usb| format!("USB {:04x}:{:04x} at {}", usb.vendor, usb.product, usb.location));
-        println!("{}: {}", port.path.display(), usb.or(port.bus).unwrap_or_default());
-    }
-    if let Some(path) = std::env::var_os("SERIAL_PORT") {
-        let port = Port::open(&path, 115_200)?;
-        println!("{}: {}, lines {:?}", path.display(), port.settings()?, port.modem_lines()?);
-        return Ok(());
-    }
-
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Controller::open()?;
-    let port = Port::builder(device.terminal_path()?, 250_000).open().map_err(|e: SetupError| e.to_string())?;
+    let port = Port::builder(device.terminal_path()?, 250_000).open()?;
     println!("opened at {}", port.settings()?);
 
     let soon = Instant::now() + Duration::from_secs(5);

@@ -1,5 +1,6 @@
-//! Signals read in order from a descriptor: a request to end, a value, a child's end, a change of what is read; then
-//! the process ends as by the signal, so that its parent sees what happened.
+//! Signals read from a descriptor: a request to end, one with a value, a child's end; and what is read, changed.
+//!
+//! Run it with `cargo run -p becket-sys --example signals`.
 
 use becket_sys::Ready;
 use becket_sys::process::Child;
@@ -7,7 +8,7 @@ use becket_sys::signal::{CommandSignalExt, Signal, SignalSet, Signals, act_by_de
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let custom = Signal::real_time(1).ok_or("no real-time signals")?;
     // In the main thread, before there is any other.
     let signals = Signals::new([Signal::CHLD, Signal::TERM, "SIGINT".parse()?, custom])?;
@@ -16,7 +17,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     queue(std::process::id(), custom, 42)?;
     raise(Signal::TERM)?;
 
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     let mut seen = SignalSet::new();
     while seen != SignalSet::from([Signal::CHLD, Signal::TERM, custom]) {
         signals.wait_ready(Ready::READ, Some(deadline))?.ok_or("a signal is missing")?;

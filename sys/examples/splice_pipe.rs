@@ -1,5 +1,6 @@
-//! A file goes through a pipe into another file, and a copy of it into a second one, and no byte of it through this
-//! program: splice(2) and tee(2). Where splicing is refused, it reads and writes instead.
+//! A file goes through a pipe into two others, and no byte of it through this program: splice(2) and tee(2).
+//!
+//! Run it with `cargo run -p becket-sys --example splice_pipe`. Where splicing is refused, it reads and writes instead.
 
 use becket_sys::pipe::{self, Reader};
 use std::fs::File;
@@ -25,7 +26,7 @@ fn pour(from: &Reader, mut to: &File) -> io::Result<usize> {
     }
 }
 
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let dir = std::env::temp_dir().join(format!("becket-splice-{}", std::process::id()));
     std::fs::create_dir(&dir)?;
     let content = vec![b'b'; 300_000];

@@ -1,4 +1,6 @@
 //! Descriptors of this crate under an epoll(7) set of one's own. [`becket_sys::Ready`] has epoll's bits.
+//!
+//! Run it with `cargo run -p becket-sys --example under_epoll`.
 
 mod things;
 
@@ -6,7 +8,7 @@ use becket_sys::epoll::{Epoll, Events, Trigger};
 use std::io;
 use things::Things;
 
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let things = Things::new()?;
     let set = Epoll::new()?;
     for (place, (fd, want)) in things.all().into_iter().enumerate() {

@@ -1,5 +1,6 @@
-//! Descriptors of this crate under mio: by `SourceFd`, and `Interest::PRIORITY` for what is urgent. mio is
-//! edge-triggered: read until there is nothing left.
+//! Descriptors of this crate under mio: by `SourceFd`, and `Interest::PRIORITY` for what is urgent.
+//!
+//! Run it with `cargo run -p becket-sys --example under_mio`. mio is edge-triggered: read until there is nothing left.
 
 mod things;
 
@@ -7,9 +8,10 @@ use becket_sys::Ready;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
+use std::os::fd::AsRawFd;
 use things::Things;
 
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let things = Things::new()?;
     let mut poll = Poll::new()?;
     for (place, (fd, want)) in things.all().into_iter().enumerate() {

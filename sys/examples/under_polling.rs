@@ -1,14 +1,17 @@
 //! Descriptors of this crate under polling, which is one-shot unless told otherwise, and which knows priority.
+//!
+//! Run it with `cargo run -p becket-sys --example under_polling`.
 
 mod things;
 
 use becket_sys::Ready;
 use polling::{Event, Events, PollMode, Poller};
 use std::io;
+use std::os::fd::AsRawFd;
 use things::Things;
 
 #[allow(unsafe_code, reason = "the poller does not own what it polls")]
-pub(crate) fn main() -> io::Result<()> {
+fn main() -> io::Result<()> {
     let things = Things::new()?;
     let poller = Poller::new()?;
     for (place, (fd, want)) in things.all().into_iter().enumerate() {

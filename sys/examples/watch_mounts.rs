@@ -1,5 +1,7 @@
-//! Prints what is mounted and unmounted, for ten seconds; with a number, in the namespace of that process. Run it with
-//! `cargo run -p becket-sys --example watch_mounts`, and mount something elsewhere.
+//! What is mounted, and what is mounted and unmounted meanwhile: /proc/PID/mountinfo, which tells of its changes.
+//!
+//!     cargo run -p becket-sys --example watch_mounts               for five seconds; mount something elsewhere
+//!     cargo run -p becket-sys --example watch_mounts -- 60 1234    for a minute, where process 1234 sees it
 
 use becket_sys::Ready;
 use becket_sys::mounts::{Change, Mount, Watcher};
@@ -11,14 +13,16 @@ fn print(sign: char, mount: &Mount) {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let watcher = match std::env::args().nth(1) {
+    let mut args = std::env::args().skip(1);
+    let end = Instant::now() + Duration::from_secs(args.next().as_deref().unwrap_or("5").parse()?);
+    let watcher = match args.next() {
         Some(pid) => Watcher::of_process(pid.parse()?)?,
         None => Watcher::new()?,
     };
     let mut table = watcher.read()?;
     table.iter().for_each(|mount| print(' ', mount));
 
-    let end = Instant::now() + Duration::from_secs(10);
+    // Looking takes the readiness, so read each time: under a loop, after each registration, too.
     while watcher.wait_ready(Ready::PRI, Some(end))?.is_some() {
         let newer = watcher.read()?;
         for change in table.changes(&newer) {

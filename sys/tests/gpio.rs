@@ -13,10 +13,6 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-#[path = "../examples/gpio_edges.rs"]
-#[allow(dead_code, reason = "its main function is for the program")]
-mod example;
-
 fn edge(time: u64, words: [u32; 4]) -> Vec<u8> {
     let words = words.into_iter().flat_map(u32::to_ne_bytes);
     time.to_ne_bytes().into_iter().chain(words).chain([0xee; 24]).collect()
@@ -138,13 +134,6 @@ fn what_is_no_chip_is_refused_and_closed() {
     chips().unwrap().for_each(drop);
     // Tests of the same program run beside this one, and none of them leaves any.
     assert!(fs::read_dir("/proc/self/fd").unwrap().count() <= before + 2);
-}
-
-#[test]
-fn the_example_lists_what_there_is_and_names_what_is_no_chip() {
-    example::run(&[]).unwrap();
-    let e = example::run(&["null", "1"]).unwrap_err();
-    assert_eq!(e.to_string(), "identify /dev/null: Inappropriate ioctl for device (os error 25)");
 }
 
 #[test]

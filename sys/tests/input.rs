@@ -11,10 +11,6 @@ use becket_sys::{EventBuf, Readiness};
 use std::io;
 use std::time::Duration;
 
-#[path = "../examples/read_input.rs"]
-#[allow(dead_code, reason = "its main function is for the program")]
-mod example;
-
 fn record(layout: Layout, time: (u64, u64), kind: u16, code: u16, value: i32) -> Vec<u8> {
     let mut bytes = match layout {
         Layout::Long32 => [time.0 as u32, time.1 as u32].map(u32::to_ne_bytes).as_flattened().to_vec(),
@@ -157,8 +153,6 @@ fn what_is_no_device_is_refused_or_merely_fails() {
         assert_eq!((e.step(), e.subject(), e.raw_os_error()), (step, path, Some(code)));
     }
     devices().unwrap().for_each(drop);
-    example::run(None).unwrap();
-    assert!(example::run(Some("/dev/null")).unwrap_err().to_string().starts_with("identify /dev/null: "));
 
     let (reader, mut writer) = io::pipe().unwrap();
     let device = Device::from(std::os::fd::OwnedFd::from(reader));

@@ -13,14 +13,12 @@ use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::ioctl::{IntegerSetter, NoArg, Opcode, ioctl, opcode};
 use std::ffi::c_int;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-#[path = "../examples/read_input.rs"]
-#[allow(dead_code, reason = "its main function is for the program")]
-mod example;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -259,13 +257,21 @@ fn the_example_prints_until_the_device_is_unplugged() {
     let is_it =
         |path: &std::path::PathBuf| Device::open(path).is_ok_and(|d| d.name().is_ok_and(|n| *n == *played.name));
     let path = entries.filter(|path| path.to_string_lossy().contains("event")).find(is_it).unwrap();
-    thread::scope(|scope| {
-        let example = scope.spawn(|| example::run(path.to_str()).map_err(|e| e.to_string()));
-        played.play(&[(Kind::KEY, codes::KEY_A, 1)]);
-        thread::sleep(Duration::from_millis(100));
-        played.unplug();
-        example.join().unwrap().unwrap();
-    });
+    let Some(program) = std::env::var_os("BECKET_EXAMPLES").map(|folder| Path::new(&folder).join("read_input")) else {
+        return println!(
+            "SKIP: the_example_prints_until_the_device_is_unplugged: BECKET_EXAMPLES does not say where it is"
+        );
+    };
+    let mut example = Command::new(program).arg(path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(example.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().unwrap(), format!("{}; held down: {{}}", played.name));
+    played.play(&[(Kind::KEY, codes::KEY_A, 1)]);
+    assert!(lines.next().unwrap().ends_with(" KEY_A 1"));
+    assert!(lines.next().unwrap().ends_with(" SYN_REPORT 0"));
+    played.unplug();
+    assert!(lines.next().unwrap().ends_with(" KEY_A 0"), "the kernel lets go of what is held down");
+    assert_eq!(lines.last().unwrap(), "unplugged");
+    assert!(example.wait().unwrap().success());
 }
 
 #[test]

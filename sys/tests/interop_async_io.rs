@@ -6,8 +6,6 @@ mod descriptors;
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;
-#[path = "../examples/under_async_io.rs"]
-mod the_example;
 
 use async_io::{Async, Timer, block_on};
 use becket_sys::Ready;
@@ -27,7 +25,6 @@ fn main() {
         ("readable_kinds", || interop::readable_kinds(&AsyncIo)),
         ("priority_kinds", || interop::priority_kinds(&WithAdapters(&AsyncIo))),
         ("streams_are_async_streams_by_reference", streams_are_async_streams_by_reference),
-        ("the_example", || the_example::main().unwrap()),
     ]);
 }
 

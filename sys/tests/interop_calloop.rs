@@ -6,8 +6,6 @@ mod descriptors;
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;
-#[path = "../examples/under_calloop.rs"]
-mod the_example;
 
 use becket_sys::Ready;
 use calloop::generic::Generic;
@@ -20,7 +18,6 @@ fn main() {
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&Calloop)),
         ("priority_kinds", || interop::priority_kinds(&WithAdapters(&Calloop))),
-        ("the_example", || the_example::main().unwrap()),
     ]);
 }
 

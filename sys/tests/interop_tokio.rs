@@ -6,8 +6,6 @@ mod descriptors;
 mod interop;
 #[path = "common/main_thread.rs"]
 mod main_thread;
-#[path = "../examples/under_tokio.rs"]
-mod the_example;
 
 use becket_sys::Ready;
 use interop::{Case, Descriptor, Under};
@@ -22,7 +20,6 @@ fn main() {
     main_thread::run(&[
         ("readable_kinds", || interop::readable_kinds(&new())),
         ("priority_kinds", || interop::priority_kinds(&new())),
-        ("the_example", || the_example::main().unwrap()),
     ]);
 }
 

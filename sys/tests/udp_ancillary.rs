@@ -3,10 +3,6 @@
 #[path = "common/descriptors.rs"]
 mod descriptors;
 
-#[path = "../examples/udp_echo.rs"]
-#[allow(dead_code, reason = "its main reads arguments")]
-mod udp_echo;
-
 use becket_sys::cmsg::{Batch, Incoming, Message, Outgoing, Packet, PacketInfo};
 use becket_sys::udp::{Received, Socket, Timestamping, interface_index, segments};
 use becket_sys::{Ready, wait};
@@ -290,9 +286,4 @@ fn what_has_no_room_is_lost_visibly_and_the_data_are_not() {
     assert!(none.is_truncated() && received.is_truncated());
     assert_eq!((received.len(), received.datagram_len()), (2, 4));
     assert_eq!(none.sender(), Some(a.local_addr().unwrap()));
-}
-
-#[test]
-fn the_example_answers_from_where_it_was_asked() {
-    udp_echo::ask_itself().unwrap();
 }

@@ -458,11 +458,3 @@ fn urgent_bytes_overtake_a_unix_stream_too() {
     assert!(b.is_at_mark().unwrap());
     assert_eq!((b.try_read(&mut buf).unwrap(), buf[0]), (Some(1), b'!'));
 }
-
-#[path = "../examples/pass_descriptor.rs"]
-mod pass_descriptor;
-
-#[test]
-fn the_example_runs() {
-    pass_descriptor::main().unwrap();
-}

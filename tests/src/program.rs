@@ -73,6 +73,11 @@ impl Program {
         self.expect(&self.stderr, part, within)
     }
 
+    /// What it has written to standard output so far, in whole lines.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     fn expect(&self, output: &Output, part: &str, within: Duration) -> String {
         output.wait_for(part, within).unwrap_or_else(|| {
             let (out, err) = (self.stdout.text(), self.stderr.text());
@@ -87,11 +92,14 @@ impl Program {
 
     /// Waits until it has ended by itself, and returns what it left.
     pub fn finish(mut self, within: Duration) -> Finished {
-        let pidfd = pidfd_open(self.rustix_pid(), PidfdFlags::empty()).expect("pidfd_open");
-        let ended = becket_sys::wait(&pidfd, becket_sys::Ready::READ, Some(Instant::now() + within)).expect("poll");
-        if ended.is_none() {
-            let (out, err) = (self.stdout.text(), self.stderr.text());
-            panic!("{}: still runs after {within:?}\nstdout:\n{out}\nstderr:\n{err}", self.name);
+        // One that was seen to have ended is nobody any more.
+        if self.is_running() {
+            let pidfd = pidfd_open(self.rustix_pid(), PidfdFlags::empty()).expect("pidfd_open");
+            let ended = becket_sys::wait(&pidfd, becket_sys::Ready::READ, Some(Instant::now() + within)).expect("poll");
+            if ended.is_none() {
+                let (out, err) = (self.stdout.text(), self.stderr.text());
+                panic!("{}: still runs after {within:?}\nstdout:\n{out}\nstderr:\n{err}", self.name);
+            }
         }
         let status = self.child.wait().expect("waitpid");
         Finished { status, stdout: self.stdout.all(), stderr: self.stderr.all() }

@@ -311,27 +311,6 @@ fn refusals_name_the_lines_and_keep_their_code() {
 }
 
 #[test]
-fn the_example_sees_ten_edges_and_ends() {
-    let Some((sim, chip)) = chip() else { return };
-    crate::example::run(&[]).unwrap();
-    let name = chip.info().name.to_str().unwrap();
-    thread::scope(|scope| {
-        let example = scope.spawn(|| crate::example::run(&[name, "4", "5"]).map_err(|e| e.to_string()));
-        while !chip.line(4).unwrap().is_used() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        for n in 1.. {
-            if example.is_finished() {
-                break;
-            }
-            sim.pull(4, n % 2 == 0);
-            thread::sleep(Duration::from_millis(20));
-        }
-        example.join().unwrap().unwrap();
-    });
-}
-
-#[test]
 fn a_request_is_non_blocking_lives_on_without_its_chip_and_can_be_handed_on() {
     let Some((sim, chip)) = chip() else { return };
     let request = chip.request().line(7, LineConfig::input().edge(Edge::Both)).open().unwrap();

@@ -9,9 +9,6 @@ use std::time::Duration;
 use std::{env, fs};
 
 mod chardev;
-#[path = "../../examples/gpio_edges.rs"]
-#[allow(dead_code, reason = "its main function is for the program")]
-mod example;
 mod sysfs;
 
 /// More than anything takes that will happen.
