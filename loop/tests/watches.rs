@@ -8,6 +8,7 @@ use becket_sys::fanotify::{Class, Event, Fanotify, Mask, Options, Permission, Re
 use becket_sys::gpio::{ChangeKind, Chip, Edge, EdgeKind, LineConfig, Request};
 use becket_sys::input::{self, Batch, Kind, Layout};
 use becket_sys::mounts::{Change, Table, Watcher};
+use becket_sys::netlink::route::{self, Monitor, Watch};
 use becket_sys::netlink::{self, Flags, Incoming, Protocol};
 use becket_sys::{psi, tcp, unix};
 use common::{each_backend, each_backend_with_pri, skips_valgrind};
@@ -362,6 +363,25 @@ fn netlink_hands_out_datagrams() {
         let mut seen = Vec::new();
         event_loop.run(&mut seen).unwrap();
         assert_eq!(seen, [95; 3]);
+    });
+}
+
+#[test]
+fn a_monitor_hands_out_what_became_of_links() {
+    each_backend(|mut event_loop: Loop<bool>| {
+        let monitor = Monitor::new(Watch::LINKS).unwrap();
+        let mut request = netlink::Request::new(18, Flags::empty()); // RTM_GETLINK
+        request.put([0; 16]); // struct ifinfomsg
+        request.attr_str(3, "lo"); // IFLA_IFNAME
+        monitor.socket().try_send(&request).unwrap().expect("room"); // the answer reads as the event does
+        event_loop
+            .on(monitor, |seen, _, event| {
+                *seen = matches!(event, route::Event::Link(link) if link.name == "lo");
+                Ok(if *seen { Next::Remove } else { Next::Keep })
+            })
+            .unwrap();
+        let mut seen = false;
+        turn_until(&mut event_loop, &mut seen, |seen| *seen);
     });
 }
 

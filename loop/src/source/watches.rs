@@ -235,6 +235,42 @@ impl Source for mounts::Watcher {
     }
 }
 
+/// The event is a link, an address, a route or a neighbour that is there now, or is gone; or that some were lost: then list
+/// everything again. Make the monitor first and list then, so that nothing is missed.
+///
+/// ```
+/// use becket_loop::{Loop, Next};
+/// use becket_sys::netlink::route::{self, Event, Monitor, Watch};
+/// use becket_sys::netlink::{Protocol, Socket};
+/// use std::collections::BTreeMap;
+/// use std::time::Duration;
+///
+/// let mut event_loop: Loop<BTreeMap<u32, route::Link>> = Loop::new()?;
+/// let list = || route::links(&Socket::new(Protocol::ROUTE)?, None);
+/// let by_number = |links: Vec<route::Link>| links.into_iter().map(|link| (link.index, link)).collect();
+/// event_loop.on(Monitor::new(Watch::LINKS)?, move |links, _, event| {
+///     match event {
+///         Event::Link(link) => _ = links.insert(link.index, link),
+///         Event::LinkGone(link) => _ = links.remove(&link.index),
+///         Event::Overflow => *links = by_number(list()?),
+///         _ => {}
+///     }
+///     Ok(Next::Keep)
+/// })?;
+/// let mut links = by_number(list()?);
+/// event_loop.turn(&mut links, Some(Duration::ZERO))?;
+/// assert!(links.values().any(|link| link.name == "lo"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Source for netlink::route::Monitor {
+    type Event<'a> = netlink::route::Event;
+
+    fn ready(&self, _: Ready, emit: &mut dyn FnMut(netlink::route::Event) -> ControlFlow<()>) -> Result {
+        let mut buf = EventBuf::with_capacity(32 * 1024);
+        all(self.read_events(&mut buf)?.into_iter().flatten(), emit)
+    }
+}
+
 /// The event is a datagram, of at most 32 KiB, or that some were lost: then look at everything again.
 impl Source for netlink::Socket {
     type Event<'a> = netlink::Incoming<'a>;
@@ -248,16 +284,5 @@ impl Source for netlink::Socket {
             }
         }
         Ok(Next::Keep)
-    }
-}
-
-/// The event is a change of a link, an address, a route or a neighbour, or that some were lost: then list everything again.
-/// What is there already, list after the monitor was made.
-impl Source for netlink::route::Monitor {
-    type Event<'a> = netlink::route::Event;
-
-    fn ready(&self, _: Ready, emit: &mut dyn FnMut(netlink::route::Event) -> ControlFlow<()>) -> Result {
-        let mut buf = EventBuf::with_capacity(32 * 1024);
-        all(self.read_events(&mut buf)?.into_iter().flatten(), emit)
     }
 }
