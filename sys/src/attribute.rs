@@ -42,6 +42,9 @@ const MAX: usize = 1 << 20;
 /// assert_eq!(hostname.try_read()?, None); // it has not changed since
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "sysfs")]
+#[doc(alias = "kernfs")]
+#[doc(alias = "POLLPRI")]
 #[derive(Debug)]
 pub struct Attribute {
     fd: OwnedFd,

@@ -210,6 +210,7 @@ fn flags(want: Ready, trigger: Trigger) -> EventFlags {
 /// let events = Events::with_capacity(64);
 /// assert_eq!((events.capacity(), events.iter().count()), (64, 0));
 /// ```
+#[doc(alias = "epoll_event")]
 pub struct Events {
     list: Vec<epoll::Event>,
 }

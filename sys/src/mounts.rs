@@ -62,6 +62,7 @@ pub struct Mount {
     /// some file systems (nsfs) it is no path.
     pub root: PathBuf,
     /// Where it is mounted, seen from the root of the process.
+    #[doc(alias = "mount_point")]
     pub target: PathBuf,
     /// The options of this mount: `rw`, `noexec`.
     pub options: Options,
@@ -260,6 +261,7 @@ fn unescape(word: &[u8]) -> Cow<'_, OsStr> {
 /// assert!(Table::read()?.iter().any(|mount| mount.target == *"/"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "mountinfo")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     mounts: Vec<Mount>,
@@ -362,6 +364,7 @@ pub enum Change<'t> {
 /// assert!(table.iter().count() > 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "mountinfo")]
 #[derive(Debug)]
 pub struct Watcher {
     fd: OwnedFd,

@@ -30,6 +30,7 @@ use std::time::Instant;
 /// assert_eq!(set.ready().collect::<Vec<_>>(), [(7, Ready::READ)]);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "pollfd")]
 #[derive(Debug, Default)]
 pub struct Poll {
     fds: Vec<PollFd>,
@@ -94,6 +95,7 @@ impl Poll {
     /// # Errors
     /// `EINVAL` where the list is longer than `RLIMIT_NOFILE`, `ENOMEM`.
     #[doc(alias = "ppoll")]
+    #[doc(alias = "POLLNVAL")]
     pub fn wait(&mut self, deadline: Option<Instant>) -> io::Result<usize> {
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));

@@ -251,6 +251,8 @@ impl Event {
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "pressure")]
+#[doc(alias = "POLLPRI")]
 #[derive(Debug)]
 pub struct Trigger {
     fd: OwnedFd,

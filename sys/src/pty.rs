@@ -319,6 +319,7 @@ fn end_for_eio<T>(result: io::Result<Option<T>>, end: T) -> io::Result<Option<T>
 /// assert_eq!(controller.try_read_packet(&mut [0; 16])?, Some(Packet::End));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "TIOCPKT")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Packet {

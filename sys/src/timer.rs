@@ -53,6 +53,7 @@ pub enum Clock {
 impl Clock {
     /// The time on this clock, since its epoch: what [`When::At`] is measured in. A real-time clock that is set
     /// before 1970 reads zero. See clock_gettime(2).
+    #[doc(alias = "clock_gettime")]
     pub fn now(self) -> Duration {
         let id = match self {
             Clock::Monotonic => ClockId::Monotonic,
@@ -169,6 +170,7 @@ pub enum Armed {
 /// assert_eq!(setting.interval, Some(minute));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "itimerspec")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Setting {
     /// The time until the next expiry, however it was set; `None` where the timer is not armed: never set, disarmed,

@@ -75,6 +75,7 @@ use std::time::Instant;
 /// drop(raw);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "termios")]
 #[derive(Debug, Clone)]
 pub struct Tty<Fd: AsFd = OwnedFd> {
     fd: Fd,

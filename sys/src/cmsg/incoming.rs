@@ -38,6 +38,8 @@ use std::{error, fmt, io};
 /// assert_eq!(text, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "msghdr")]
+#[doc(alias = "ancillary")]
 pub struct Incoming {
     control: Control,
     name: Name,

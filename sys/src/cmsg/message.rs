@@ -399,11 +399,14 @@ impl FusedIterator for Numbers<'_> {}
 pub struct PacketInfo {
     /// The address in the head of the packet: one of this machine, or a multicast or broadcast address. An IPv6 socket
     /// tells IPv4 addresses as `::ffff:192.0.2.1`.
+    #[doc(alias = "ipi_addr")]
     pub destination: IpAddr,
     /// The address of this machine to answer from, for [`Outgoing::push_source`](super::Outgoing::push_source). `None`
     /// where the kernel does not tell: for IPv6 multicast.
+    #[doc(alias = "ipi_spec_dst")]
     pub reply_from: Option<IpAddr>,
     /// The index of the interface, as if_indextoname(3) takes it.
+    #[doc(alias = "ipi_ifindex")]
     pub interface: u32,
 }
 

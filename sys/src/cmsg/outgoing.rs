@@ -37,6 +37,8 @@ use std::{fmt, io};
 /// drop(reader);
 /// assert_eq!(out.fd_count(), 1);
 /// ```
+#[doc(alias = "msghdr")]
+#[doc(alias = "ancillary")]
 #[derive(Clone, Default)]
 pub struct Outgoing<'fd> {
     bytes: Vec<u8>,

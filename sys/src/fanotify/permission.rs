@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 /// let rule = AuditRule { number: 7, subject_trusted: Some(true), object_trusted: None };
 /// assert_ne!(Response::DENY.audited(), Response::DENY.audited_by(rule));
 /// ```
+#[doc(alias = "fanotify_response")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Response {
     verdict: u32,

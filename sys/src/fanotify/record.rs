@@ -169,6 +169,7 @@ impl FusedIterator for Records<'_> {}
 /// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "fanotify_event_info_header")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Record<'b> {

@@ -17,16 +17,22 @@ use std::os::fd::AsFd;
 #[non_exhaustive]
 pub enum Advice {
     /// Nothing is known. For the whole file, whatever the range.
+    #[doc(alias = "POSIX_FADV_NORMAL")]
     Normal,
     /// From lower to higher offsets: the kernel reads further ahead. For the whole file, whatever the range.
+    #[doc(alias = "POSIX_FADV_SEQUENTIAL")]
     Sequential,
     /// In no order: the kernel reads nothing ahead. For the whole file, whatever the range.
+    #[doc(alias = "POSIX_FADV_RANDOM")]
     Random,
     /// Once. Linux took no notice before 6.3; since then, what is read so is among the first to leave memory.
+    #[doc(alias = "POSIX_FADV_NOREUSE")]
     NoReuse,
     /// Soon: the kernel begins to read it.
+    #[doc(alias = "POSIX_FADV_WILLNEED")]
     WillNeed,
     /// Not soon: it may leave memory. What is not yet on the disk stays, so [sync](std::fs::File::sync_data) before.
+    #[doc(alias = "POSIX_FADV_DONTNEED")]
     DontNeed,
 }
 

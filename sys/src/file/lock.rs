@@ -39,6 +39,7 @@ pub enum LockKind {
 /// assert_eq!((found.kind, found.start, found.end, found.pid), (LockKind::Write, 10, Some(20), None));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "F_OFD_GETLK")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Conflict {

@@ -50,10 +50,13 @@ pub enum Edge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bias {
     /// Nothing.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_BIAS_DISABLED")]
     Disabled,
     /// A pull-up: high.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_BIAS_PULL_UP")]
     PullUp,
     /// A pull-down: low.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN")]
     PullDown,
 }
 
@@ -69,8 +72,10 @@ pub enum Drive {
     /// To both levels.
     PushPull,
     /// To low only; high is left to a pull-up.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_OPEN_DRAIN")]
     OpenDrain,
     /// To high only; low is left to a pull-down.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_OPEN_SOURCE")]
     OpenSource,
 }
 
@@ -88,6 +93,7 @@ pub enum EventClock {
     /// CLOCK_MONOTONIC, the clock of [`std::time::Instant`].
     Monotonic,
     /// CLOCK_REALTIME, the clock of [`std::time::SystemTime`]; Linux 5.11.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_EVENT_CLOCK_REALTIME")]
     Realtime,
     /// A timestamp engine in hardware, with a clock of its own; Linux 5.19, where machine and kernel have one.
     #[doc(alias = "HTE")]
@@ -149,6 +155,7 @@ impl LineConfig {
     }
 
     /// Whether low counts as active, for values and edges; not by default.
+    #[doc(alias = "GPIO_V2_LINE_FLAG_ACTIVE_LOW")]
     #[must_use]
     pub fn active_low(self, low: bool) -> LineConfig {
         self.choose(LineFlags::ACTIVE_LOW, if low { LineFlags::ACTIVE_LOW } else { LineFlags::empty() })
@@ -193,6 +200,7 @@ impl LineConfig {
     /// How long an input must be still for a change to count; not at all by default. The kernel counts in
     /// microseconds, to which this is rounded up, and takes up to 71 minutes. By the chip where it can, else by the
     /// kernel.
+    #[doc(alias = "GPIO_V2_LINE_ATTR_ID_DEBOUNCE")]
     #[must_use]
     pub fn debounce(self, period: Duration) -> LineConfig {
         LineConfig { debounce: period, ..self }

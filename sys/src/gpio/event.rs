@@ -20,8 +20,10 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum EdgeKind {
     /// From inactive to active.
+    #[doc(alias = "GPIO_V2_LINE_EVENT_RISING_EDGE")]
     Rising,
     /// From active to inactive.
+    #[doc(alias = "GPIO_V2_LINE_EVENT_FALLING_EDGE")]
     Falling,
     /// Something that this crate does not know.
     Unknown(u32),

@@ -181,10 +181,13 @@ impl LineInfo {
 #[non_exhaustive]
 pub enum ChangeKind {
     /// Somebody has requested it.
+    #[doc(alias = "GPIO_V2_LINE_CHANGED_REQUESTED")]
     Requested,
     /// Its user has closed the request.
+    #[doc(alias = "GPIO_V2_LINE_CHANGED_RELEASED")]
     Released,
     /// Its user has changed its configuration.
+    #[doc(alias = "GPIO_V2_LINE_CHANGED_CONFIG")]
     Reconfigured,
     /// Something that this crate does not know.
     Unknown(u32),

@@ -80,6 +80,7 @@ pub enum Event<N = OsString> {
 #[non_exhaustive]
 pub struct Change<N = OsString> {
     /// The watch that told it.
+    #[doc(alias = "wd")]
     pub watch: WatchId,
     /// What happened, with bits that this crate does not know.
     pub mask: Mask,

@@ -17,28 +17,40 @@ pub struct Kind(pub u16);
 
 impl Kind {
     /// What separates events: [`codes::SYN_REPORT`] ends those that happened together.
+    #[doc(alias = "EV_SYN")]
     pub const SYN: Kind = Kind(0x00);
     /// A key or button: 1 pressed, 0 released, 2 repeated.
+    #[doc(alias = "EV_KEY")]
     pub const KEY: Kind = Kind(0x01);
     /// A relative axis: by how much it moved.
+    #[doc(alias = "EV_REL")]
     pub const REL: Kind = Kind(0x02);
     /// An absolute axis: where it is.
+    #[doc(alias = "EV_ABS")]
     pub const ABS: Kind = Kind(0x03);
     /// What fits nowhere else, such as scan codes.
+    #[doc(alias = "EV_MSC")]
     pub const MSC: Kind = Kind(0x04);
     /// A switch: 1 on, 0 off.
+    #[doc(alias = "EV_SW")]
     pub const SW: Kind = Kind(0x05);
     /// A lamp: 1 on, 0 off.
+    #[doc(alias = "EV_LED")]
     pub const LED: Kind = Kind(0x11);
     /// A sound.
+    #[doc(alias = "EV_SND")]
     pub const SND: Kind = Kind(0x12);
     /// Auto-repeat.
+    #[doc(alias = "EV_REP")]
     pub const REP: Kind = Kind(0x14);
     /// Force feedback, to the device.
+    #[doc(alias = "EV_FF")]
     pub const FF: Kind = Kind(0x15);
     /// Power.
+    #[doc(alias = "EV_PWR")]
     pub const PWR: Kind = Kind(0x16);
     /// Force feedback, from the device.
+    #[doc(alias = "EV_FF_STATUS")]
     pub const FF_STATUS: Kind = Kind(0x17);
 
     fn name(self) -> Option<&'static str> {

@@ -23,6 +23,7 @@ const NET_BYTE_ORDER: u16 = 1 << 14;
 #[non_exhaustive]
 pub struct Attribute<'b> {
     /// What it is: a number whose meaning depends on the message, and on the attribute that it is nested in.
+    #[doc(alias = "nla_type")]
     pub kind: u16,
     /// Whether the sender has marked it as one that holds attributes. Old families do not mark.
     pub is_nested: bool,

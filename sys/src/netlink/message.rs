@@ -85,12 +85,16 @@ bitflags! {
 #[non_exhaustive]
 pub struct Message<'b> {
     /// What it is: a number whose meaning depends on the protocol, below 16 one of the constants here.
+    #[doc(alias = "nlmsg_type")]
     pub kind: u16,
     /// Flags; see there.
+    #[doc(alias = "nlmsg_flags")]
     pub flags: Flags,
     /// The number of the request that it answers; 0 in what groups are told, unless a request was the cause.
+    #[doc(alias = "nlmsg_seq")]
     pub sequence: u32,
     /// The port of the socket that it answers, in what the kernel sends. It proves nothing of the sender.
+    #[doc(alias = "nlmsg_pid")]
     pub port: u32,
     /// The content, without padding: mostly a struct of a fixed size and attributes.
     pub payload: &'b [u8],

@@ -19,7 +19,8 @@ use std::process::ExitStatus;
 ///
 /// As a descriptor it is a signalfd(2) of SIGCHLD, which it blocks in the thread that makes it, with the rules of
 /// threads of [`Signals`]: make it in the main thread before others are started. It stays in that thread. Of two in one
-/// process, or beside another reader of SIGCHLD, each signal reaches one alone.
+/// process, or beside another reader of SIGCHLD, each signal reaches one alone. Dropping it closes the descriptor, and
+/// unblocks SIGCHLD unless something else holds it; children stay as they are.
 ///
 /// # Honest trouble
 ///

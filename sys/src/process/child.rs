@@ -137,6 +137,8 @@ impl Child {
     ///
     /// # Errors
     /// `ECHILD` where something else has taken the status: a wait for just any child, or SIGCHLD is ignored.
+    #[doc(alias = "waitpid")]
+    #[doc(alias = "WNOHANG")]
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         // A panic cannot leave the status half written.
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +156,7 @@ impl Child {
     ///
     /// # Errors
     /// As [`try_wait`](Self::try_wait), and those of poll(2).
+    #[doc(alias = "waitpid")]
     pub fn wait(&self, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
         loop {
             if let Some(status) = self.try_wait()? {

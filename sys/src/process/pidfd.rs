@@ -387,24 +387,34 @@ pub enum Scope {
 #[repr(u8)]
 pub enum Namespace {
     /// Control groups.
+    #[doc(alias = "PIDFD_GET_CGROUP_NAMESPACE")]
     Cgroup = 1,
     /// System V's and POSIX's message queues.
+    #[doc(alias = "PIDFD_GET_IPC_NAMESPACE")]
     Ipc = 2,
     /// Mounts.
+    #[doc(alias = "PIDFD_GET_MNT_NAMESPACE")]
     Mount = 3,
     /// The network.
+    #[doc(alias = "PIDFD_GET_NET_NAMESPACE")]
     Net = 4,
     /// Numbers of processes: its own.
+    #[doc(alias = "PIDFD_GET_PID_NAMESPACE")]
     Pid = 5,
     /// Numbers of processes: that of its future children.
+    #[doc(alias = "PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE")]
     PidForChildren = 6,
     /// Monotonic and boot time: its own.
+    #[doc(alias = "PIDFD_GET_TIME_NAMESPACE")]
     Time = 7,
     /// Monotonic and boot time: that of its future children.
+    #[doc(alias = "PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE")]
     TimeForChildren = 8,
     /// Users and rights.
+    #[doc(alias = "PIDFD_GET_USER_NAMESPACE")]
     User = 9,
     /// The names of the host.
+    #[doc(alias = "PIDFD_GET_UTS_NAMESPACE")]
     Uts = 10,
 }
 

@@ -21,20 +21,26 @@ pub struct Counters {
     /// Changes of DSR.
     pub dsr: u32,
     /// Ends of a ring, RI going low.
+    #[doc(alias = "rng")]
     pub ring: u32,
     /// Changes of DCD.
+    #[doc(alias = "dcd")]
     pub carrier: u32,
     /// Characters received.
+    #[doc(alias = "rx")]
     pub received: u32,
     /// Characters sent.
+    #[doc(alias = "tx")]
     pub sent: u32,
     /// Characters without a stop bit: a wrong baud, or noise.
+    #[doc(alias = "frame")]
     pub framing_errors: u32,
     /// Characters that the chip lost because nobody fetched them in time.
     pub overruns: u32,
     /// Characters with a wrong check bit.
     pub parity_errors: u32,
     /// Breaks received.
+    #[doc(alias = "brk")]
     pub breaks: u32,
     /// Characters that the kernel lost because nobody read them in time.
     pub buffer_overruns: u32,

@@ -93,6 +93,7 @@ impl Rs485 {
 
     /// As [`delay_before_send`](Self::delay_before_send): whole milliseconds, rounded up. Most drivers take at most
     /// 100 ms.
+    #[doc(alias = "delay_rts_before_send")]
     pub fn set_delay_before_send(&mut self, delay: Duration) {
         self.raw.delay_before = milliseconds(delay);
     }
@@ -103,6 +104,7 @@ impl Rs485 {
     }
 
     /// As [`delay_after_send`](Self::delay_after_send): whole milliseconds, rounded up.
+    #[doc(alias = "delay_rts_after_send")]
     pub fn set_delay_after_send(&mut self, delay: Duration) {
         self.raw.delay_after = milliseconds(delay);
     }

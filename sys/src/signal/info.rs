@@ -47,6 +47,7 @@ impl SigInfo {
     }
 
     /// Which signal.
+    #[doc(alias = "si_signo")]
     #[inline]
     pub fn signal(&self) -> Signal {
         Signal::from_kernel(field!(self, ssi_signo, u32))
@@ -62,11 +63,13 @@ impl SigInfo {
 
     /// The process that sent it, or the child that a SIGCHLD is about. `None` for the kernel, for timers, and for a
     /// process outside of the reader's pid namespace.
+    #[doc(alias = "si_pid")]
     pub fn pid(&self) -> Option<u32> {
         self.is_of_process().then(|| field!(self, ssi_pid, u32)).filter(|pid| *pid != 0)
     }
 
     /// The real user id of that process; `None` for the kernel and timers.
+    #[doc(alias = "si_uid")]
     pub fn uid(&self) -> Option<u32> {
         self.is_of_process().then(|| field!(self, ssi_uid, u32))
     }
@@ -87,6 +90,7 @@ impl SigInfo {
     /// With SIGCHLD, the exit code where [`code`](Self::code) is `CLD_EXITED`, or else the number of the signal that
     /// ended, stopped or continued the child. Standard signals coalesce, so this tells of one child where perhaps
     /// several ended: use a [`PidFd`](crate::process::PidFd) for each.
+    #[doc(alias = "si_status")]
     pub fn status(&self) -> Option<i32> {
         self.is_of_child().then(|| field!(self, ssi_status, i32))
     }

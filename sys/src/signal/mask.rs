@@ -27,6 +27,8 @@ thread_local! {
 /// assert!(SignalSet::pending().is_empty());
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "pthread_sigmask")]
+#[doc(alias = "sigprocmask")]
 #[derive(Debug)]
 #[must_use = "the signals are unblocked when the guard is dropped"]
 pub struct MaskGuard {

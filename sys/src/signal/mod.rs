@@ -10,9 +10,9 @@
 //!   thread only, and a poll shows it to that thread only.
 //! - **Coalescing.** A standard signal sent five times before a read is read once. Real-time signals queue. So a
 //!   SIGCHLD says "at least one child changed": to learn of each, use a [`PidFd`](crate::process::PidFd).
-//! - **Children** inherit the mask, through exec too: start them by
-//!   [`Child::spawn`](crate::process::Child::spawn), or with [`reset_sigmask`](CommandSignalExt::reset_sigmask). After a fork without exec, parent and child read each their
-//!   own signals from the one description they share.
+//! - **Children** inherit the mask, through exec too: start them by [`Child::spawn`](crate::process::Child::spawn), or
+//!   with [`reset_sigmask`](CommandSignalExt::reset_sigmask). After a fork without exec, parent and child read each
+//!   their own signals from the one description they share.
 
 mod command;
 mod info;

@@ -149,6 +149,7 @@ inet_builder_options!(StreamBuilder);
 
 impl StreamBuilder {
     /// The address of this machine to connect from. Port 0 lets the system choose one; by default it chooses both.
+    #[doc(alias = "bind")]
     pub fn from(mut self, local: impl Into<SocketAddr>) -> Self {
         self.from = Some(local.into());
         self

@@ -19,26 +19,37 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum State {
     /// Both ends may send.
+    #[doc(alias = "TCP_ESTABLISHED")]
     Established,
     /// This end asked to connect and waits for the answer.
+    #[doc(alias = "TCP_SYN_SENT")]
     SynSent,
     /// The peer asked to connect, and this end waits for its confirmation.
+    #[doc(alias = "TCP_SYN_RECV")]
     SynReceived,
     /// This end has closed, and the peer has not acknowledged it.
+    #[doc(alias = "TCP_FIN_WAIT1")]
     FinWait1,
     /// This end has closed, and waits for the peer to do so.
+    #[doc(alias = "TCP_FIN_WAIT2")]
     FinWait2,
     /// Both have closed, and late packets are waited for.
+    #[doc(alias = "TCP_TIME_WAIT")]
     TimeWait,
     /// There is no connection.
+    #[doc(alias = "TCP_CLOSE")]
     Closed,
     /// The peer has closed, and this end has not.
+    #[doc(alias = "TCP_CLOSE_WAIT")]
     CloseWait,
     /// Both have closed, and the peer has not acknowledged it.
+    #[doc(alias = "TCP_LAST_ACK")]
     LastAck,
     /// The socket listens.
+    #[doc(alias = "TCP_LISTEN")]
     Listen,
     /// Both closed at the same time.
+    #[doc(alias = "TCP_CLOSING")]
     Closing,
     /// A number that is not known here.
     Other(u8),
@@ -85,105 +96,154 @@ impl State {
 #[non_exhaustive]
 pub struct Info {
     /// Where the connection stands.
+    #[doc(alias = "tcpi_state")]
     pub state: State,
     /// How often in a row what waits for acknowledgement was sent again.
+    #[doc(alias = "tcpi_retransmits")]
     pub retransmits: u8,
     /// How many probes, of keepalive or of a shut window, are unanswered.
+    #[doc(alias = "tcpi_probes")]
     pub probes: u8,
     /// How often in a row the time to the next retry was doubled.
+    #[doc(alias = "tcpi_backoff")]
     pub backoff: u8,
     /// The time to a retry.
     #[doc(alias = "rto")]
+    #[doc(alias = "tcpi_rto")]
     pub retransmit_timeout: Duration,
     /// How long an acknowledgement may be put off.
+    #[doc(alias = "tcpi_ato")]
     pub ack_timeout: Duration,
     /// The size of segments that are sent.
+    #[doc(alias = "tcpi_snd_mss")]
     pub send_segment: u32,
     /// The size of segments that arrive, as far as it can be told.
+    #[doc(alias = "tcpi_rcv_mss")]
     pub recv_segment: u32,
     /// The size of segments that the peer was told.
+    #[doc(alias = "tcpi_advmss")]
     pub announced_segment: u32,
     /// The largest packet that the path takes.
+    #[doc(alias = "tcpi_pmtu")]
     pub path_mtu: u32,
     /// Packets that wait for acknowledgement.
+    #[doc(alias = "tcpi_unacked")]
     pub unacknowledged: u32,
     /// Packets of these that the peer has, behind a gap.
+    #[doc(alias = "tcpi_sacked")]
     pub selectively_acknowledged: u32,
     /// Packets of these that are taken for lost.
+    #[doc(alias = "tcpi_lost")]
     pub lost: u32,
     /// Packets of these that were sent again.
+    #[doc(alias = "tcpi_retrans")]
     pub retransmitted: u32,
     /// Packets sent again since the connection was made.
+    #[doc(alias = "tcpi_total_retrans")]
     pub total_retransmits: u32,
     /// Time since data was last sent.
+    #[doc(alias = "tcpi_last_data_sent")]
     pub last_data_sent: Duration,
     /// Time since data last arrived.
+    #[doc(alias = "tcpi_last_data_recv")]
     pub last_data_received: Duration,
     /// Time since an acknowledgement last arrived.
+    #[doc(alias = "tcpi_last_ack_recv")]
     pub last_ack_received: Duration,
     /// The time of a round trip, smoothed.
     #[doc(alias = "rtt")]
+    #[doc(alias = "tcpi_rtt")]
     pub round_trip: Duration,
     /// How much it varies.
     #[doc(alias = "rttvar")]
+    #[doc(alias = "tcpi_rttvar")]
     pub round_trip_variance: Duration,
     /// The shortest that was seen; zero where none was measured.
+    #[doc(alias = "tcpi_min_rtt")]
     pub min_round_trip: Duration,
     /// The time of a round trip as the receiving end sees it; zero where it cannot tell.
+    #[doc(alias = "tcpi_rcv_rtt")]
     pub recv_round_trip: Duration,
     /// How many packets may be under way.
+    #[doc(alias = "tcpi_snd_cwnd")]
     pub congestion_window: u32,
     /// Where that number begins to grow more slowly; `i32::MAX` where it was never lowered.
+    #[doc(alias = "tcpi_snd_ssthresh")]
     pub slow_start_threshold: u32,
     /// How many packets may arrive out of order before one is taken for lost.
+    #[doc(alias = "tcpi_reordering")]
     pub reordering: u32,
     /// The peer's window, in bytes.
+    #[doc(alias = "tcpi_snd_wnd")]
     pub send_window: u32,
     /// The window that the peer was told, in bytes.
+    #[doc(alias = "tcpi_rcv_wnd")]
     pub recv_window: u32,
     /// The buffer space that receiving is tuned for, in bytes.
+    #[doc(alias = "tcpi_rcv_space")]
     pub recv_space: u32,
     /// Bytes per second that are sent at most; `u64::MAX` is no limit.
+    #[doc(alias = "tcpi_pacing_rate")]
     pub pacing_rate: u64,
     /// The limit of that number; `u64::MAX` is none.
+    #[doc(alias = "tcpi_max_pacing_rate")]
     pub max_pacing_rate: u64,
     /// Bytes per second that lately arrived.
+    #[doc(alias = "tcpi_delivery_rate")]
     pub delivery_rate: u64,
     /// Whether that number is low for want of data.
+    #[doc(alias = "tcpi_delivery_rate_app_limited")]
     pub is_delivery_app_limited: bool,
     /// Bytes of data that went out, those sent again included.
+    #[doc(alias = "tcpi_bytes_sent")]
     pub bytes_sent: u64,
     /// Bytes of data that were sent again.
+    #[doc(alias = "tcpi_bytes_retrans")]
     pub bytes_retransmitted: u64,
     /// Bytes that the peer acknowledged; those that make and end the connection count as one each.
+    #[doc(alias = "tcpi_bytes_acked")]
     pub bytes_acknowledged: u64,
     /// Bytes of data that arrived in order.
+    #[doc(alias = "tcpi_bytes_received")]
     pub bytes_received: u64,
     /// Bytes that were written and not sent yet.
+    #[doc(alias = "tcpi_notsent_bytes")]
     pub bytes_unsent: u32,
     /// Packets sent.
+    #[doc(alias = "tcpi_segs_out")]
     pub segments_out: u32,
     /// Packets received.
+    #[doc(alias = "tcpi_segs_in")]
     pub segments_in: u32,
     /// Packets sent that had data.
+    #[doc(alias = "tcpi_data_segs_out")]
     pub data_segments_out: u32,
     /// Packets received that had data.
+    #[doc(alias = "tcpi_data_segs_in")]
     pub data_segments_in: u32,
     /// Packets that arrived at the peer.
+    #[doc(alias = "tcpi_delivered")]
     pub delivered: u32,
     /// Packets of these that a router marked for congestion.
+    #[doc(alias = "tcpi_delivered_ce")]
     pub delivered_ce: u32,
     /// Packets received out of order.
+    #[doc(alias = "tcpi_rcv_ooopack")]
     pub out_of_order: u32,
     /// Packets that the peer got twice.
+    #[doc(alias = "tcpi_dsack_dups")]
     pub duplicates: u32,
     /// How often packets were found to have overtaken each other.
+    #[doc(alias = "tcpi_reord_seen")]
     pub reorderings_seen: u32,
     /// Time that was spent sending.
+    #[doc(alias = "tcpi_busy_time")]
     pub busy: Duration,
     /// Time of this that the peer's window held it up.
+    #[doc(alias = "tcpi_rwnd_limited")]
     pub window_limited: Duration,
     /// Time of this that the send buffer was too small.
+    #[doc(alias = "tcpi_sndbuf_limited")]
     pub send_buffer_limited: Duration,
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 /// assert_eq!((e.step(), e.kind()), ("bind", std::io::ErrorKind::AddrInUse));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "listen")]
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,

@@ -35,6 +35,7 @@ use std::net::Shutdown;
 /// assert!(from.is_unnamed()); // nobody can answer
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "SOCK_DGRAM")]
 #[derive(Debug)]
 pub struct Datagram {
     fd: Bound,

@@ -27,6 +27,7 @@ use std::os::fd::OwnedFd;
 /// assert!(a.local_addr()?.is_unnamed());
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "SOCK_STREAM")]
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,

@@ -65,6 +65,7 @@ bitflags! {
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "ifaddrmsg")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Address {

@@ -40,6 +40,7 @@ pub struct NextHop {
 /// assert!(routes.iter().all(|route| route.prefix <= 128));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "rtmsg")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Route {

@@ -65,19 +65,26 @@ bitflags! {
 #[non_exhaustive]
 pub enum State {
     /// The link does not know: `lo`, tunnels. It works where it is running.
+    #[doc(alias = "IF_OPER_UNKNOWN")]
     #[default]
     Unknown,
     /// A part is missing.
+    #[doc(alias = "IF_OPER_NOTPRESENT")]
     NotPresent,
     /// No.
+    #[doc(alias = "IF_OPER_DOWN")]
     Down,
     /// The one below is down: the other end of a pair, the link of a VLAN.
+    #[doc(alias = "IF_OPER_LOWERLAYERDOWN")]
     LowerLayerDown,
     /// Under test.
+    #[doc(alias = "IF_OPER_TESTING")]
     Testing,
     /// Waits for something, such as a login.
+    #[doc(alias = "IF_OPER_DORMANT")]
     Dormant,
     /// Yes.
+    #[doc(alias = "IF_OPER_UP")]
     Up,
     /// A state that this crate does not know.
     Other(u8),
@@ -158,6 +165,8 @@ impl Figures {
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "ifinfomsg")]
+#[doc(alias = "interface")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Link {

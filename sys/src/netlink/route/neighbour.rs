@@ -51,6 +51,8 @@ bitflags! {
 /// assert!(neighbours.iter().all(|neighbour| neighbour.link > 0));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "ndmsg")]
+#[doc(alias = "ARP")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Neighbour {
