@@ -36,6 +36,8 @@ answers a command: it is no reading. DEVICE is the last part of the path.
                            them among its published ones; this run counts them as dropped
   --http PORT | off        a page at http://127.0.0.1:PORT/ that shows all this live; /metrics there is for Prometheus;
                            0 stands for a free port; default: a free one with the simulated device, else off
+  --json                   each line on standard error is a JSON object: time, level, message, and what it is about
+  --quiet                  of these lines those alone that tell of trouble; no status line either
   --help                   print this
 
 SIGINT, SIGTERM and SIGHUP end it after what waits has gone out, at most 5 s; a second one ends it at once.
@@ -101,6 +103,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
             Long("queue") => options.queue = text(&mut parser, "--queue", queue)?,
             Long("store") => options.store = Some(value(&mut parser)?.into()),
             Long("http") => options.http = Some(text(&mut parser, "--http", http)?),
+            // Seen to before anything else: what is wrong with other arguments is told so.
+            Long("json" | "quiet") => {}
             Short('h') | Long("help") => return Ok(Request::Help),
             other => return Err(other.unexpected().to_string()),
         }

@@ -1,6 +1,7 @@
 //! The broker that the command line asks for.
 
 use crate::log::log;
+use crate::notify;
 use crate::settings::Broker;
 use becket_fiber::Io;
 use becket_mosquitto::Address;
@@ -49,6 +50,10 @@ fn mosquitto(port: u16) -> Result<Child, String> {
     let mut command = Command::new(program);
     command.arg("-p").arg(port.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // It may know how to answer systemd, which asks us.
+    for variable in notify::VARIABLES {
+        command.env_remove(variable);
+    }
     Child::spawn(command.reset_sigmask()).map_err(|e| e.to_string())
 }
 
@@ -58,7 +63,7 @@ impl Running {
         if let Some(child) = &self.child {
             let ended = Io::new(child)?;
             let status = ended.attempt(Ready::READ, |c| c.try_wait()?.ok_or(io::ErrorKind::WouldBlock.into()))?;
-            log!("mosquitto ended: {status}");
+            log!(Error; "mosquitto ended: {status}");
         }
         Ok(())
     }

@@ -132,7 +132,7 @@ fn read(device: &Rc<Device>, port: Option<Port>) -> io::Result<JoinHandle<()>> {
 /// Starts a fiber that runs until it is cancelled, and says so where it fails before.
 pub fn spawn(name: String, f: impl FnOnce() -> io::Result<()> + 'static) -> io::Result<JoinHandle<()>> {
     let fiber = spawn_named(name.clone(), move || match f() {
-        Err(e) if !is_cancelled(&e) => log!("{name}: {e}"),
+        Err(e) if !is_cancelled(&e) => log!(Error, of = name, error = e; "{name}: {e}"),
         _ => {}
     })?;
     Ok(fiber)

@@ -1,6 +1,6 @@
 //! GPIO lines: each edge becomes a message.
 
-use crate::log::{Limited, log};
+use crate::log::{Level, Limited, log};
 use crate::mqtt::Mqtt;
 use crate::records::Records;
 use crate::settings::{GpioLine, GpioSettings};
@@ -85,7 +85,7 @@ pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, records: &Records) -
                 let edge = lines.next_edge()?;
                 match sequence.lost_before(&edge) {
                     0 => {}
-                    n => lost.log(format_args!("{n} edges came too fast and are lost")),
+                    n => lost.log(Level::Warning, format_args!("{n} edges came too fast and are lost")),
                 }
                 if edge.kind == EdgeKind::Rising { "rising" } else { "falling" }
             }
@@ -93,7 +93,7 @@ pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, records: &Records) -
         record.edge(word);
         match mqtt.publish(topic.clone(), word) {
             Err(e) if is_cancelled(&e) => return Err(e),
-            Err(e) => log!("{topic}: {e}"),
+            Err(e) => log!(Warning, topic = topic, error = e; "{topic}: {e}"),
             Ok(_) => {}
         }
     }

@@ -17,13 +17,16 @@ mod http_server;
 mod line;
 mod log;
 mod mqtt;
+mod notify;
 mod patience;
 mod records;
 mod report;
+mod screen;
 mod settings;
 mod setup;
 mod signals;
 mod simulator;
+mod status;
 mod uplink;
 mod web;
 
@@ -31,6 +34,7 @@ use crate::args::{Options, Request};
 use crate::devices::{Devices, end, spawn};
 use crate::log::log;
 use crate::mqtt::Mqtt;
+use crate::notify::Notify;
 use crate::report::Report;
 use crate::setup::Setup;
 use becket_fiber::sync::channel;
@@ -50,13 +54,14 @@ const UNDER_WAY: usize = 64;
 const UNDER_WAY_KEPT: usize = 100_000;
 
 fn main() -> ExitCode {
+    log::set_up(std::env::args_os().skip(1));
     let done = match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => print(args::USAGE).map(|()| ExitCode::SUCCESS),
         Ok(Request::Run(options)) => run(&options),
         Err(e) => Err(e),
     };
     done.unwrap_or_else(|e| {
-        log!("{e}");
+        log!(Error, error = e; "{e}");
         ExitCode::from(2)
     })
 }
@@ -71,6 +76,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let result = runtime.run(|| serve(options, setup, &report));
     // Whatever still holds a reading lets go of it here.
     drop(runtime);
+    log::end_status();
     print(&report.to_string())?;
     match result.and_then(|served| served) {
         Err(e) => Err(e.to_string()),
@@ -91,6 +97,10 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let under_way_limit = if store.is_some() { UNDER_WAY_KEPT } else { UNDER_WAY };
     let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, store, report.clone())?;
     let mqtt = Rc::new(mqtt);
+    let notify = Rc::new(Notify::from_env());
+    let n = notify.clone();
+    // To the very end: letting out what waits takes time, too.
+    spawn_named("watchdog", move || n.watch())?.detach();
     let (stop, stopped) = channel(1);
     let (under_way, unconfirmed) = channel(under_way_limit);
     let (drained, all_drained) = channel::<()>(1);
@@ -134,12 +144,18 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let (m, r) = (mqtt.clone(), report.clone());
     inputs.push(spawn("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
 
+    // The broker may be away for long, which is nothing that a start has to wait for.
+    notify.ready(&status::state(report));
+    let (r, n) = (report.clone(), notify.clone());
+    inputs.push(spawn("status".to_owned(), move || status::run(&r, &n))?);
+
     let cause = match options.run_for {
         Some(limit) => timeout(limit, || stopped.recv()).unwrap_or_else(|_| Some("the time is up".to_owned())),
         None => stopped.recv()?,
     };
     let cause = cause.unwrap_or_else(|| "nobody is left who could ask for the end".to_owned());
     log!("{cause}: letting out what waits");
+    notify.stopping("letting out what waits");
     let mut publishers = served.end();
     inputs.into_iter().for_each(end);
     // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,

@@ -1,7 +1,7 @@
 //! The way to the broker and back.
 
 use crate::line::MAX_LINE;
-use crate::log::{Limited, log};
+use crate::log::{Level, Limited, log};
 use crate::report::{Report, count};
 use becket_fiber::sync::{Receiver, Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
@@ -113,19 +113,23 @@ impl Mqtt {
             match event {
                 Event::Connected { .. } => self.connected(),
                 Event::Disconnected { reason, retry_in } => {
-                    log!("connection lost: {reason}; trying again in {retry_in:?}");
+                    log!(Warning, error = reason; "connection lost: {reason}; trying again in {retry_in:?}");
                     self.report.records.broker.link.lost(reason);
                 }
                 Event::Message(message) => self.command(&message),
                 Event::Delivered { id, outcome, .. } => self.delivered(id, outcome)?,
-                Event::Subscribed { filter, granted: Ok(_), .. } => log!("subscribed to {filter}"),
-                Event::Subscribed { filter, granted: Err(code), .. } => log!("{filter}: subscription refused: {code}"),
-                Event::Log { line, .. } => log!("libmosquitto: {line}"),
+                Event::Subscribed { filter, granted: Ok(_), .. } => {
+                    log!(Info, topic = filter; "subscribed to {filter}")
+                }
+                Event::Subscribed { filter, granted: Err(code), .. } => {
+                    log!(Error, topic = filter, error = code; "{filter}: subscription refused: {code}");
+                }
+                Event::Log { line, .. } => log!(Warning; "libmosquitto: {line}"),
                 Event::Owed { messages, .. } => {
                     log!("{messages} messages of earlier runs go out first");
                     self.owed.set(messages);
                 }
-                Event::StoreFailed(e) => log!("{e}"),
+                Event::StoreFailed(e) => log!(Error, error = e; "{e}"),
                 Event::Failed(reason) => return Err(io::Error::other(reason.to_string())),
                 Event::Closed => return Ok(()),
                 _ => {}
@@ -176,18 +180,20 @@ impl Mqtt {
     fn command(&self, message: &Message) {
         let commands = self.commands.borrow();
         let Some(Commands { device, sender }) = commands.get(&message.topic) else {
-            return self.refusals.log(format_args!("a message on {:?} is for no device", message.topic));
+            return self
+                .refusals
+                .log(Level::Warning, format_args!("a message on {:?} is for no device", message.topic));
         };
         let Some(line) = line(&message.payload) else {
             let refused = format_args!("{device}: one that is not one line of text, or too long, is refused");
-            return self.refusals.log(refused);
+            return self.refusals.log(Level::Warning, refused);
         };
         let why = match sender.try_send(line.to_owned()) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => "too many wait",
             Err(TrySendError::Closed(_)) => "the device is closed",
         };
-        self.refusals.log(format_args!("{device}: {line:?} is lost: {why}"));
+        self.refusals.log(Level::Warning, format_args!("{device}: {line:?} is lost: {why}"));
     }
 
     /// Publishes at QoS 1; waits for room where the client has none.

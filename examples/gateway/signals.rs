@@ -1,7 +1,7 @@
 //! What signals ask for.
 
 use crate::broker::Running;
-use crate::log::log;
+use crate::log::{self, log};
 use crate::mqtt::Mqtt;
 use crate::report::Report;
 use becket_fiber::signal::{Signal, Signals};
@@ -22,6 +22,7 @@ pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running, mqtt: &Mq
             print_state(mqtt, report)?;
         } else if stopping {
             log!("{signal} again: ending at once");
+            log::end_status();
             broker.end();
             process::exit(128 + signal.as_raw());
         } else {

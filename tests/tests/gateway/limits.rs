@@ -4,7 +4,10 @@ use crate::{MARGIN, Sums, start};
 use becket_tests::examples;
 use becket_tests::program::Program;
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 #[test]
 fn no_time_at_all_is_enough() {
@@ -29,6 +32,22 @@ fn standard_error_that_takes_nothing_changes_nothing() {
     let output = command.spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout.starts_with(br#"{"readings":"#), "{output:?}");
+}
+
+#[test]
+fn standard_error_that_nobody_reads_holds_up_nothing() {
+    let (_unread, writer) = std::io::pipe().unwrap();
+    // Full, but for what one line needs at most.
+    let full = OwnedFd::from(writer.try_clone().unwrap());
+    rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
+    (&writer).write_all(&[b'x'; 4096]).unwrap();
+    let mut command = Command::new(examples::path("gateway"));
+    command.args(["--for", "2s"]).stdout(Stdio::piped()).stderr(writer);
+    let started = Instant::now();
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.starts_with(br#"{"readings":"#), "{output:?}");
+    assert!(started.elapsed() < MARGIN);
 }
 
 #[test]
