@@ -112,12 +112,12 @@ impl Device {
     fn take_in(&self, line: &str) {
         count(&self.report.lines);
         if line::fields(line).next().is_none() {
-            return self.chatter.log(Level::Info, format_args!("{line}"));
+            return self.chatter.log_at(Level::Info, format_args!("{line}"));
         }
         self.record.remember(line);
         let reading = Reading { line: line.to_owned(), pending: Pending::new(&self.report, &self.record) };
         if let Err(TrySendError::Full(_)) = self.readings.try_send(reading) {
-            self.chatter.log(Level::Warning, format_args!("a reading dropped, the queue is full"));
+            self.chatter.log(format_args!("a reading dropped, the queue is full"));
         }
     }
 
@@ -129,7 +129,7 @@ impl Device {
             match begun.and_then(|n| port.write_all(&text.as_bytes()[n..])) {
                 Ok(()) => [&self.report.commands, &self.record.commands].into_iter().for_each(count),
                 Err(e) => {
-                    self.chatter.log(Level::Warning, format_args!("the command {command:?} is lost: {e}"));
+                    self.chatter.log(format_args!("the command {command:?} is lost: {e}"));
                     // The next ones wait until the device is open again.
                     if e.kind() != io::ErrorKind::TimedOut {
                         return Err(e);

@@ -1,6 +1,6 @@
 //! GPIO lines: each edge becomes a message.
 
-use crate::log::{Level, Limited, log};
+use crate::log::{Limited, log};
 use crate::mqtt::Mqtt;
 use crate::records::Records;
 use crate::settings::{GpioLine, GpioSettings};
@@ -85,7 +85,7 @@ pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, records: &Records) -
                 let edge = lines.next_edge()?;
                 match sequence.lost_before(&edge) {
                     0 => {}
-                    n => lost.log(Level::Warning, format_args!("{n} edges came too fast and are lost")),
+                    n => lost.log(format_args!("{n} edges came too fast and are lost")),
                 }
                 if edge.kind == EdgeKind::Rising { "rising" } else { "falling" }
             }

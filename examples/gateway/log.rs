@@ -210,7 +210,12 @@ impl Limited {
         Limited { name: name.into(), since: Cell::new(Instant::now()), printed: Cell::new(0), left_out: Cell::new(0) }
     }
 
-    pub fn log(&self, level: Level, message: fmt::Arguments<'_>) {
+    /// Prints a line at level `Warning`.
+    pub fn log(&self, message: fmt::Arguments<'_>) {
+        self.log_at(Level::Warning, message);
+    }
+
+    pub fn log_at(&self, level: Level, message: fmt::Arguments<'_>) {
         if self.since.get().elapsed() >= Duration::from_secs(1) {
             self.say_left_out();
             self.since.set(Instant::now());

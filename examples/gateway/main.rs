@@ -144,8 +144,7 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let (m, r) = (mqtt.clone(), report.clone());
     inputs.push(spawn("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
 
-    // The broker may be away for long, which is nothing that a start has to wait for.
-    notify.ready(&status::state(report));
+    // The last one: what was open at the start is being served by then.
     let (r, n) = (report.clone(), notify.clone());
     inputs.push(spawn("status".to_owned(), move || status::run(&r, &n))?);
 

@@ -1,7 +1,7 @@
 //! The way to the broker and back.
 
 use crate::line::MAX_LINE;
-use crate::log::{Level, Limited, log};
+use crate::log::{Limited, log};
 use crate::report::{Report, count};
 use becket_fiber::sync::{Receiver, Sender, TrySendError, channel};
 use becket_mosquitto::fiber::{Client, Delivery, Events};
@@ -180,20 +180,18 @@ impl Mqtt {
     fn command(&self, message: &Message) {
         let commands = self.commands.borrow();
         let Some(Commands { device, sender }) = commands.get(&message.topic) else {
-            return self
-                .refusals
-                .log(Level::Warning, format_args!("a message on {:?} is for no device", message.topic));
+            return self.refusals.log(format_args!("a message on {:?} is for no device", message.topic));
         };
         let Some(line) = line(&message.payload) else {
             let refused = format_args!("{device}: one that is not one line of text, or too long, is refused");
-            return self.refusals.log(Level::Warning, refused);
+            return self.refusals.log(refused);
         };
         let why = match sender.try_send(line.to_owned()) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => "too many wait",
             Err(TrySendError::Closed(_)) => "the device is closed",
         };
-        self.refusals.log(Level::Warning, format_args!("{device}: {line:?} is lost: {why}"));
+        self.refusals.log(format_args!("{device}: {line:?} is lost: {why}"));
     }
 
     /// Publishes at QoS 1; waits for room where the client has none.

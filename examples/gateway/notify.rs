@@ -119,6 +119,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_manager_learns_when_settings_are_read_again() {
+        let (here, manager) = (Datagram::unbound().unwrap(), Datagram::bind(&Address::unnamed()).unwrap());
+        let to = manager.local_addr().unwrap();
+        let notify = Notify { socket: Some((here, to)), watchdog: None, fails: Cell::new(false) };
+        let heard = || {
+            let mut bytes = [0; 256];
+            let (received, _) = manager.try_recv_from(&mut bytes).unwrap().expect("a message");
+            String::from_utf8(bytes[..received.len()].to_vec()).unwrap()
+        };
+        let before = Clock::Monotonic.now();
+        let at = notify.reloading(|| heard().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse().unwrap());
+        // A part of a microsecond is left off.
+        assert!(before.as_micros() <= at && at <= Clock::Monotonic.now().as_micros(), "{before:?} {at}");
+        assert_eq!(heard(), "READY=1");
+        notify.status("a\nREADY=0");
+        assert_eq!(heard(), "STATUS=a READY=0");
+    }
+
+    #[test]
     fn addresses() {
         let address = |name: &str| address(OsStr::new(name));
         assert_eq!(address("/run/x").unwrap().as_pathname(), Some("/run/x".as_ref()));

@@ -11,14 +11,16 @@ use std::time::Duration;
 /// How often systemd is told, where nothing but numbers changes.
 const SELDOM: u64 = 10;
 
-/// Shows the status once a second until this fiber is cancelled.
+/// Says that the start is over, and shows the status once a second from then on, until this fiber is cancelled. The broker
+/// may be away for long: that is nothing that a start has to wait for.
 pub fn run(report: &Report, notify: &Notify) -> io::Result<()> {
     let mut ticks = interval(Duration::from_secs(1));
-    let mut told = String::new();
+    let mut told = state(report);
+    notify.ready(&told);
     for second in 0.. {
         let (state, numbers) = (state(report), numbers(report));
         log::set_status(&format!("{state}, {numbers}, up {}", age(report.records.start.elapsed())));
-        if second % SELDOM == 0 || state != told {
+        if second % SELDOM == 1 || state != told {
             notify.status(&format!("{state}, {numbers}"));
             told = state;
         }
@@ -28,7 +30,7 @@ pub fn run(report: &Report, notify: &Notify) -> io::Result<()> {
 }
 
 /// What is there and what is not.
-pub fn state(report: &Report) -> String {
+fn state(report: &Report) -> String {
     let devices = report.records.devices();
     let gone = devices.iter().filter(|device| !device.link.state().is_open).count();
     let mut text = format!("{} device{}", devices.len(), if devices.len() == 1 { "" } else { "s" });

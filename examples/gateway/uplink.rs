@@ -2,7 +2,7 @@
 
 use crate::device::Reading;
 use crate::line;
-use crate::log::{Level, Limited};
+use crate::log::Limited;
 use crate::mqtt::Mqtt;
 use crate::report::Pending;
 use becket_fiber::is_cancelled;
@@ -37,7 +37,7 @@ pub fn publish(
         match line::fields(&line).map(publish).collect() {
             Ok(deliveries) => under_way.send(UnderWay { pending, deliveries })?,
             Err(e) if is_cancelled(&e) => return Err(e),
-            Err(e) => lost.log(Level::Warning, format_args!("a reading dropped: {e}")),
+            Err(e) => lost.log(format_args!("a reading dropped: {e}")),
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod limits;
 mod page;
 mod signals;
 mod system_calls;
+mod systemd;
 mod terminal;
 
 use becket_tests::{examples, program::Finished, program::Program};
