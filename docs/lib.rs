@@ -15,6 +15,9 @@ pages! {
     contributing: "../CONTRIBUTING.md",
     security: "../SECURITY.md",
     sys: "../sys/README.md",
+    event_loop: "../loop/README.md",
+    fiber: "../fiber/README.md",
+    mosquitto: "../mosquitto-glue/README.md",
 }
 
 pages! {
