@@ -4,6 +4,7 @@
 //! Everything here panics with what went wrong: it is for tests.
 
 pub mod broker;
+pub mod browser;
 pub mod device;
 pub mod examples;
 pub mod metadata;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod broker_trouble;
+mod browser;
 mod default_run;
 mod devices;
 mod hardware;
