@@ -1,6 +1,9 @@
 //! The command line. Every error names the option, what was given, and what is wrong with it, in one line.
 
-use crate::settings::{Broker, DeviceSettings, GpioLine, GpioSettings, Names, PREFIX, PortSettings, name_of};
+use crate::config::QUEUE;
+use crate::settings::{
+    Broker, BrokerSettings, DeviceSettings, GpioLine, GpioSettings, Names, PREFIX, PortSettings, name_of,
+};
 use becket_mosquitto::AddressError;
 use becket_sys::gpio::Edge;
 use lexopt::prelude::*;
@@ -12,6 +15,8 @@ use std::time::Duration;
 /// What `--help` prints.
 pub const USAGE: &str = "\
 usage: gateway [OPTIONS]
+       gateway --config FILE [--for DURATION] [--json] [--quiet]
+       gateway --config FILE --check-config
 
 Publishes what serial devices say to an MQTT broker, and hands them the commands that come back.
 Each field of a line `temp=21.53 hum=40` of a device goes to becket/DEVICE/FIELD at QoS 1; messages on
@@ -27,7 +32,6 @@ answers a command: it is no reading. DEVICE is the last part of the path.
                            rising, falling or both (the default); repeatable. NAME is that of the line, or
                            CHIP-OFFSET
   --gpio-sysfs N[:EDGE]    the same by the line's number in sysfs, to becket/gpio/N; repeatable
-  --for DURATION           end by itself after that time, such as 10s, 500ms or 2m
   --keepalive SECONDS      how often the broker must hear from us, 5 to 65535; default 30
   --queue READINGS         how many readings of a device wait for the broker before its new ones are dropped;
                            default 1000
@@ -36,39 +40,52 @@ answers a command: it is no reading. DEVICE is the last part of the path.
                            them among its published ones; this run counts them as dropped
   --http PORT | off        a page at http://127.0.0.1:PORT/ that shows all this live; /metrics there is for Prometheus;
                            0 stands for a free port; default: a free one with the simulated device, else off
+  --config FILE            take all of this from a file in TOML, and more: TLS, passwords, what becomes of each field.
+                           The options above are refused beside it, for the file says them. It is followed: what
+                           differs in it is changed at once, and where something is wrong with it, line and reason are
+                           logged and everything stays as it is. Devices that are not there are waited for
+  --check-config           read the file, say what is wrong with it, and end
+  --for DURATION           end by itself after that time, such as 10s, 500ms or 2m
   --json                   each line on standard error is a JSON object: time, level, message, and what it is about
   --quiet                  of these lines those alone that tell of trouble; no status line either
   --help                   print this
 
-SIGINT, SIGTERM and SIGHUP end it after what waits has gone out, at most 5 s; a second one ends it at once.
+SIGINT and SIGTERM end it after what waits has gone out, at most 5 s; a second one ends it at once. So does SIGHUP, but
+beside --config, where it has the file read again.
 SIGUSR1 prints the broker, every device, fiber and source. The last line of standard output is a JSON object that sums
 up. Exit status: 0; 1 where the sums do not add up; 2 for a bad argument or something that cannot be opened.";
 
+/// The options that a configuration file has keys for.
+const IN_FILE: [&str; 8] = ["serial", "broker", "gpio", "gpio-sysfs", "keepalive", "queue", "store", "http"];
+
 /// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Request {
     /// Run as a gateway.
-    Run(Options),
+    Run(Box<Options>),
+    /// Look whether something is wrong with a configuration file.
+    Check(PathBuf),
     /// Print the usage and end.
     Help,
 }
 
 /// How to run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Options {
     /// None: a simulated one.
     pub devices: Vec<DeviceSettings>,
     pub gpio: Vec<GpioSettings>,
-    pub broker: Broker,
+    pub broker: BrokerSettings,
     /// `None`: until a signal comes.
     pub run_for: Option<Duration>,
-    pub keepalive: Duration,
     /// How many readings of each device wait for the broker.
     pub queue: usize,
     /// Where what is owed to the broker is kept.
     pub store: Option<PathBuf>,
     /// The port of the page: `Some(None)` for no page, `None` where nothing is said.
     pub http: Option<Option<u16>>,
+    /// The file that says all of the above, but for the time.
+    pub config: Option<PathBuf>,
 }
 
 /// Reads the arguments, without the name of the program before them.
@@ -76,30 +93,43 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
     let mut options = Options {
         devices: Vec::new(),
         gpio: Vec::new(),
-        broker: Broker::Embedded { port: 0 },
+        broker: BrokerSettings::default(),
         run_for: None,
-        keepalive: Duration::from_secs(30),
-        queue: 1000,
+        queue: QUEUE,
         store: None,
         http: None,
+        config: None,
     };
+    let mut checks = false;
+    // The first of the options that the file says.
+    let mut in_file = None;
     let mut names = Names::default();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        if let Long(name) = arg
+            && IN_FILE.contains(&name)
+        {
+            in_file.get_or_insert_with(|| name.to_owned());
+        }
         match arg {
+            Long("config") => options.config = Some(value(&mut parser)?.into()),
+            Long("check-config") => checks = true,
             Long("serial") => {
                 let port = serial(value(&mut parser)?)?;
                 let name = names.unique(&name_of(&port.path));
                 let topic = format!("{PREFIX}/{name}");
-                options.devices.push(DeviceSettings { name, port, topic });
+                options.devices.push(DeviceSettings { name, port, topic, fields: None });
             }
-            Long("broker") => options.broker = broker(&value(&mut parser)?.to_string_lossy())?,
+            Long("broker") => {
+                let place = broker(&value(&mut parser)?.to_string_lossy());
+                options.broker.place = place.map_err(|e| format!("--broker {e}"))?;
+            }
             Long("gpio") => add(&mut options.gpio, "--gpio", text(&mut parser, "--gpio", gpio)?)?,
             Long("gpio-sysfs") => {
                 add(&mut options.gpio, "--gpio-sysfs", text(&mut parser, "--gpio-sysfs", gpio_sysfs)?)?;
             }
             Long("for") => options.run_for = Some(text(&mut parser, "--for", duration)?),
-            Long("keepalive") => options.keepalive = text(&mut parser, "--keepalive", keepalive)?,
+            Long("keepalive") => options.broker.keepalive = text(&mut parser, "--keepalive", keepalive)?,
             Long("queue") => options.queue = text(&mut parser, "--queue", queue)?,
             Long("store") => options.store = Some(value(&mut parser)?.into()),
             Long("http") => options.http = Some(text(&mut parser, "--http", http)?),
@@ -109,7 +139,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String
             other => return Err(other.unexpected().to_string()),
         }
     }
-    Ok(Request::Run(options))
+    match (options.config, in_file) {
+        (Some(_), Some(option)) => Err(format!("--{option}: not beside --config, whose file says it")),
+        (Some(file), None) if checks => Ok(Request::Check(file)),
+        (None, _) if checks => Err("--check-config: it needs --config FILE".into()),
+        (config, _) => Ok(Request::Run(Box::new(Options { config, ..options }))),
+    }
 }
 
 /// A line has one edge that it waits for, whoever asks.
@@ -158,17 +193,18 @@ fn serial(value: OsString) -> Result<PortSettings, String> {
     Ok(PortSettings::new(OsString::from_vec(path.to_vec()), baud))
 }
 
-fn broker(value: &str) -> Result<Broker, String> {
+/// Where the broker is.
+pub fn broker(value: &str) -> Result<Broker, String> {
     match value {
         "embedded" => return Ok(Broker::Embedded { port: 0 }),
         "mosquitto" => return Ok(Broker::Mosquitto),
         _ => {}
     }
     if let Some(of) = value.strip_prefix("embedded:") {
-        let port = of.parse().map_err(|e| format!("--broker {value}: the port {of:?}: {e}"))?;
+        let port = of.parse().map_err(|e| format!("{value}: the port {of:?}: {e}"))?;
         return Ok(Broker::Embedded { port });
     }
-    let error = |e: AddressError| format!("--broker: {e}, and it is neither embedded[:PORT] nor mosquitto");
+    let error = |e: AddressError| format!("{e}, and it is neither embedded[:PORT] nor mosquitto");
     value.parse().map(Broker::At).map_err(error)
 }
 
@@ -205,7 +241,8 @@ fn http(value: &str) -> Result<Option<u16>, String> {
     value.parse().map(Some).map_err(|e| format!("neither off nor a port: {e}"))
 }
 
-fn duration(value: &str) -> Result<Duration, String> {
+/// A number and its unit.
+pub fn duration(value: &str) -> Result<Duration, String> {
     let unit = value.find(|c: char| !c.is_ascii_digit()).ok_or("no unit: ms, s, m or h")?;
     let (number, unit) = value.split_at(unit);
     if number.is_empty() {
@@ -241,7 +278,7 @@ mod tests {
 
     fn options(args: &str) -> Options {
         match parse(args.split_whitespace().map(OsString::from)) {
-            Ok(Request::Run(options)) => options,
+            Ok(Request::Run(options)) => *options,
             other => panic!("{args}: {other:?}"),
         }
     }
@@ -265,12 +302,12 @@ mod tests {
 
     #[test]
     fn brokers() {
-        let broker = |text: &str| options(&format!("--broker {text}")).broker;
-        assert_eq!(options("").broker, Broker::Embedded { port: 0 });
+        let broker = |text: &str| options(&format!("--broker {text}")).broker.place;
+        assert_eq!(options("").broker.place, Broker::Embedded { port: 0 });
         assert_eq!(broker("embedded:1884"), Broker::Embedded { port: 1884 });
         assert_eq!(broker("mosquitto"), Broker::Mosquitto);
         assert_eq!(broker("mqtt://[::1]"), Broker::At(Address::tcp("::1", 1883).unwrap()));
-        assert!(error("--broker nonsense").starts_with("--broker: broker address `nonsense`: it is neither"));
+        assert!(error("--broker nonsense").starts_with("--broker broker address `nonsense`: it is neither"));
         assert_eq!(
             error("--broker embedded:70000"),
             "--broker embedded:70000: the port \"70000\": number too large to fit in target type"
@@ -316,5 +353,19 @@ mod tests {
         let e = error("--http 70000");
         assert_eq!(e, "--http 70000: neither off nor a port: number too large to fit in target type");
         assert_eq!(parse(["--help".into()]), Ok(Request::Help));
+    }
+
+    #[test]
+    fn a_file_says_all_but_the_time() {
+        let given = options("--config a.toml --for 1s");
+        assert_eq!((given.config, given.run_for), (Some("a.toml".into()), Some(Duration::from_secs(1))));
+        let check = parse(["--check-config", "--config", "a"].map(OsString::from));
+        assert_eq!(check, Ok(Request::Check("a".into())));
+        assert_eq!(error("--check-config"), "--check-config: it needs --config FILE");
+        let values = ["a", "mosquitto", "0:1", "1", "5", "1", "a", "0"];
+        for (name, value) in IN_FILE.iter().zip(values) {
+            let refused = format!("--{name}: not beside --config, whose file says it");
+            assert_eq!(error(&format!("--{name} {value} --config a")), refused);
+        }
     }
 }

@@ -13,7 +13,7 @@ use becket_sys::SetupError;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a device may take to begin to accept a command.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Reading {
     /// With one field at least; taken apart no sooner than it is published, since it is smaller so.
     pub line: String,
+    pub at: Instant,
     /// What becomes of it is counted by this.
     pub pending: Pending,
 }
@@ -115,7 +116,8 @@ impl Device {
             return self.chatter.log_at(Level::Info, format_args!("{line}"));
         }
         self.record.remember(line);
-        let reading = Reading { line: line.to_owned(), pending: Pending::new(&self.report, &self.record) };
+        let reading =
+            Reading { line: line.to_owned(), at: Instant::now(), pending: Pending::new(&self.report, &self.record) };
         if let Err(TrySendError::Full(_)) = self.readings.try_send(reading) {
             self.chatter.log(format_args!("a reading dropped, the queue is full"));
         }

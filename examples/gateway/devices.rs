@@ -1,6 +1,7 @@
 //! The devices and GPIO lines that are served at present: each can come and go while the gateway runs.
 
 use crate::device::Device;
+use crate::fields::Outlet;
 use crate::gpio;
 use crate::log::log;
 use crate::mqtt::Mqtt;
@@ -34,7 +35,7 @@ pub struct Devices {
 struct Served {
     settings: DeviceSettings,
     device: Rc<Device>,
-    topic: Rc<RefCell<String>>,
+    outlet: Rc<RefCell<Outlet>>,
     reader: JoinHandle<()>,
     publisher: JoinHandle<()>,
 }
@@ -65,11 +66,11 @@ impl Devices {
         let commands = self.mqtt.commands_for(&name, &settings.topic)?;
         let (to_publish, readings) = channel(self.queue);
         let device = Rc::new(Device::new(&name, settings.port.clone(), to_publish, commands, self.report.clone()));
-        let topic = Rc::new(RefCell::new(settings.topic.clone()));
-        let (m, n, t) = (self.mqtt.clone(), name.clone(), topic.clone());
-        let publisher = spawn(format!("{name} readings"), move || uplink::publish(&n, &t, &readings, &m, &under_way))?;
+        let outlet = Rc::new(RefCell::new(outlet(&settings)));
+        let (m, n, o) = (self.mqtt.clone(), name.clone(), outlet.clone());
+        let publisher = spawn(format!("{name} readings"), move || uplink::publish(&n, &o, &readings, &m, &under_way))?;
         let reader = read(&device, port)?;
-        self.served.borrow_mut().push(Served { settings, device, topic, reader, publisher });
+        self.served.borrow_mut().push(Served { settings, device, outlet, reader, publisher });
         Ok(())
     }
 
@@ -77,7 +78,7 @@ impl Devices {
     pub fn remove(&self, name: &str) {
         let at = self.served.borrow().iter().position(|served| served.settings.name == name);
         let Some(served) = at.map(|at| self.served.borrow_mut().remove(at)) else { return };
-        self.mqtt.end_commands(&served.settings.topic);
+        self.mqtt.end_commands(name, &served.settings.topic);
         end(served.reader);
         let mut leaving = self.leaving.borrow_mut();
         leaving.retain(|publisher| !publisher.is_finished());
@@ -105,6 +106,53 @@ impl Devices {
         }
     }
 
+    /// Serves these, and nothing else, from now on. What stays as it is goes on undisturbed. What fails is logged.
+    pub fn set(&self, devices: &[DeviceSettings], lines: &[GpioSettings]) {
+        let present: Vec<_> = self.served.borrow().iter().map(|served| served.settings.clone()).collect();
+        // Another path is another device.
+        let change = Change::new(&present, devices, |d| &d.name, |one, other| one.port.path == other.port.path);
+        let present: Vec<_> = self.lines.borrow().iter().map(|line| line.settings.clone()).collect();
+        let line_change = Change::new(&present, lines, |line| &line.name, |one, other| one == other);
+        let told = |name: &str, what: &str, done: io::Result<()>| match done {
+            Ok(()) => log!(Info, of = name; "{name}: {what}"),
+            Err(e) => log!(Error, of = name, error = e; "{name}: {e}"),
+        };
+        for name in change.removed {
+            self.remove(&name);
+            told(&name, "removed", Ok(()));
+        }
+        for name in line_change.removed {
+            self.remove_line(&name);
+            told(&format!("gpio {name}"), "removed", Ok(()));
+        }
+        change.changed.into_iter().for_each(|device| told(&device.name, "changed", self.change(device)));
+        change.added.into_iter().for_each(|device| told(&device.name, "added", self.add(device.clone(), None)));
+        for line in line_change.added {
+            told(&format!("gpio {}", line.name), "added", self.add_line(line.clone(), None));
+        }
+    }
+
+    /// Serves the device of this name in another way from now on: what it has said goes out all the same.
+    fn change(&self, settings: &DeviceSettings) -> io::Result<()> {
+        let at = self.served.borrow().iter().position(|served| served.settings.name == settings.name);
+        let Some(mut served) = at.map(|at| self.served.borrow_mut().remove(at)) else { return Ok(()) };
+        let before = std::mem::replace(&mut served.settings, settings.clone());
+        if (&before.topic, &before.fields) != (&settings.topic, &settings.fields) {
+            served.outlet.replace(outlet(settings));
+        }
+        let moved = match before.topic == settings.topic {
+            true => Ok(()),
+            false => self.mqtt.move_commands(&settings.name, &before.topic, &settings.topic),
+        };
+        if before.port != settings.port {
+            end(served.reader);
+            served.device.set_port(settings.port.clone());
+            served.reader = read(&served.device, None)?;
+        }
+        self.served.borrow_mut().push(served);
+        moved
+    }
+
     /// Reads nothing any more: to be called once, at the end. Returns the publishers, each of which ends when it has
     /// emptied its queue.
     pub fn end(&self) -> Vec<JoinHandle<()>> {
@@ -121,6 +169,34 @@ impl Devices {
         }
         publishers
     }
+}
+
+/// A change on its way from what is served to what is wanted: each thing by its name.
+struct Change<'a, T> {
+    removed: Vec<String>,
+    changed: Vec<&'a T>,
+    added: Vec<&'a T>,
+}
+
+impl<'a, T: PartialEq> Change<'a, T> {
+    /// Things of one name that are not `alike` enough are removed and added.
+    fn new(present: &[T], wanted: &'a [T], name: fn(&T) -> &String, alike: fn(&T, &T) -> bool) -> Change<'a, T> {
+        let find = |list: &'a [T], of: &T| list.iter().find(|thing| name(thing) == name(of));
+        let goes = |thing: &&T| find(wanted, thing).is_none_or(|other| !alike(thing, other));
+        let removed: Vec<_> = present.iter().filter(goes).map(|thing| name(thing).clone()).collect();
+        let (mut changed, mut added) = (Vec::new(), Vec::new());
+        for thing in wanted {
+            match present.iter().find(|other| name(other) == name(thing)) {
+                Some(other) if !removed.contains(name(thing)) => changed.extend((other != thing).then_some(thing)),
+                _ => added.push(thing),
+            }
+        }
+        Change { removed, changed, added }
+    }
+}
+
+fn outlet(settings: &DeviceSettings) -> Outlet {
+    Outlet::new(settings.topic.clone(), settings.fields.as_deref())
 }
 
 /// Starts the fiber that reads a device.

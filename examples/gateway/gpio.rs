@@ -91,7 +91,7 @@ pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, records: &Records) -
             }
         };
         record.edge(word);
-        match mqtt.publish(topic.clone(), word) {
+        match mqtt.publish(topic.clone(), word, false) {
             Err(e) if is_cancelled(&e) => return Err(e),
             Err(e) => log!(Warning, topic = topic, error = e; "{topic}: {e}"),
             Ok(_) => {}

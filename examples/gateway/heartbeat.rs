@@ -6,7 +6,8 @@ use becket_fiber::{interval, with_ctx};
 use std::io;
 use std::time::Duration;
 
-const TOPIC: &str = "becket/gateway/heartbeat";
+/// After the prefix of all topics.
+const TOPIC: &str = "gateway/heartbeat";
 
 /// Publishes the statistics of the loop once a second until this fiber is cancelled. The period counts from the
 /// first beat on: a beat that comes late does not put off the others, one that is missed is left out.

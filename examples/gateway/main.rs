@@ -4,12 +4,14 @@
 //! top to bottom, `uplink` for what becomes of a reading.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
-#![expect(dead_code, reason = "devices come and go only at the start and the end yet")]
 
 mod args;
 mod broker;
+mod commands;
+mod config;
 mod device;
 mod devices;
+mod fields;
 mod gpio;
 mod heartbeat;
 #[path = "../libraries/http_server.rs"]
@@ -20,6 +22,7 @@ mod mqtt;
 mod notify;
 mod patience;
 mod records;
+mod reload;
 mod report;
 mod screen;
 mod settings;
@@ -28,6 +31,7 @@ mod signals;
 mod simulator;
 mod status;
 mod uplink;
+mod watch;
 mod web;
 
 use crate::args::{Options, Request};
@@ -35,11 +39,13 @@ use crate::devices::{Devices, end, spawn};
 use crate::log::log;
 use crate::mqtt::Mqtt;
 use crate::notify::Notify;
+use crate::reload::Reload;
 use crate::report::Report;
 use crate::setup::Setup;
-use becket_fiber::sync::channel;
+use becket_fiber::sync::{self, channel};
 use becket_fiber::{Runtime, spawn_named, timeout, with_ctx};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
     log::set_up(std::env::args_os().skip(1));
     let done = match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => print(args::USAGE).map(|()| ExitCode::SUCCESS),
+        Ok(Request::Check(file)) => check(&file),
         Ok(Request::Run(options)) => run(&options),
         Err(e) => Err(e),
     };
@@ -64,6 +71,14 @@ fn main() -> ExitCode {
         log!(Error, error = e; "{e}");
         ExitCode::from(2)
     })
+}
+
+/// Says what is wrong with a configuration file, or that nothing is.
+fn check(file: &Path) -> Result<ExitCode, String> {
+    let config = config::read(file).config?;
+    let (devices, lines) = (config.devices.len(), config.gpio.len());
+    print(&format!("{}: {devices} devices, {lines} GPIO lines, nothing is wrong", file.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens everything, runs until the end, and prints the sums.
@@ -91,22 +106,23 @@ fn print(text: &str) -> Result<(), String> {
 
 /// Starts a fiber for each thing that is waited for, waits for the end, and lets out what still waits.
 fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()> {
-    let Setup { signals, broker, devices, lines, simulator, store, page } = setup;
+    let Setup { signals, settings, broker, devices, lines, queue, simulator, store, page, config } = setup;
     let broker = Rc::new(broker);
     log!("broker at {}", broker.address);
     let under_way_limit = if store.is_some() { UNDER_WAY_KEPT } else { UNDER_WAY };
-    let mqtt = Mqtt::connect(broker.address.clone(), options.keepalive, store, report.clone())?;
+    let mqtt = Mqtt::connect(settings, broker.address.clone(), store, config.is_some(), report.clone())?;
     let mqtt = Rc::new(mqtt);
     let notify = Rc::new(Notify::from_env());
     let n = notify.clone();
     // To the very end: letting out what waits takes time, too.
     spawn_named("watchdog", move || n.watch())?.detach();
+    let reload = config.is_some().then(|| Rc::new(sync::Notify::new()));
     let (stop, stopped) = channel(1);
     let (under_way, unconfirmed) = channel(under_way_limit);
     let (drained, all_drained) = channel::<()>(1);
 
-    let (b, s, m, r) = (broker.clone(), stop.clone(), mqtt.clone(), report.clone());
-    spawn_named("signals", move || signals::run(&signals, &s, &b, &m, &r))?.detach();
+    let (b, s, m, r, again) = (broker.clone(), stop.clone(), mqtt.clone(), report.clone(), reload.clone());
+    spawn_named("signals", move || signals::run(&signals, &s, again.as_deref(), &b, &m, &r))?.detach();
     let b = broker.clone();
     spawn_named("broker", move || b.watch())?.detach();
     let m = mqtt.clone();
@@ -130,12 +146,12 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
         spawn("page".to_owned(), move || page.run(&m))
     });
     let page = page.transpose()?;
-    let served = Devices::new(&mqtt, report, options.queue, under_way);
+    let served = Rc::new(Devices::new(&mqtt, report, queue, under_way));
     for (settings, line) in lines {
-        served.add_line(settings, Some(line))?;
+        served.add_line(settings, line)?;
     }
     for (settings, port) in devices {
-        served.add(settings, Some(port))?;
+        served.add(settings, port)?;
     }
     let mut inputs = Vec::new();
     if let Some(simulator) = simulator {
@@ -143,6 +159,14 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     }
     let (m, r) = (mqtt.clone(), report.clone());
     inputs.push(spawn("heartbeat".to_owned(), move || heartbeat::run(&m, &r))?);
+    let reloader = match (options.config.clone(), config, reload) {
+        (Some(path), Some(running), Some(asked)) => {
+            let reload = Reload::new(path, running, broker.address.clone(), &served, &mqtt);
+            let n = notify.clone();
+            Some(spawn("configuration".to_owned(), move || reload.run(&asked, &n))?)
+        }
+        _ => None,
+    };
 
     // The last one: what was open at the start is being served by then.
     let (r, n) = (report.clone(), notify.clone());
@@ -155,6 +179,8 @@ fn serve(options: &Options, setup: Setup, report: &Rc<Report>) -> io::Result<()>
     let cause = cause.unwrap_or_else(|| "nobody is left who could ask for the end".to_owned());
     log!("{cause}: letting out what waits");
     notify.stopping("letting out what waits");
+    // First, for it would begin anew what is ended here.
+    reloader.into_iter().for_each(end);
     let mut publishers = served.end();
     inputs.into_iter().for_each(end);
     // The devices were the last to hold the other ends of the queues: the publishers end when they have emptied them,

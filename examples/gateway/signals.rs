@@ -5,7 +5,7 @@ use crate::log::{self, log};
 use crate::mqtt::Mqtt;
 use crate::report::Report;
 use becket_fiber::signal::{Signal, Signals};
-use becket_fiber::sync::Sender;
+use becket_fiber::sync::{Notify, Sender};
 use becket_fiber::{fibers, with_ctx};
 use std::io;
 use std::process;
@@ -13,13 +13,23 @@ use std::process;
 /// The signals that the gateway handles.
 pub const HANDLED: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1];
 
-/// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state.
-pub fn run(signals: &Signals, stop: &Sender<String>, broker: &Running, mqtt: &Mqtt, report: &Report) -> io::Result<()> {
+/// Tells of the first signal that asks for the end; a second one is the end. SIGUSR1 prints the state. SIGHUP asks for
+/// the end where there is nothing to be read again.
+pub fn run(
+    signals: &Signals,
+    stop: &Sender<String>,
+    reload: Option<&Notify>,
+    broker: &Running,
+    mqtt: &Mqtt,
+    report: &Report,
+) -> io::Result<()> {
     let mut stopping = false;
     loop {
         let signal = signals.next()?.signal();
         if signal == Signal::USR1 {
             print_state(mqtt, report)?;
+        } else if let (Signal::HUP, Some(reload)) = (signal, reload) {
+            reload.notify_one();
         } else if stopping {
             log!("{signal} again: ending at once");
             log::end_status();

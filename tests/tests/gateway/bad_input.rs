@@ -20,7 +20,7 @@ fn assert_one_line(finished: &Finished, naming: &[&str]) {
     }
 }
 
-fn check(args: &[&str], naming: &[&str]) {
+pub(crate) fn check(args: &[&str], naming: &[&str]) {
     assert_one_line(&start(args).finish(MARGIN), naming);
 }
 

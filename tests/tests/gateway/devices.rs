@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn message(device: &Device, field: &str, payload: &str) -> Message {
+pub(crate) fn message(device: &Device, field: &str, payload: &str) -> Message {
     Message { topic: format!("becket/{}/{field}", device.name()), payload: payload.into() }
 }
 

@@ -3,11 +3,13 @@
 mod bad_input;
 mod broker_trouble;
 mod browser;
+mod config;
 mod default_run;
 mod devices;
 mod hardware;
 mod limits;
 mod page;
+mod reload;
 mod signals;
 mod system_calls;
 mod systemd;
