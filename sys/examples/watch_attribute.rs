@@ -14,24 +14,26 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, process};
 
-/// Prints it, and what it becomes, until that begins with `last`, or for ten seconds.
+/// Prints all of it, from the begin: that arms it again. Several changes before that count as one.
+fn show(attribute: &Attribute) -> io::Result<String> {
+    let text = String::from_utf8_lossy(&attribute.read()?).trim_end().replace('\n', ", ");
+    println!("{text}");
+    Ok(text)
+}
+
+/// Prints what it becomes, until that begins with `last`, or for ten seconds.
 fn watch(attribute: &Attribute, last: &str) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        // All of it, from the begin: that arms it again. Several changes before that count as one.
-        let text = attribute.read()?;
-        let text = String::from_utf8_lossy(&text);
-        println!("{}", text.trim_end().replace('\n', ", "));
-        // PRI alone: it is always readable.
-        if text.starts_with(last) || attribute.wait_ready(Ready::PRI, Some(end))?.is_none() {
-            return Ok(());
-        }
-    }
+    // PRI alone: it is always readable.
+    while attribute.wait_ready(Ready::PRI, Some(end))?.is_some() && !show(attribute)?.starts_with(last) {}
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     if let Some(path) = env::args_os().nth(1) {
-        return Ok(watch(&Attribute::open(path)?, "\0")?);
+        let attribute = Attribute::open(path)?;
+        show(&attribute)?;
+        return Ok(watch(&attribute, "\0")?);
     }
     let table = Table::read()?;
     let Some(mount) = table.iter().find(|mount| mount.fs_type == "cgroup2") else {
@@ -45,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(println!("SKIP: watch_attribute: {}: {e}", group.display()));
     }
     let events = Attribute::open(group.join("cgroup.events"))?;
-    println!("the group has a process; it ends now");
+    show(&events)?;
     drop(child.stdin.take());
     watch(&events, "populated 0")?;
     child.wait(None)?;

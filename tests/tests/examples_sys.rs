@@ -121,7 +121,7 @@ const TABLE: &[Run<'_>] = &[
         "bound again: Err(AddrInUse)\nasked: who am I?\nanswered: process Some({..}), user {..}\nthen the end: Some(0)\n\
          the file is there: false\n",
     ),
-    ("watch_attribute", &[], "the group has a process; it ends now\npopulated 1{..}\npopulated 0{..}\n"),
+    ("watch_attribute", &[], "populated 1{..}\npopulated 0{..}\n"),
     ("watch_by_handle", &[], "Mask(MOVED_FROM | CREATE) letter in inbox\nMask(MOVED_TO | DELETE) letter in outbox\n"),
     (
         "watch_folder",
