@@ -26,7 +26,9 @@
 //! - A controller that was made elsewhere may be locked still: its terminal then cannot be opened (`EIO`).
 //! - A `Command` keeps its copies of the terminal until it is dropped, and as long there is no end to read.
 //!   [`Controller::spawn`] drops it.
-//! - A status of packet mode overtakes the data that was written before it.
+//! - A status of packet mode overtakes the data that was written before it. The kernel announces some of them, a stop
+//!   and a start, only to who waits for reading: wait for `READ | PRI`, for with [`PRI`](crate::Ready::PRI) alone such a
+//!   one is found at the next look (as of Linux 6.18).
 
 use crate::SetupError;
 use crate::fd::{attempt, byte_stream, owned_fd};
@@ -186,7 +188,8 @@ impl Controller {
     }
 
     /// Switches packet mode, in which the controller also learns what happens to the terminal: ioctl_tty(2). Off
-    /// at first. While a status is pending the controller is ready for [`Ready::PRI`](crate::Ready::PRI).
+    /// at first. While a status is pending the controller is ready for [`Ready::PRI`](crate::Ready::PRI), beside
+    /// [`Ready::READ`](crate::Ready::READ), which is to be waited for, too: see [above](self#what-else-surprises).
     ///
     /// # Errors
     /// `ENOTTY` where the descriptor is no controller.

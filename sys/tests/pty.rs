@@ -99,6 +99,25 @@ fn packet_mode_reports_urgently_what_happens_to_the_terminal() {
     assert_eq!(controller.try_read(&mut buf).unwrap(), Some(4));
 }
 
+/// Not who waits for PRI alone: he finds it when he looks again.
+#[test]
+fn a_stop_wakes_who_waits_for_reading() {
+    let (controller, terminal) = pty::pair().unwrap();
+    controller.set_packet_mode(true).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let begin = Instant::now();
+            let ready = wait(&controller, Ready::READ | Ready::PRI, Some(begin + Duration::from_secs(60))).unwrap();
+            (ready.unwrap().is_priority(), begin.elapsed())
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        rustix::termios::tcflow(&terminal, rustix::termios::Action::OOff).unwrap();
+        let (urgent, after) = waiting.join().unwrap();
+        assert!(urgent && after < Duration::from_secs(40), "{urgent} {after:?}");
+    });
+    assert_eq!(controller.try_read_packet(&mut [0; 8]).unwrap(), Some(Packet::Status(Status::STOP)));
+}
+
 #[test]
 fn a_full_pair_would_block_and_is_writable_again_when_read() {
     let (controller, terminal) = pty::pair().unwrap();

@@ -31,7 +31,20 @@ const TABLE: &[Run<'_>] = &[
     ("clock_alarm", &["100"], "waiting\n{..}it is {..}00 ms since 1970\n"),
     ("device_events", &[], "{..}change mem /devices/virtual/mem/null\n"),
     ("device_events", &["0"], "{..}"),
+    (
+        "epoll_edges",
+        &[],
+        "written: 1 event, of the pipe: true\nread Some(4)\nhalf of it read: 0 event, of the pipe: true\n\
+         more written: 1 event, of the pipe: true\nread 4\nread 4\nwritten: 1 event, of the pipe: true\n\
+         armed again: 1 event, of the pipe: true\n",
+    ),
     ("event_semaphore", &[], "6 workers, at most 2 at a time\n"),
+    (
+        "fifo_rendezvous",
+        &[],
+        "a writer before any reader: Err(Some(6))\n\"one\\n\", and the writer has gone: exit status: 0\n\
+         \"two\\n\", and the writer has gone: exit status: 0\nnothing more, and no end: None\n",
+    ),
     (
         "file_holes",
         &[],
@@ -79,6 +92,12 @@ const TABLE: &[Run<'_>] = &[
         &[],
         "/dev/pts/{..}\r\n33 100\r\nyour name?\r\nBecket\r\nhello Becket\r\nworking\r\n^Cthe shell ended: exit status: 7\n",
     ),
+    (
+        "pty_status",
+        &[],
+        "{..}Status(Status(STOP)), urgent: true\nthe program writes: None\n{..}Status(Status(START)), urgent: true\n\
+         and now: Some(4)\n",
+    ),
     ("read_input", &[], "which device? The example input_list shows what there is\n"),
     (
         "replace_file",
@@ -86,6 +105,7 @@ const TABLE: &[Run<'_>] = &[
         "names in the folder: 1\nthe file: new version\nwho had it open reads: old version\nnames in the folder: 1\n",
     ),
     ("serial_loopback_pty", &[], "opened at 250000 8N1\nthe device says 42.0\nit refuses parity E\nit hung up: true\n"),
+    ("serial_lines", &[], "which port? The example serial_ports shows what there is\n"),
     ("serial_ports", &[], "{..}"),
     ("signals", &[], "SIGTERM from {..}SIGRTMIN+1 from {..}: value Some(42), {..}the child: exit status: 3\n"),
     ("splice_pipe", &[], "a pipe of {..} bytes, now of 131072\n300000 bytes twice, in {..} rounds\n"),
@@ -101,6 +121,11 @@ const TABLE: &[Run<'_>] = &[
         "urgent: true\ntaken first: '!'\n\"print 1000 pages\", begins at the mark: false\n\
          \"print 1 page\", begins at the mark: true\n",
     ),
+    (
+        "terminal_password",
+        &[],
+        "password: \"secret\"\nseen before: \"password: \"\nseen after: Some(2) bytes, the line's end\n",
+    ),
     ("terminal_raw", &[], "keys \"a{..}\\u{3}{..}\\u{1b}{..}q\"\r\nline \"cooked\\n\"\n"),
     ("terminal_size", &[], "24 rows, 80 columns\r\n40 rows, 132 columns\r\n50 rows, 100 columns\r\nexit status: 0\n"),
     (
@@ -108,6 +133,7 @@ const TABLE: &[Run<'_>] = &[
         &[],
         "hello: HELLO\nwhat a long question this is: 28 bytes are too many\nanybody? Err(ConnectionRefused)\n",
     ),
+    ("udp_multicast", &[], "the first: to both\nthe second: true\nthe first: to the first\nthe second: false\n"),
     ("udp_reply_from", &[], "100 questions, 100 answers from 127.0.0.42\n"),
     (
         "unix_datagram",
@@ -340,8 +366,35 @@ fn a_tree_is_followed_through_moves_and_loss() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// On the simulated GPIO chip of the virtual machine.
-mod hardware {
+/// On the two connected ports of the virtual machine.
+mod uart {
+    use super::*;
+    use becket_sys::serial::{ModemLines, Port};
+
+    #[test]
+    fn changes_of_modem_lines_are_told() {
+        let Ok(pair) = env::var("SERIAL_PAIR") else {
+            return println!("SKIP: changes_of_modem_lines_are_told: no UARTs here; scripts/test-vm has two");
+        };
+        let path = pair.split(':').next().unwrap();
+        let program = start("serial_lines", &[path, "20"]);
+        program.expect_stdout("ModemLines(", SOON);
+        // The lines of a loop follow each other.
+        let port = Port::builder(path, 9600).exclusive(false).open().unwrap();
+        port.set_modem_lines(ModemLines::LOOP, true).unwrap();
+        for on in [false, true, false] {
+            port.set_modem_lines(ModemLines::RTS, on).unwrap();
+            thread::sleep(Duration::from_millis(100));
+        }
+        program.expect_stdout("CTS) changed, CTS ", SOON);
+        port.set_modem_lines(ModemLines::LOOP, false).unwrap();
+        let finished = program.finish(SOON);
+        assert!(finished.status.success(), "{finished:?}");
+    }
+}
+
+/// On the simulated chip of the virtual machine.
+mod gpio {
     use super::*;
 
     /// The folder that moves its lines, and its device; `None` elsewhere.
