@@ -1,6 +1,6 @@
 //! The devices and GPIO lines that are served at present: each can come and go while the gateway runs.
 
-use crate::device::Device;
+use crate::device::{self, Device};
 use crate::fields::Outlet;
 use crate::gpio;
 use crate::log::log;
@@ -126,9 +126,16 @@ impl Devices {
             told(&format!("gpio {name}"), "removed", Ok(()));
         }
         change.changed.into_iter().for_each(|device| told(&device.name, "changed", self.change(device)));
-        change.added.into_iter().for_each(|device| told(&device.name, "added", self.add(device.clone(), None)));
+        change
+            .added
+            .into_iter()
+            .for_each(|device| told(&device.name, "added", self.add(device.clone(), device::open(&device.port).ok())));
         for line in line_change.added {
-            told(&format!("gpio {}", line.name), "added", self.add_line(line.clone(), None));
+            told(
+                &format!("gpio {}", line.name),
+                "added",
+                self.add_line(line.clone(), gpio::open(line, Duration::ZERO).ok()),
+            );
         }
     }
 
@@ -147,7 +154,7 @@ impl Devices {
         if before.port != settings.port {
             end(served.reader);
             served.device.set_port(settings.port.clone());
-            served.reader = read(&served.device, None)?;
+            served.reader = read(&served.device, device::open(&settings.port).ok())?;
         }
         self.served.borrow_mut().push(served);
         moved

@@ -12,6 +12,9 @@ use becket_sys::gpio::{self, Edge};
 use std::io;
 use std::time::{Duration, Instant};
 
+/// How many edges the kernel keeps for us: as many as it can.
+const EVENTS: u32 = 1024;
+
 /// A line that is open, by one of the two ways.
 pub enum Line {
     /// By sysfs, which does not count edges: those that follow each other faster than they are read become one.
@@ -65,7 +68,7 @@ fn request(chip: &str, line: &str, wanted: &GpioSettings) -> Result<Lines, Setup
     if let Some(bias) = wanted.bias {
         config = config.bias(bias);
     }
-    let lines = found.request().line(offset, config).consumer("becket gateway").open()?;
+    let lines = found.request().line(offset, config).consumer("becket gateway").event_buffer(EVENTS).open()?;
     Lines::try_from(lines).map_err(failed("fcntl"))
 }
 

@@ -24,7 +24,7 @@ pub struct Setup {
     pub signals: Signals,
     pub settings: BrokerSettings,
     pub broker: Running,
-    /// Each with its port, where it is to be open by now.
+    /// Each with its port, where that could be opened.
     pub devices: Vec<(DeviceSettings, Option<Port>)>,
     pub lines: Vec<(GpioSettings, Option<gpio::Line>)>,
     pub queue: usize,
@@ -57,9 +57,9 @@ impl Setup {
         let (mut store, mut broker) = (&options.store, &options.broker);
         let (mut queue, mut http) = (options.queue, options.http);
         if let Some(config) = &config {
-            // One that is not there yet does not keep the others from their work.
-            devices.extend(config.devices.iter().map(|settings| (settings.clone(), None)));
-            lines.extend(config.gpio.iter().map(|settings| (settings.clone(), None)));
+            // One that is not there yet does not keep the others from their work: its fiber tries again.
+            devices.extend(config.devices.iter().map(|s| (s.clone(), device::open(&s.port).ok())));
+            lines.extend(config.gpio.iter().map(|s| (s.clone(), gpio::open(s, EXPORT).ok())));
             (store, broker) = (&config.store, &config.broker);
             (queue, http) = (config.queue, Some(config.http));
         }

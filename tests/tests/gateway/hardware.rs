@@ -1,5 +1,6 @@
 //! GPIO lines and UARTs as kernels drive them, in the virtual machine that scripts/test-vm starts.
 
+use crate::config::{File, of_broker};
 use crate::{MARGIN, Sums, start};
 use becket_sys::serial::Port;
 use becket_sys::{Ready, wait};
@@ -44,18 +45,27 @@ impl Chip {
     }
 }
 
-/// A gateway on these lines, `LINE:EDGE` each, and somebody who hears what it says of them.
+/// A gateway on these lines by sysfs, `LINE:EDGE` each, and somebody who hears what it says of them.
 fn watching(chip: &Chip, lines: &[(usize, &str)]) -> (Broker, Client, Program) {
+    let option = |(line, edge): &(usize, &str)| ["--gpio-sysfs".to_owned(), format!("{}:{edge}", chip.base + line)];
+    watching_by(&lines.iter().flat_map(option).collect::<Vec<_>>())
+}
+
+/// The same with these options.
+fn watching_by(options: &[String]) -> (Broker, Client, Program) {
     let broker = Broker::start();
     let mut client = Client::connect(broker.port(), "observer");
     client.subscribe("becket/gpio/+");
-    let mut args = vec!["--for".to_owned(), "100s".to_owned(), "--broker".to_owned(), broker.url()];
-    for (line, edge) in lines {
-        args.extend(["--gpio-sysfs".to_owned(), format!("{}:{edge}", chip.base + line)]);
-    }
-    let gateway = start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let url = broker.url();
+    let mut args = vec!["--for", "100s", "--broker", &*url];
+    args.extend(options.iter().map(String::as_str));
+    let gateway = start(&args);
     gateway.expect_stderr("gateway: connected", MARGIN);
     (broker, client, gateway)
+}
+
+fn edge(topic: &str, word: &str) -> Message {
+    Message { topic: format!("becket/gpio/{topic}"), payload: word.into() }
 }
 
 #[test]
@@ -121,6 +131,66 @@ fn after_a_burst_the_last_message_tells_the_level() {
     println!("{changes} changes at once became {} messages", messages.len());
     assert!(messages.len() <= changes, "{} messages", messages.len());
     assert_eq!(messages.last().map(|message| &*message.payload), Some("rising"));
+    gateway.signal(Signal::TERM);
+    Sums::of(&gateway.finish(MARGIN));
+}
+
+#[test]
+fn by_the_character_device_no_edge_is_left_out() {
+    let Some(chip) = Chip::find() else { return };
+    let label = env::var("GPIO_SIM_LABEL").unwrap();
+    [1, 2].iter().for_each(|line| chip.pull(*line, false));
+    let options =
+        ["--gpio".to_owned(), format!("{label}:sim-line1"), "--gpio".to_owned(), format!("{label}:2:falling")];
+    let (_broker, mut client, gateway) = watching_by(&options);
+    let by_offset = format!("{label}-2");
+    for _ in 0..PULLS {
+        for (up, word) in [(true, "rising"), (false, "falling")] {
+            chip.pull(1, up);
+            assert_eq!(client.next(MARGIN), edge("sim-line1", word));
+        }
+        chip.pull(2, true);
+        chip.pull(2, false);
+        assert_eq!(client.next(MARGIN), edge(&by_offset, "falling"));
+    }
+    // It is ours: nobody else gets it.
+    let refused = start(&["--gpio", &format!("{label}:1")]).finish(MARGIN);
+    assert!(refused.status.code() == Some(2) && refused.stderr.contains("busy"), "{refused:?}");
+    gateway.signal(Signal::TERM);
+    Sums::of(&gateway.finish(MARGIN));
+    for (line, wrong) in [("99", "the chip has lines 0 to 7"), ("no such line", "the chip has no line of that name")] {
+        let refused = start(&["--gpio", &format!("{label}:{line}")]).finish(MARGIN);
+        assert!(refused.status.code() == Some(2) && refused.stderr.contains(wrong), "{refused:?}");
+    }
+}
+
+#[test]
+fn lines_come_and_go_with_the_configuration_file() {
+    let Some(chip) = Chip::find() else { return };
+    let label = env::var("GPIO_SIM_LABEL").unwrap();
+    [0, 3].iter().for_each(|line| chip.pull(*line, false));
+    let broker = Broker::start();
+    let mut client = Client::connect(broker.port(), "observer");
+    client.subscribe("becket/gpio/+");
+    let by_sysfs = format!("[[gpio]]\nsysfs = {}\nname = \"old\"\n", chip.base + 3);
+    let by_chip =
+        format!("[[gpio]]\nchip = \"{label}\"\nline = 0\nname = \"new\"\nactive-low = true\ndebounce = \"1ms\"\n");
+    let file = File::new("lines", &(of_broker(&broker) + &by_sysfs));
+    let gateway = file.start();
+    gateway.expect_stderr("gateway: connected", MARGIN);
+    chip.pull(3, true);
+    assert_eq!(client.next(MARGIN), edge("old", "rising"));
+    file.rename(&(of_broker(&broker) + &by_sysfs + &by_chip));
+    gateway.expect_stderr("gateway: gpio new: added", MARGIN);
+    // Long after it was asked for.
+    thread::sleep(Duration::from_secs(1));
+    chip.pull(0, true);
+    assert_eq!(client.next(MARGIN), edge("new", "falling"));
+    file.rename(&(of_broker(&broker) + &by_chip));
+    gateway.expect_stderr("gateway: gpio old: removed", MARGIN);
+    assert!(!chip.is_exported(3));
+    chip.pull(0, false);
+    assert_eq!(client.next(MARGIN), edge("new", "rising"));
     gateway.signal(Signal::TERM);
     Sums::of(&gateway.finish(MARGIN));
 }

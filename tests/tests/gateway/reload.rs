@@ -3,7 +3,7 @@
 use crate::config::{File, of_broker, of_device};
 use crate::devices::message;
 use crate::{MARGIN, Sums};
-use becket_tests::broker::Broker;
+use becket_tests::broker::{Broker, free_port};
 use becket_tests::device::Device;
 use becket_tests::mqtt::Client;
 use becket_tests::program::Program;
@@ -229,4 +229,29 @@ fn what_a_dead_broker_did_not_take_goes_to_another() {
 #[test]
 fn what_is_kept_for_a_dead_broker_goes_to_another() {
     moved("kept", Broker::start(), true, "store = \"owed\"\n");
+}
+
+#[test]
+fn what_a_wrong_address_was_given_goes_to_the_right_one() {
+    let [from, to] = [Broker::start(), Broker::start()];
+    let [mut before, mut after] = [&from, &to].map(observer);
+    let device = Device::plug("detour");
+    let with = |url: &str| format!("http = 0\n[broker]\nurl = \"{url}\"\n{}", of_device(&device, ""));
+    let file = File::new("detour", &with(&from.url()));
+    let gateway = file.start();
+    gateway.expect_stderr("connected", MARGIN);
+    count_up(&device, 0..10);
+    assert_eq!(numbers(&mut before, &device, 9).len(), 10);
+    for _ in 0..3 {
+        let nobody = format!("mqtt://127.0.0.1:{}", free_port());
+        file.rename(&with(&nobody));
+        gateway.expect_stderr(&format!("broker at {nobody} from now on"), MARGIN);
+        count_up(&device, 10..200);
+    }
+    file.rename(&with(&to.url()).replace("http = 0", "http = 1"));
+    gateway.expect_stderr("`http` cannot change while the gateway runs", MARGIN);
+    assert_eq!(numbers(&mut after, &device, 199).len(), 190);
+    sleep(Duration::from_millis(500));
+    let sums = end(gateway);
+    assert_eq!((sums.readings, sums.acknowledged, sums.reconnects), (580, 580, 0), "{sums:?}");
 }
