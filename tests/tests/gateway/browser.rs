@@ -54,6 +54,8 @@ fn hostile_device(browser: &mut Browser) -> String {
     let made = browser.value("document.querySelectorAll('img, h3 b, body script ~ script').length");
     assert_eq!((made, browser.value("document.title")), (0.into(), "Becket gateway".into()));
     assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth"), true);
+    // A page that is still there would ask on, and complain.
+    browser.open("about:blank");
     gateway.signal(Signal::TERM);
     Sums::of(&gateway.finish(MARGIN));
     url
