@@ -6,6 +6,7 @@ use crate::gpio;
 use crate::log::log;
 use crate::mqtt::Mqtt;
 use crate::patience;
+use crate::records::LineRecord;
 use crate::report::Report;
 use crate::settings::{DeviceSettings, GpioSettings};
 use crate::uplink::{self, UnderWay};
@@ -43,6 +44,8 @@ struct Served {
 struct ServedLine {
     settings: GpioSettings,
     watcher: JoinHandle<()>,
+    /// Also where the line has failed.
+    _record: Rc<LineRecord>,
 }
 
 impl Devices {
@@ -89,12 +92,15 @@ impl Devices {
     /// Begins to listen to a line, which is opened by its own fiber where it is not open yet.
     pub fn add_line(&self, settings: GpioSettings, line: Option<gpio::Line>) -> io::Result<()> {
         let name = format!("gpio {}", settings.name);
-        let (n, m, wanted, report) = (name.clone(), self.mqtt.clone(), settings.clone(), self.report.clone());
+        let record = self.report.records.line(&*settings.name);
+        let (n, m, wanted, r) = (name.clone(), self.mqtt.clone(), settings.clone(), record.clone());
         let watcher = spawn(name, move || {
-            let open = || patience::open(&n, || gpio::open(&wanted, Duration::ZERO));
-            gpio::run(&line.map_or_else(open, Ok)?, &wanted, &m, &report.records)
+            let open = || gpio::open(&wanted, Duration::ZERO).inspect_err(|e| r.link.lost(e));
+            let line = line.map_or_else(|| patience::open(&n, open), Ok)?;
+            r.link.opened();
+            gpio::run(&line, &wanted, &m, &r).inspect_err(|e| r.link.lost(e))
         })?;
-        self.lines.borrow_mut().push(ServedLine { settings, watcher });
+        self.lines.borrow_mut().push(ServedLine { settings, watcher, _record: record });
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::log::{Limited, log};
 use crate::mqtt::Mqtt;
-use crate::records::Records;
+use crate::records::LineRecord;
 use crate::settings::{GpioLine, GpioSettings};
 use becket_fiber::gpio::sysfs::{self, Class};
 use becket_fiber::gpio::{Chip, EdgeKind, LineConfig, Lines, Sequence};
@@ -73,9 +73,8 @@ fn request(chip: &str, line: &str, wanted: &GpioSettings) -> Result<Lines, Setup
 }
 
 /// Publishes `rising` or `falling` to the topic for each edge, until this fiber is cancelled or the line is gone.
-pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, records: &Records) -> io::Result<()> {
+pub fn run(line: &Line, wanted: &GpioSettings, mqtt: &Mqtt, record: &LineRecord) -> io::Result<()> {
     let topic = &wanted.topic;
-    let record = records.line(&*wanted.name);
     let lost = Limited::new(topic.clone());
     let mut sequence = Sequence::new();
     loop {

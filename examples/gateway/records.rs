@@ -44,7 +44,8 @@ impl Records {
 
     /// Begins the record of a GPIO line.
     pub fn line(&self, name: impl Into<String>) -> Rc<LineRecord> {
-        add(&self.lines, LineRecord { name: name.into(), edges: Cell::default(), last: Cell::default() })
+        let (link, edges, last) = (Link::default(), Cell::default(), Cell::default());
+        add(&self.lines, LineRecord { name: name.into(), link, edges, last })
     }
 
     /// The devices, in the order in which they came.
@@ -209,6 +210,7 @@ impl Display for DeviceRecord {
 pub struct LineRecord {
     /// As in its topic.
     pub name: String,
+    pub link: Link,
     pub edges: Cell<u64>,
     last: Cell<Option<(&'static str, Instant)>>,
 }
@@ -227,7 +229,7 @@ impl LineRecord {
 
 impl Display for LineRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gpio {}: {} edges", self.name, self.edges.get())?;
+        write!(f, "gpio {}: {}; {} edges", self.name, self.link.state(), self.edges.get())?;
         match self.last() {
             Some((word, at)) => write!(f, ", the last one {word}, {} s ago", at.elapsed().as_secs()),
             None => Ok(()),

@@ -8,8 +8,8 @@
 //! - `devices`: an array of objects, each of `name`, `path`, the link, `readings`, `acknowledged`, `dropped`, `commands`,
 //!   `queued` (readings in the queue), `under_way` (readings whose fields the client has), `per_second` (readings, over
 //!   the last ten seconds), and `fields`, an array of objects of `name`, `value`, a string, and `ago_s`;
-//! - `gpio`: an array of objects, each of `name`, `edges`, and of the last edge `word` (`rising` or `falling`) and `ago_s`,
-//!   both `null` before;
+//! - `gpio`: an array of objects, each of `name`, the link, `edges`, and of the last edge `word` (`rising` or `falling`)
+//!   and `ago_s`, both `null` before;
 //! - `loop`: the loop's [`Snapshot`](becket_loop::Snapshot);
 //! - `fibers`: the [`Report`](becket_fiber::Report) of the fibers.
 //!
@@ -86,7 +86,8 @@ fn device(device: &DeviceRecord) -> Value {
 
 fn line(line: &LineRecord) -> Value {
     let (word, at) = line.last().unzip();
-    json!({ "name": line.name, "edges": line.edges.get(), "word": word, "ago_s": at.map(seconds) })
+    let object = json!({ "name": line.name, "edges": line.edges.get(), "word": word, "ago_s": at.map(seconds) });
+    link(&line.link.state(), object)
 }
 
 /// How much memory the process has, without what is swapped out.

@@ -51,8 +51,13 @@ pub(super) fn write(state: &State<'_>) -> String {
     of_each("becket_device_commands_total", "counter", "Commands written to the device.", |d| d.commands.get());
     out.fields(&devices);
 
+    let lines = report.records.lines();
+    out.family("becket_gpio_open", "gauge", "Whether the GPIO line is open.");
+    for line in &lines {
+        out.sample("becket_gpio_open", &[("line", &line.name)], u8::from(line.link.state().is_open));
+    }
     out.family("becket_gpio_edges_total", "counter", "Edges of the GPIO line that were published.");
-    for line in report.records.lines() {
+    for line in &lines {
         out.sample("becket_gpio_edges_total", &[("line", &line.name)], line.edges.get());
     }
 

@@ -1,5 +1,6 @@
 //! The gateway's page, asked by clients that are no browsers: well-behaved, slow, broken and hostile ones.
 
+use crate::config::{File, of_broker, of_device};
 use crate::{MARGIN, Sums, start};
 use becket_tests::broker::Broker;
 use becket_tests::device::Device;
@@ -144,6 +145,34 @@ fn the_figures_are_those_of_devices_and_broker() {
     let seen =
         metrics_that(port, |m| m["reconnects"] == 1 && m["devices"][0]["open"] == true && m["acknowledged"] == 3);
     assert!(seen["devices"][0]["trouble"].is_object(), "{seen}");
+    end(gateway);
+}
+
+#[test]
+fn devices_and_lines_that_are_missing_are_shown_and_those_that_are_removed_are_not() {
+    let broker = Broker::start();
+    let (there, mut missing) = (Device::plug("page-there"), Device::plug("page-missing"));
+    missing.unplug();
+    let rest = of_broker(&broker) + &of_device(&there, "");
+    let line = "[[gpio]]\nchip = \"no such chip\"\nline = 1\nname = \"door\"\n";
+    let file = File::new("page", &format!("http = 0\n{rest}{}{line}", of_device(&missing, "")));
+    let gateway = file.start();
+    let port = port(&gateway);
+    there.say("a=1\n");
+    let seen = metrics_that(port, |m| m["acknowledged"] == 1 && m["gpio"][0]["trouble"].is_object());
+    let (device, line) = (&seen["devices"][1], &seen["gpio"][0]);
+    assert_eq!((&device["name"], &device["open"]), (&missing.name().into(), &false.into()));
+    assert!(device["trouble"]["text"].as_str().unwrap().contains("No such file"), "{device}");
+    assert_eq!((&line["name"], &line["open"], &line["edges"]), (&"door".into(), &false.into(), &0.into()));
+    assert!(line["trouble"]["text"].as_str().unwrap().contains("no such chip"), "{line}");
+    let (_, text) = get(port, "/metrics");
+    let samples = parse(&text);
+    assert_eq!(samples["becket_gpio_open"][0].1, 0.0);
+    assert_eq!(samples["becket_device_open"].iter().map(|(_, open)| *open).collect::<Vec<_>>(), [1.0, 0.0]);
+
+    file.rename(&format!("http = 0\n{}", of_broker(&broker)));
+    let seen = metrics_that(port, |m| m["devices"] == Value::Array(vec![]) && m["gpio"] == Value::Array(vec![]));
+    assert_eq!((&seen["readings"], &seen["acknowledged"]), (&1.into(), &1.into()), "{seen}");
     end(gateway);
 }
 
