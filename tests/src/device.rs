@@ -4,7 +4,7 @@ use becket_sys::pty::Controller;
 use becket_sys::{Ready, wait};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,10 +30,14 @@ impl Device {
     /// Plugs it in after it was pulled out, or another one in its place: its path is never missing in between.
     pub fn plug_again(&mut self) {
         let controller = Controller::open().unwrap();
-        let new = self.path.with_added_extension("new");
-        symlink(controller.terminal_path().unwrap(), &new).unwrap();
-        fs::rename(&new, &self.path).unwrap();
+        self.lead_to(&controller.terminal_path().unwrap());
         self.controller = Some(controller);
+    }
+
+    fn lead_to(&self, terminal: &Path) {
+        let new = self.path.with_added_extension("new");
+        symlink(terminal, &new).unwrap();
+        fs::rename(&new, &self.path).unwrap();
     }
 
     /// Pulls it out: whoever has it open is hung up on, and its path is gone.
@@ -42,8 +46,9 @@ impl Device {
         self.controller = None;
     }
 
-    /// Hangs up, and leaves a path that leads nowhere.
+    /// Hangs up, and leaves a path that leads nowhere. Not to where the terminal was: that number is the next one's.
     pub fn hang_up(&mut self) {
+        self.lead_to(Path::new("/dev/pts/none"));
         self.controller = None;
     }
 
