@@ -18,9 +18,9 @@ fn main() -> io::Result<()> {
         loop {
             // Not PRI alone: of a stop and a start the kernel wakes only those who wait for reading.
             let soon = Some(Instant::now() + Duration::from_secs(20));
-            let ready = controller.wait_ready(Ready::READ | Ready::PRI, soon)?.ok_or(ErrorKind::TimedOut)?;
+            controller.wait_ready(Ready::READ | Ready::PRI, soon)?.ok_or(ErrorKind::TimedOut)?;
             let Some(packet) = controller.try_read_packet(&mut buf)? else { continue };
-            println!("{packet:?}, urgent: {}", ready.is_priority());
+            println!("{packet:?}");
             return Ok(packet);
         }
     };

@@ -95,7 +95,7 @@ const TABLE: &[Run<'_>] = &[
     (
         "pty_status",
         &[],
-        "{..}Status(Status(STOP)), urgent: true\nthe program writes: None\n{..}Status(Status(START)), urgent: true\n\
+        "{..}Status(Status(STOP))\nthe program writes: None\n{..}Status(Status(START))\n\
          and now: Some(4)\n",
     ),
     ("read_input", &[], "which device? The example input_list shows what there is\n"),
