@@ -7,10 +7,9 @@ use becket_sys::process::Child;
 use becket_sys::signal::{Signal, Signals, send};
 use becket_sys::tcp::{Listener, Stream};
 use becket_sys::timer::{Clock, Timer, When};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::Command;
 use std::time::Duration;
+use std::{io, process};
 
 pub(crate) struct Things {
     pub(crate) timer: Timer,
@@ -24,19 +23,18 @@ impl Things {
     /// Call it before the loop starts threads: they inherit which signals are blocked.
     pub(crate) fn new() -> io::Result<Things> {
         let (timer, signals) = (Timer::new(Clock::Monotonic)?, Signals::new(Signal::TERM)?);
-        let child = Child::spawn(Command::new("sleep").arg("0.05"))?;
         let listener = Listener::bind(([127, 0, 0, 1], 0))?;
         let peer = Stream::connect(listener.local_addr()?)?.finish(None)?;
         listener.wait_ready(Ready::READ, None)?;
         let (urgent, _) = listener.try_accept()?.ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Things { timer, signals, child, urgent, peer })
+        Ok(Things { timer, signals, child: Child::spawn(process::Command::new("sleep").arg("0.05"))?, urgent, peer })
     }
 
     /// Makes all of it happen, or begin to.
     pub(crate) fn stir(&self) -> io::Result<()> {
         self.timer.set(When::After(Duration::from_millis(10)), None)?;
         self.peer.try_send_urgent(b"!")?;
-        send(std::process::id(), Signal::TERM)
+        send(process::id(), Signal::TERM)
     }
 
     /// Each with what to poll it for: the `READINESS` of its type, and PRI for urgent data.
