@@ -22,6 +22,18 @@ pages! {
 
 pages! {
     introduction: "src/introduction.md",
+    getting_started: "src/getting-started.md",
+    the_loop: "src/loop.md",
+    loop_inside_another: "src/loop-inside-another.md",
+    testing_with_time: "src/testing-with-time.md",
+    fibers: "src/fibers.md",
+    from_go: "src/from-go.md",
+    from_tokio: "src/from-tokio.md",
+    cancellation: "src/cancellation.md",
+    c_libraries: "src/c-libraries.md",
+    mqtt: "src/mqtt.md",
+    porting: "src/porting.md",
+    troubleshooting: "src/troubleshooting.md",
 }
 
 mod descriptors;
