@@ -83,12 +83,12 @@ fn chapters_that_are_left_out() {
         ("docs/src/one.md", "```rust,ignore\n```\n"),
         ("docs/src/two.md", ""),
         ("docs/lib.rs", r#"one: "src/one.md","#),
-        ("README.md", "<!-- no_run: it would wait -->\n```rust,no_run\n```\n```rust,no_run\n```\n"),
+        ("README.md", "```rust,no_run\n// Not run: it would wait.\n```\n```rust,no_run\n```\n"),
     ];
     let mistakes = [
         "docs/src/two.md:1: is not in SUMMARY.md",
         "README.md:1: is not mounted in docs/lib.rs, so that its Rust is not compiled",
-        "README.md:4: no_run without <!-- no_run: WHY --> before it",
+        "README.md:4: no_run, and its first line is not `// Not run: WHY`",
         "docs/src/one.md:1: Rust that is not even compiled (ignore)",
         "docs/src/two.md:1: is not mounted in docs/lib.rs, so that its Rust is not compiled",
     ];
