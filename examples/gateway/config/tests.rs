@@ -149,7 +149,7 @@ fn tls_is_checked_where_the_program_can_do_it() {
         ("psk = '00'", "4: `psk-identity` and `psk` go together"),
         ("psk-identity = 'i'\npsk = '0'", "5: the key is in hexadecimal digits"),
         ("psk-identity = 'i'\npsk = '0+'", "5: the key is in hexadecimal digits"),
-        ("server-name = ''", "4: server name"),
+        ("server-name = ''", "4: TLS: server name"),
     ] {
         let error = parsed(&format!("[broker]\nurl = 'mqtts://h'\n[broker.tls]\n{keys}")).unwrap_err();
         assert!(error.starts_with(wrong), "{error}");
