@@ -1,7 +1,10 @@
-//! What the two echo servers share: their arguments and their last line.
+//! What the two echo servers share: their arguments, their last line, and how they end.
 
 use lexopt::prelude::*;
+use std::error::Error;
 use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// What an echo server was asked for.
@@ -41,6 +44,18 @@ impl Options {
             }
         }
         Ok(options)
+    }
+}
+
+/// The `main` of an echo server: `serve` does what the program's arguments ask for, and its last line says what it was.
+pub fn main(name: &str, serve: impl FnOnce(&Options) -> Result<Served, Box<dyn Error>>) -> ExitCode {
+    let served = Options::from_args().map_err(Into::into).and_then(|options| serve(&options));
+    match served.and_then(|served| Ok(writeln!(io::stdout(), "{served}")?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{name}: {e}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! A TCP echo server of callbacks: `echo_server [--port N] [--clients N] [--for SECONDS]`.
+//! A tool to measure with: a TCP echo server of callbacks, `echo_server [--port N] [--clients N] [--for SECONDS]`.
 //!
 //! A connection holds at most one buffer: while that is not written, nothing more is read from it.
 
-use becket_examples::echo::{Options, Served};
+use becket_examples::echo::{self, Options, Served};
 use becket_loop::{AnyId, Ctx, Loop, Mode, Next, Ready};
 use becket_sys::signal::{Signal, Signals};
 use becket_sys::tcp::{Listener, Stream};
@@ -14,15 +14,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 fn main() -> ExitCode {
-    let served = Options::from_args().map_err(Into::into).and_then(|options| serve(&options));
-    match served {
-        Ok(served) => println!("{served}"),
-        Err(e) => {
-            eprintln!("echo_server: {e}");
-            return ExitCode::from(2);
-        }
-    }
-    ExitCode::SUCCESS
+    echo::main("echo_server", serve)
 }
 
 fn serve(options: &Options) -> Result<Served, Box<dyn Error>> {

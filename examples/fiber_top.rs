@@ -1,4 +1,4 @@
-//! What the fibers of a running program do, live: a list like top(1), and the backtrace of the one that is chosen.
+//! A tool that shows what the fibers of a running program do: a list like top(1), and the backtrace of the chosen one.
 //!
 //! The program serves it by `Runtime::serve_reports(path)`. `cargo run -p becket-examples --features fiber-top
 //! --example fiber_top -- PATH` shows it; `--once` prints the list and ends. Keys: up and down choose, `s` sorts by

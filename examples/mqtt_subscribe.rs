@@ -1,4 +1,4 @@
-//! Subscribes to a topic filter and prints what comes, one message a line: the topic, a space, the payload.
+//! A tool that subscribes to a topic filter and prints what comes, one message a line: the topic, a space, the payload.
 //!
 //! Exit status 0 after the messages asked for, and after SIGINT or SIGTERM; 1 where the broker refuses; 2 where
 //! something was wrong with the arguments. A broker that is away is waited for.

@@ -1,4 +1,4 @@
-//! Prints the lines of a serial device, by callbacks: `read_serial [PATH[:BAUD]] [COUNT]`.
+//! A tool: prints the lines of a serial device, by callbacks, `read_serial [PATH[:BAUD]] [COUNT]`.
 //!
 //! Without a path it reads a simulated sensor on a pseudoterminal. It ends after COUNT lines (default: 5 of the
 //! simulated sensor, no end otherwise), or when the device hangs up.

@@ -1,4 +1,4 @@
-//! Waits for edges of a GPIO line by sysfs, and prints each: the smallest program over becket-sys alone.
+//! A tool that waits for edges of a GPIO line by sysfs, and prints each: a program over becket-sys alone.
 //!
 //! Exit status 0 after the edges asked for, 1 where the time was up before, 2 where something was wrong with the
 //! arguments or the line. SIGINT and SIGTERM end it by 130 and 143; a line that was not exported before is

@@ -18,5 +18,6 @@
 pub mod database;
 pub mod http_client;
 pub mod http_server;
+pub mod listen;
 pub mod tls;
 pub mod websocket;

@@ -1,4 +1,4 @@
-//! Publishes, with the options that people know from mosquitto_pub(1), in a fiber.
+//! A tool that publishes, with the options that people know from mosquitto_pub(1), in a fiber.
 //!
 //! Exit status 0 when the broker has acknowledged everything (or, at QoS 0, the kernel has it), 1 where something was
 //! refused or lost, or the broker could not be reached, and 2 where something was wrong with the arguments. Once

@@ -1,4 +1,4 @@
-//! Asks a question over MQTT 5 and prints the answer: `mqtt_request URL TOPIC [QUESTION] [SECONDS]`.
+//! A tool that asks a question over MQTT 5 and prints the answer: `mqtt_request URL TOPIC [QUESTION] [SECONDS]`.
 //!
 //! Exit status 0 with an answer, 1 without one in time (10 seconds by default), 2 where something was wrong with the
 //! arguments. With `--answer TEXT` in place of the question it is the other side: answers one question with TEXT and

@@ -1,4 +1,4 @@
-//! Subscribes and prints what comes, with the options that people know from mosquitto_sub(1), by callbacks.
+//! A tool that subscribes and prints what comes, with the options of mosquitto_sub(1), by callbacks.
 //!
 //! Exit status 0 after the messages asked for, and after SIGINT or SIGTERM; 1 where the broker refuses or could not be
 //! reached; 2 where something was wrong with the arguments; 27 where the time given was over first. Once connected, it

@@ -1,8 +1,9 @@
 //! The small example programs, each run as its users run it.
 
-use becket_tests::{examples, program::Program};
+use becket_tests::examples::{self, Run};
+use becket_tests::program::Program;
 use rustix::process::Signal;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -12,13 +13,93 @@ fn start(name: &str, args: &[&str]) -> Program {
     Program::start(examples::path(name), args)
 }
 
+/// The same at three layers.
+const TICKS: &str = "tick 1\ntick 2\ntick 3\ntick 4\ntick 5\n";
+
+const PROGRAMS: &[Run<'_>] = &[
+    ("bridge_mqtt_to_serial", &[], "line/state online\nline/in read temp\nline/out 21.53 for read temp\n"),
+    ("chat", &[], "listens on 127.0.0.1:{..}\n[Some(\"hello\"), Some(\"hello\")]\n[None, None]\n"),
+    ("port_scan_timeout", &[], "the first is open\nthe other does not answer\n"),
+    ("port_scan_timeout", &["127.0.0.1", "1"], ""),
+    (
+        "supervise",
+        &[],
+        "false: exit status: 1\n{..}false: exit status: 1\nends by SIGTERM\nsleep 1000: ended: signal: 15 (SIGTERM)\n",
+    ),
+    ("tail_follow", &[], "there before\nappended\nin the next file\nagain\n"),
+    ("tick_with_fiber", &[], TICKS),
+    ("tick_with_loop", &[], TICKS),
+    ("tick_with_sys", &[], TICKS),
+];
+
+const MQTT: &[Run<'_>] = &[("mqtt_in_fibers", &[], "becket/boiler/temp: 61.5\nbecket/attic/temp: 12.0\n40 + 2 = 42\n")];
+
+const LIBRARIES: &[Run<'_>] = &[
+    ("fetch_many", &[], "this is /page/0\n{..}\nthis is /page/19\n"),
+    (
+        "http_server",
+        &[],
+        "serves http://127.0.0.1:{..}/\nGET /: HTTP/1.1 200 OK: \"visit 1\\n\"\nGET /: HTTP/1.1 200 OK: \"visit 2\\n\"\n\
+         POST /echo: HTTP/1.1 200 OK: \"rope\"\nGET /none: HTTP/1.1 404 Not Found: \"nothing here\\n\"\n",
+    ),
+    ("keep_readings", &[], "{..}10 readings, 24.5 on average\n"),
+    ("tls_echo", &[], "client 0\n{..}\nclient 19\n"),
+    ("websocket_echo", &[], "serves ws://127.0.0.1:{..}/\n[\"client 0\", {..}, \"client 19\"]\n"),
+];
+
 #[test]
-fn the_same_tick_at_three_layers() {
-    for name in ["tick_with_sys", "tick_with_loop", "tick_with_fiber"] {
-        let finished = start(name, &[]).finish(SOON);
-        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
-        assert_eq!(finished.stdout, "tick 1\ntick 2\ntick 3\ntick 4\ntick 5\n", "{name}");
+fn they_print_what_they_show() {
+    examples::run_all(&[PROGRAMS, MQTT, LIBRARIES].concat());
+}
+
+#[test]
+fn all_are_run() {
+    let elsewhere = [
+        "echo_server",
+        "echo_server_fiber",
+        "embedded_broker", // by all that need one
+        "fiber_top",
+        "mqtt_subscribe",
+        "read_serial",
+        "wait_gpio_edge",
+    ];
+    examples::assert_complete("examples", PROGRAMS, &elsewhere);
+    examples::assert_complete("examples/mqtt", MQTT, &["mqtt_pub", "mqtt_sub", "mqtt_request"]);
+    examples::assert_complete("examples/libraries/examples", LIBRARIES, &[]);
+}
+
+#[test]
+fn a_supervised_program_that_is_not_there_is_tried_again() {
+    let program = start("supervise", &["/no/such/program"]);
+    program.expect_stdout("spawn /no/such/program: No such file or directory", SOON);
+    program.signal(Signal::TERM);
+    let finished = program.finish(SOON);
+    assert_eq!((finished.status.code(), finished.last_line()), (Some(0), "ends by SIGTERM"), "{finished:?}");
+}
+
+#[test]
+fn nobody_in_the_chat_waits_for_who_does_not_read() {
+    let server = start("chat", &["127.0.0.1:0"]);
+    let address = server.expect_stdout("listens on ", SOON).trim().rsplit(' ').next().unwrap().to_owned();
+    let come = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        assert_eq!(lines.next().unwrap(), "welcome");
+        lines
+    };
+    let mut slow = come();
+    let mut talker = TcpStream::connect(&address).unwrap();
+    let mut reader = BufReader::new(talker.try_clone().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(reader.next().unwrap(), "welcome");
+    // More than the buffers of the connection hold: it goes through, while one of the two does not read.
+    let line = [&[b'x'; 4000][..], b"\n"].concat();
+    for _ in 0..4000 {
+        talker.write_all(&line).unwrap();
+        reader.next().unwrap();
     }
+    let missed = slow.find(|line| line.ends_with("lines missed]")).unwrap();
+    assert!(missed.starts_with('['), "{missed}");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! The example programs mqtt_pub, mqtt_sub, mqtt_request and mqtt_bridge_serial: beside each other, and beside those
-//! of mosquitto.
+//! The example programs mqtt_pub, mqtt_sub and mqtt_request: beside each other, and beside those of mosquitto.
 
 use becket_tests::broker::{Broker, free_port};
 use becket_tests::program::{Finished, Program};
@@ -148,7 +147,6 @@ fn what_is_wrong_is_said() {
         ("mqtt_sub", vec!["-t", "t", "-P", "secret"], 2, "--username"),
         ("mqtt_request", vec![], 2, "usage:"),
         ("mqtt_request", vec!["mqtt://127.0.0.1", "t", "q", "soon"], 2, "SECONDS soon"),
-        ("mqtt_bridge_serial", vec!["mqtt://127.0.0.1"], 2, "usage:"),
     ];
     for (program, args, status, told) in cases {
         let end = Program::start(examples::path(program), &args).finish(SOON);
@@ -174,11 +172,4 @@ fn a_question_has_its_answer() {
     assert_eq!(other.finish(SOON).stdout, "time what?\n");
     let end = Program::start(&program, [&broker.url(), "nobody", "?", "1"]).finish(SOON);
     assert_eq!(end.status.code(), Some(1), "{}", end.stderr);
-}
-
-#[test]
-fn the_bridge_shows_itself() {
-    let end = Program::start(examples::path("mqtt_bridge_serial"), [""; 0]).finish(Duration::from_secs(60));
-    assert_eq!(end.status.code(), Some(0), "{}", end.stderr);
-    assert_eq!(end.stdout, "line/state online\nline/out temp=21.53 # for read temp\nline/state offline\n");
 }

@@ -1,9 +1,11 @@
-//! HTTP: a server around `httparse`, asked by many fibers that share one agent of `ureq`.
+//! HTTP as a client: many fibers share one agent of `ureq`. Run it with
+//! `cargo run -p becket-libraries --example fetch_many`.
 
 use becket_fiber::net::TcpListener;
-use becket_fiber::{Runtime, is_cancelled, scope, spawn};
+use becket_fiber::{Runtime, scope, spawn};
 use becket_libraries::http_client::agent;
 use becket_libraries::http_server::{Limits, Response, serve};
+use becket_libraries::listen::serve_each;
 use std::io;
 
 fn main() -> io::Result<()> {
@@ -15,19 +17,8 @@ fn run() -> io::Result<()> {
     let url = format!("http://localhost:{}", listener.local_addr()?.port());
     let agent = agent();
     let server = spawn(move || {
-        scope(|s| {
-            loop {
-                let stream = match listener.accept() {
-                    Ok((stream, _)) => stream,
-                    Err(e) => return e,
-                };
-                let serving = s.spawn(move || {
-                    serve(&stream, &Limits::default(), |request| Response::ok(format!("this is {}", request.path)))
-                });
-                if let Err(e) = serving {
-                    return e.into();
-                }
-            }
+        serve_each(&listener, |stream| {
+            serve(&stream, &Limits::default(), |request| Response::ok(format!("this is {}", request.path))).map(drop)
         })
     })?;
     scope(|s| {
@@ -46,6 +37,5 @@ fn run() -> io::Result<()> {
         Ok::<_, io::Error>(())
     })?;
     server.cancel();
-    let ended = server.join()?;
-    if is_cancelled(&ended) { Ok(()) } else { Err(ended) }
+    server.join()?
 }

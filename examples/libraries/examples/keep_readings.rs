@@ -1,4 +1,5 @@
-//! A database: readings are stored by one fiber while another one computes with them.
+//! A database (SQLite by `rusqlite`): readings are stored by one fiber while another one computes with them. Run it with
+//! `cargo run -p becket-libraries --example keep_readings`.
 
 use becket_fiber::{Runtime, scope, sleep};
 use becket_libraries::database::Database;

@@ -1,4 +1,5 @@
-//! TLS: a server and many clients, all of them fibers of one thread.
+//! TLS by `rustls`: a server and many clients, all of them fibers of one thread. Run it with
+//! `cargo run -p becket-libraries --example tls_echo`.
 
 use becket_fiber::net::{TcpListener, TcpStream};
 use becket_fiber::{Runtime, scope};
