@@ -30,7 +30,7 @@
 //! | terminal | [`tty::Tty`] | reading | tty(4), termios(3) | ever |
 //! | serial port | [`serial::Port`] | reading | termios(3), ioctl_tty(2) | 2.6.20 for any speed |
 //! | its modem lines, its jobs | [`serial::LineWatch`], [`serial::Job`] | reading | ioctl_tty(2) | ever |
-//! | pseudoterminal | [`pty::Controller`] | reading; PRI in packet mode | pty(7) | 4.13 |
+//! | pseudoterminal | [`pty::Controller`] | reading; PRI as well in packet mode | pty(7) | 4.13 |
 //! | TCP | [`tcp::Stream`], [`tcp::Listener`] | reading, writing; PRI for urgent data | tcp(7) | ever; several paths 5.6 |
 //! | TCP connection being made | [`tcp::Connecting`] | writing | connect(2) | ever |
 //! | UDP | [`udp::Socket`] | reading | udp(7) | ever; cutting into segments 4.18, joining them 5.0 |

@@ -20,6 +20,8 @@
 //!   missed that the table shows. A pressure event is lost for good, and the next comes a window later if the pressure
 //!   lasts.
 //! - Registering looks, too: what changed before is not told of the second kind. Register first and read then.
+//! - Of some statuses of [packet mode](crate::pty#what-else-surprises), a stop and a start, the kernel wakes only who
+//!   waits for reading, and so not an adapter: such a controller is readable as it is, which is what to wait for.
 //! - A set inside a set inside a set: the kernel allows five levels.
 //! - Two adapters, or an adapter and a set, on one *open file* of the second kind share its events, each told to one of
 //!   them.
