@@ -184,9 +184,10 @@ fn a_file_behind_links_is_followed() {
     assert_eq!((sums.readings, sums.acknowledged), (2, 2), "{sums:?}");
 }
 
-/// Readings flow while the gateway is sent from one broker to another: each is at one of them.
-fn moved(name: &str, mut from: Broker, kills: bool, more: &str) {
-    let to = Broker::start();
+/// Readings flow while the gateway is sent from one broker, of which something becomes before, to another: each reading
+/// is at one of them.
+fn moved(name: &str, becomes: Option<fn(&mut Broker)>, more: &str) {
+    let [mut from, to] = [Broker::start(), Broker::start()];
     let [mut before, mut after] = [&from, &to].map(observer);
     let device = Device::plug(name);
     let with = |broker: &Broker| format!("{more}{}{}", of_broker(broker), of_device(&device, ""));
@@ -196,15 +197,15 @@ fn moved(name: &str, mut from: Broker, kills: bool, more: &str) {
     std::thread::scope(|s| {
         s.spawn(|| count_up(&device, 0..1000));
         sleep(Duration::from_millis(500));
-        if kills {
-            from.kill();
+        if let Some(becomes) = becomes {
+            becomes(&mut from);
             sleep(Duration::from_millis(500));
         }
         file.rename(&with(&to));
         gateway.expect_stderr(&format!("broker at {} from now on", to.url()), MARGIN);
     });
     let at_last = numbers(&mut after, &device, 999);
-    if !kills {
+    if becomes.is_none() {
         let first = *at_last.first().unwrap();
         let at_first = numbers(&mut before, &device, first.saturating_sub(1));
         assert_eq!((at_first.first(), at_first.union(&at_last).count()), (Some(&0), 1000), "from {first} on");
@@ -218,17 +219,40 @@ fn moved(name: &str, mut from: Broker, kills: bool, more: &str) {
 
 #[test]
 fn a_broker_is_changed_for_another_and_nothing_is_lost() {
-    moved("moved", Broker::start(), false, "");
+    moved("moved", None, "");
 }
 
 #[test]
 fn what_a_dead_broker_did_not_take_goes_to_another() {
-    moved("dead", Broker::start(), true, "");
+    moved("dead", Some(Broker::kill), "");
+}
+
+#[test]
+fn what_a_frozen_broker_does_not_answer_goes_to_another() {
+    moved("frozen", Some(|broker| broker.freeze()), "");
 }
 
 #[test]
 fn what_is_kept_for_a_dead_broker_goes_to_another() {
-    moved("kept", Broker::start(), true, "store = \"owed\"\n");
+    moved("kept", Some(Broker::kill), "store = \"owed\"\n");
+}
+
+#[test]
+fn files_that_the_file_names_are_followed_too() {
+    let broker = Broker::start();
+    let with = |more: &str| of_broker(&broker) + "user = \"u\"\npassword-file = \"password\"\n" + more;
+    let file = File::new("named", "");
+    fs::write(file.folder.join("password"), "one\n").unwrap();
+    file.rename(&with(""));
+    let gateway = file.start();
+    gateway.expect_stderr("connected", MARGIN);
+    fs::write(file.folder.join("password.new"), "two").unwrap();
+    fs::rename(file.folder.join("password.new"), file.folder.join("password")).unwrap();
+    gateway.expect_stderr("gateway.toml: taken over", MARGIN);
+    fs::remove_file(file.folder.join("password")).unwrap();
+    let gone = format!("gateway.toml:4: {}: No such file", file.folder.join("password").display());
+    gateway.expect_stderr(&gone, MARGIN);
+    assert_eq!(end(gateway).reconnects, 0);
 }
 
 #[test]
