@@ -134,6 +134,31 @@ fn a_watchdog_for_somebody_else_is_not_ours() {
 }
 
 #[test]
+fn settings_that_are_read_again_are_told_from_begin_to_end() {
+    let manager = Manager::new("again");
+    let file = env::temp_dir().join(format!("becket-notify-{}.toml", process::id()));
+    fs::write(&file, "queue = 10\n").unwrap();
+    let gateway = manager.start(&[], &["--config", file.to_str().unwrap()]);
+    manager.expect("READY=1\nSTATUS=");
+    let mut last = 0;
+    for change in 0..3 {
+        match change {
+            0 => gateway.signal(Signal::HUP),
+            1 => fs::write(&file, "queue = 11\n").unwrap(),
+            _ => fs::write(&file, "queue = -1\n").unwrap(),
+        }
+        let message = manager.expect("RELOADING=1");
+        let usec = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|usec| usec.parse().ok());
+        assert!(usec.is_some_and(|usec: u64| usec > last), "{message}");
+        last = usec.unwrap();
+        assert_eq!(manager.expect("READY=1"), "READY=1");
+    }
+    fs::remove_file(file).unwrap();
+    gateway.signal(Signal::TERM);
+    Sums::of(&gateway.finish(MARGIN));
+}
+
+#[test]
 fn abstract_names_lead_to_the_manager_too() {
     let name = format!("becket-notify-{}", process::id());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
