@@ -94,6 +94,12 @@ const TABLE: &[Run<'_>] = &[
         "the first: Err(\"server 1 is out of order\")\nthe first success: 2\nall: server 1 is out of order\nall: [2, 3]\n",
     ),
     (
+        "read_mostly",
+        &[],
+        "first reads [\"boiler\"]\nsecond reads [\"boiler\"]\nfirst has read 1 of them\nsecond has read 1 of them\nchanged\n\
+         third reads [\"boiler\", \"attic\"]\nthird has read 2 of them\n",
+    ),
+    (
         "report_of_fibers",
         &[],
         "fiber 1 main: running{..}\nfiber 2 doze: waits: sleep{..} (in the function doze)\n\
@@ -136,6 +142,7 @@ const TABLE: &[Run<'_>] = &[
     ("unix_peer", &[], "{..}both ends of a rope\n"),
     ("wait_for_a_condition", &[], "the valve shuts at 5\nthe level is 5\n"),
     ("walk_a_folder", &[], "2 files, 4 bytes\n"),
+    ("watch_the_machine", &[], "mounts: {..}\nm{..}: {..}\n"),
     ("watch_settings", &[], "measures every 3600s\nmeasures every 600s\nno more settings\n"),
 ];
 
