@@ -19,7 +19,7 @@ use std::{env, io};
 ///
 /// let mut event_loop: Loop<()> = Loop::new()?;
 /// if let Some(notifier) = Notifier::from_env()? {
-///     if let Some(period) = watchdog_period() {
+///     if let Some(period) = watchdog_period()? {
 ///         event_loop.watchdog(notifier.clone(), period, |_| true);
 ///     }
 ///     notifier.ready()?;
@@ -111,7 +111,7 @@ impl Notifier {
 fn address(name: &OsStr) -> io::Result<Address> {
     let refused = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("NOTIFY_SOCKET={}", name.display()));
     match name.as_bytes() {
-        [b'@', name @ ..] => Address::abstract_name(name).map_err(refused),
+        [b'@', name @ ..] if !name.is_empty() => Address::abstract_name(name).map_err(refused),
         [b'/', ..] => Address::pathname(name).map_err(refused),
         _ => Err(refused(io::ErrorKind::InvalidInput.into())),
     }
@@ -120,16 +120,26 @@ fn address(name: &OsStr) -> io::Result<Address> {
 /// Within which time the manager wants to hear again and again that this process is alive; `None` where it does not, or
 /// means another process. Follows sd_watchdog_enabled(3).
 ///
+/// # Errors
+/// `InvalidInput` where `WATCHDOG_USEC` or `WATCHDOG_PID` is no number above 0.
+///
 /// ```
-/// assert_eq!(becket_loop::notify::watchdog_period(), None); // of a test
+/// assert_eq!(becket_loop::notify::watchdog_period()?, None); // of a test
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[doc(alias = "WATCHDOG_USEC")]
-pub fn watchdog_period() -> Option<Duration> {
-    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-    if env::var_os("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(std::process::id().into()) {
-        return None;
-    }
-    number("WATCHDOG_USEC").filter(|micros| *micros > 0).map(Duration::from_micros)
+pub fn watchdog_period() -> io::Result<Option<Duration>> {
+    let Some(micros) = number("WATCHDOG_USEC")? else { return Ok(None) };
+    let is_ours = number("WATCHDOG_PID")?.is_none_or(|pid| pid == std::process::id().into());
+    Ok(is_ours.then_some(Duration::from_micros(micros)))
+}
+
+/// What a variable of the environment says, if it is there.
+fn number(variable: &str) -> io::Result<Option<u64>> {
+    let Some(value) = env::var_os(variable) else { return Ok(None) };
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    let refused = || io::Error::new(io::ErrorKind::InvalidInput, format!("{variable}={}", value.display()));
+    number.ok_or_else(refused).map(Some)
 }
 
 impl<S: 'static> Ctx<S> {
@@ -180,7 +190,7 @@ mod tests {
         let path = address("/run/systemd/notify".as_ref()).unwrap();
         assert_eq!(path, Address::pathname("/run/systemd/notify").unwrap());
         assert_eq!(address("@/org/a".as_ref()).unwrap(), Address::abstract_name("/org/a").unwrap());
-        for refused in ["", "vsock:2:1234", "relative", &"/x".repeat(60)] {
+        for refused in ["", "@", "vsock:2:1234", "relative", &"/x".repeat(60)] {
             let e = address(refused.as_ref()).unwrap_err();
             assert_eq!(e.kind(), std::io::ErrorKind::InvalidInput, "{refused}");
             assert!(e.to_string().contains(refused));

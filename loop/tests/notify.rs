@@ -109,7 +109,8 @@ fn in_the_environment_of_a_service() {
         return;
     }
     let notifier = Notifier::from_env().unwrap().unwrap();
-    notifier.status(&format!("{:?}", watchdog_period())).unwrap();
+    let period = watchdog_period().map_err(|e| e.to_string());
+    notifier.status(&format!("{period:?}")).unwrap();
 }
 
 #[test]
@@ -126,9 +127,12 @@ fn the_environment_says_whom_to_tell_and_how_often() {
         assert!(command.output().unwrap().status.success());
         told(&manager).join("")
     };
-    assert_eq!(service(&[]), "STATUS=None");
-    assert_eq!(service(&[("WATCHDOG_USEC", "30000000")]), "STATUS=Some(30s)");
-    assert_eq!(service(&[("WATCHDOG_USEC", "0")]), "STATUS=None");
-    assert_eq!(service(&[("WATCHDOG_USEC", "30000000"), ("WATCHDOG_PID", "1")]), "STATUS=None");
+    let watchdog = |usec, pid| service(&[("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)]);
+    assert_eq!(service(&[]), "STATUS=Ok(None)");
+    assert_eq!(service(&[("WATCHDOG_USEC", "30000000")]), "STATUS=Ok(Some(30s))");
+    assert_eq!(service(&[("WATCHDOG_PID", "me")]), "STATUS=Ok(None)");
+    assert_eq!(watchdog("30000000", "1"), "STATUS=Ok(None)");
+    assert_eq!(watchdog("0", "1"), r#"STATUS=Err("WATCHDOG_USEC=0")"#);
+    assert_eq!(watchdog("3", "me"), r#"STATUS=Err("WATCHDOG_PID=me")"#);
     assert!(Notifier::from_env().is_ok());
 }
