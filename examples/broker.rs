@@ -3,6 +3,7 @@
 //! `rumqttd` serves one protocol version per listener; here one listener serves both, by looking at the version
 //! that a client names in its CONNECT packet.
 
+use becket_mosquitto::{Address, Options};
 use bytes::BytesMut;
 use rumqttd::protocol::{Error, Packet, Protocol, v4::V4, v5::V5};
 use rumqttd::{ConnectionSettings, LinkType, Router, RouterConfig, Server, ServerSettings};
@@ -42,6 +43,18 @@ pub fn start(port: u16) -> io::Result<SocketAddr> {
             Err(e) if e.kind() == io::ErrorKind::AddrInUse && port == 0 => {}
             done => return done.map(|()| addr),
         }
+    }
+}
+
+/// Options for a client of the broker that the program's first argument names by its URL, or else of one that is
+/// [started](start) here.
+///
+/// # Errors
+/// A URL that makes no sense; those of [`start`].
+pub fn options() -> Result<Options, Box<dyn std::error::Error>> {
+    match std::env::args().nth(1) {
+        Some(url) => Ok(Options::from_url(&url)?),
+        None => Ok(Options::new(Address::tcp("127.0.0.1", start(0)?.port())?)),
     }
 }
 

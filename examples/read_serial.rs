@@ -1,7 +1,6 @@
-//! A tool: prints the lines of a serial device, by callbacks, `read_serial [PATH[:BAUD]] [COUNT]`.
+//! Prints the lines of a serial device, by callbacks: `read_serial [PATH [BAUD]]`.
 //!
-//! Without a path it reads a simulated sensor on a pseudoterminal. It ends after COUNT lines (default: 5 of the
-//! simulated sensor, no end otherwise), or when the device hangs up.
+//! Without a path it reads five lines of a simulated sensor on a pseudoterminal; with one, until the device hangs up.
 
 use becket_loop::{Ctx, Loop, Mode, Next, Ready};
 use becket_sys::pty::Controller;
@@ -13,77 +12,47 @@ use std::time::Duration;
 /// Longer lines are no lines of a sensor.
 const LONGEST_LINE: usize = 4096;
 
-struct State {
-    line: Vec<u8>,
-    /// How many lines are still asked for.
-    left: Option<u64>,
-}
-
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
+    run().map_or_else(
+        |e| {
             eprintln!("read_serial: {e}");
             ExitCode::from(2)
-        }
-    }
+        },
+        |()| ExitCode::SUCCESS,
+    )
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let device = args.next();
-    let count = args.next().map(|count| count.parse().map_err(|e| format!("count {count}: {e}"))).transpose()?;
-    let mut event_loop: Loop<State> = Loop::new()?;
-    let (port, left) = match device {
-        Some(device) => (open(&device)?, count),
-        None => (simulate(&mut event_loop)?, count.or(Some(5))),
-    };
-    event_loop.add(port, Ready::READ, Mode::Level, |state, ctx, port, _| {
+    let (path, baud) = (args.next(), args.next().map_or(Ok(115_200), |baud| baud.parse())?);
+    let mut event_loop: Loop<Vec<u8>> = Loop::new()?;
+    let mut left = if path.is_some() { u64::MAX } else { 5 };
+    let port = path.map_or_else(|| simulate(&mut event_loop), |path| Ok(Port::open(path, baud)?))?;
+    event_loop.add(port, Ready::READ, Mode::Level, move |line, ctx, port, _| {
         let mut bytes = [0; 256];
-        match port.try_read(&mut bytes)? {
-            None => {}
-            Some(0) => {
-                eprintln!("read_serial: the device hung up");
-                ctx.exit(0);
+        let Some(n) = port.try_read(&mut bytes)? else { return Ok(Next::Keep) };
+        for byte in &bytes[..n] {
+            line.push(*byte);
+            if (*byte == b'\n' || line.len() > LONGEST_LINE) && left > 0 {
+                println!("{}", String::from_utf8_lossy(line).trim_end().escape_debug());
+                line.clear();
+                left -= 1;
             }
-            Some(n) => bytes[..n].iter().for_each(|byte| state.take(*byte, ctx)),
+        }
+        if n == 0 || left == 0 {
+            ctx.exit(0); // it hung up, or enough was read
         }
         Ok(Next::Keep)
     })?;
-    event_loop.run(&mut State { line: Vec::new(), left })?;
+    event_loop.run(&mut Vec::new())?;
     Ok(())
 }
 
-impl State {
-    fn take(&mut self, byte: u8, ctx: &mut Ctx<State>) {
-        if byte != b'\n' && self.line.len() < LONGEST_LINE {
-            return self.line.push(byte);
-        }
-        let line = std::mem::take(&mut self.line);
-        if self.left == Some(0) {
-            return;
-        }
-        println!("{}", String::from_utf8_lossy(&line).trim_end().escape_debug());
-        self.left = self.left.map(|left| left - 1);
-        if self.left == Some(0) {
-            ctx.exit(0);
-        }
-    }
-}
-
-fn open(device: &str) -> Result<Port, Box<dyn Error>> {
-    let (path, baud) = match device.rsplit_once(':') {
-        Some((path, baud)) => (path, baud.parse().map_err(|e| format!("baud rate {baud}: {e}"))?),
-        None => (device, 115_200),
-    };
-    Ok(Port::open(path, baud)?)
-}
-
 /// A sensor that is not there: the far end of a pseudoterminal, written to by a timer.
-fn simulate(event_loop: &mut Loop<State>) -> Result<Port, Box<dyn Error>> {
+fn simulate(ctx: &mut Ctx<Vec<u8>>) -> Result<Port, Box<dyn Error>> {
     let controller = Controller::open()?;
     let port = Port::open(controller.terminal_path()?, 115_200)?;
-    event_loop.every(Duration::from_millis(50), move |_, _, _| {
+    ctx.every(Duration::from_millis(50), move |_, _, _| {
         controller.try_write(b"temp=21.53 hum=40\n")?;
         Ok(Next::Keep)
     });

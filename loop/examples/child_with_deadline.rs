@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut buf = [0; 256];
         let Some(n) = pipe.try_read(&mut buf)? else { return Ok(Next::Keep) };
         // Its time runs from its first word on.
-        for (after, signal) in [(50, Signal::TERM), (500, Signal::KILL)] {
+        for (after, signal) in [(50, Signal::TERM), (2000, Signal::KILL)] {
             if text.is_empty() {
                 ctx.after(Duration::from_millis(after), move |_, ctx| {
                     // By its descriptor, never by its number; where it has ended, the id names nothing.

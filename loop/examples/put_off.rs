@@ -14,7 +14,7 @@ struct Settings {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    const QUIET: Duration = Duration::from_millis(200);
+    const QUIET: Duration = Duration::from_millis(400);
     let mut event_loop: Loop<Settings> = Loop::new()?;
     let save = event_loop.timer(|settings: &mut Settings, _| {
         settings.saved += 1;

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{env, fs, thread};
 
 /// How long a broker may take to accept connections.
 const START: Duration = Duration::from_secs(20);
@@ -17,12 +17,24 @@ pub struct Broker {
     port: u16,
     kind: Kind,
     running: Option<Program>,
+    _config: Option<Config>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Mosquitto(PathBuf),
+    Configured(PathBuf, PathBuf),
     Embedded,
+}
+
+/// A file that goes with its broker.
+#[derive(Debug)]
+struct Config(PathBuf);
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Broker {
@@ -39,6 +51,19 @@ impl Broker {
         tools::find_or_skip("mosquitto").map(Self::mosquitto)
     }
 
+    /// The machine's mosquitto, with these lines in its configuration, after those of its listener on 127.0.0.1, which
+    /// takes anybody; `None`, with a line that says SKIP, where there is none.
+    pub fn start_configured(lines: &str) -> Option<Broker> {
+        let program = tools::find_or_skip("mosquitto")?;
+        let port = free_port();
+        let file = env::temp_dir().join(format!("becket-mosquitto-{}-{port}.conf", std::process::id()));
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n{lines}\n");
+        fs::write(&file, text).expect("a configuration for the broker");
+        let mut broker = Self::start_kind(Kind::Configured(program, file.clone()), port);
+        broker._config = Some(Config(file));
+        Some(broker)
+    }
+
     /// The embedded broker of the examples.
     pub fn embedded() -> Broker {
         Self::start_kind(Kind::Embedded, free_port())
@@ -49,7 +74,7 @@ impl Broker {
     }
 
     fn start_kind(kind: Kind, port: u16) -> Broker {
-        let mut broker = Broker { port, kind, running: None };
+        let mut broker = Broker { port, kind, running: None, _config: None };
         broker.restart();
         broker
     }
@@ -76,6 +101,7 @@ impl Broker {
         let mut program = match &self.kind {
             // Without a configuration file it serves the loopback interface only, and anybody there.
             Kind::Mosquitto(program) => Program::start(program, ["-p", &port]),
+            Kind::Configured(program, file) => Program::start(program, ["-c".as_ref(), file.as_os_str()]),
             Kind::Embedded => Program::start(examples::path("embedded_broker"), ["--port", &port]),
         };
         // There is nothing to wait for that all versions have in common but the port itself.

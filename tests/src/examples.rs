@@ -4,7 +4,7 @@ use crate::metadata;
 use crate::program::{Finished, Program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -28,15 +28,24 @@ pub fn path(name: &str) -> PathBuf {
     file
 }
 
-/// The path of the example program `name` of any package, which is built only with the feature `feature`: now, or by
-/// scripts/test.
+/// The path of the example program `name` of any package, built with the feature `feature`: now, or by scripts/test. It is
+/// not the one that `path` knows, if there is such.
 pub fn path_with(feature: &str, name: &str) -> PathBuf {
     let folder = env::var_os("BECKET_EXAMPLES").map(PathBuf::from);
-    let built = folder.map(|folder| folder.join(name)).filter(|file| file.is_file());
+    let built = folder.map(|folder| folder.join(feature).join(name)).filter(|file| file.is_file());
     built.unwrap_or_else(|| {
         let example = metadata::examples().into_iter().find(|example| example.name == name);
         let package = example.unwrap_or_else(|| panic!("no package has an example {name}")).package;
-        build(&[&package], &["--example", name, "--features", feature]).join(name)
+        // Cargo has one place for both, so this one is put aside before somebody has the other one built.
+        static BUILDS: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = build(&[&package], &["--example", name, "--features", feature]);
+        let (aside, file) = (folder.join(feature), folder.join(feature).join(name));
+        let _ = fs::remove_file(&file);
+        fs::create_dir_all(aside)
+            .and_then(|()| fs::hard_link(folder.join(name), &file))
+            .expect("a link to the program");
+        file
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Where `tool` is, or `None` after having printed a line that starts with `SKIP: `.
 ///
@@ -13,6 +14,20 @@ pub fn find_or_skip(tool: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(env::var("CI").as_deref() != Ok("true"), "{tool} is not installed, and CI must run this test");
         println!("SKIP: {tool} is not installed");
+    }
+    found
+}
+
+/// Whether the headers of `library` are here; else it prints a line that starts with `SKIP: `.
+///
+/// # Panics
+/// As [`find_or_skip`].
+pub fn has_headers_or_skip(library: &str) -> bool {
+    let Some(pkg_config) = find_or_skip("pkg-config") else { return false };
+    let found = Command::new(pkg_config).args(["--exists", library]).status().is_ok_and(|status| status.success());
+    if !found {
+        assert!(env::var("CI").as_deref() != Ok("true"), "the headers of {library} are missing");
+        println!("SKIP: the headers of {library} are not installed");
     }
     found
 }

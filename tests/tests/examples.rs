@@ -1,5 +1,6 @@
 //! The small example programs, each run as its users run it.
 
+use becket_tests::broker::Broker;
 use becket_tests::examples::{self, Run};
 use becket_tests::program::Program;
 use rustix::process::Signal;
@@ -32,7 +33,43 @@ const PROGRAMS: &[Run<'_>] = &[
     ("tick_with_sys", &[], TICKS),
 ];
 
-const MQTT: &[Run<'_>] = &[("mqtt_in_fibers", &[], "becket/boiler/temp: 61.5\nbecket/attic/temp: 12.0\n40 + 2 = 42\n")];
+/// Without an argument each has a broker of its own.
+const MQTT: &[Run<'_>] = &[
+    ("mqtt_acknowledge", &[], "begins to dig a well\nbegins to dig a well\ndone\n"),
+    ("mqtt_ask", &[], "{..}7: 49\nmany: invalid digit found in string\n{..}"),
+    ("mqtt_full_queue", &[], "90 are left\n100 acknowledged; some came back: true\n"),
+    ("mqtt_hello", &[], "connected\nsubscribed to becket/hello at QoS 1\nbecket/hello: a loop of rope\nclosed\n"),
+    ("mqtt_last_will", &[], "becket/device-7/state: online\nbecket/device-7/state: offline\n"),
+    ("mqtt_many_clients", &[], "200 clients, each connected and answered: true\n"),
+    (
+        "mqtt_outcomes",
+        &[],
+        "publish to `becket/outcomes`: there is no connection, and QoS 0 does not wait for one\nQoS 0: sent\n\
+         QoS 1: acknowledged: {..}\nQoS 2: acknowledged: {..}\nearly: acknowledged: {..}\nlate: expired\n",
+    ),
+    (
+        "mqtt_properties",
+        &[],
+        "retains messages: true\nSome(\"application/json\"), text: true\nunit: celsius\nunit: kelvin\n",
+    ),
+    ("mqtt_retained", &[], "acknowledged: {..}\n\"21.5\", kept\n\"21.6\", new\n\"\", new\n"),
+    (
+        "mqtt_retry",
+        &[],
+        "tries\nConnection refused {..}; waits for 40 ms at most: true\ntries\n{..}tries\ngives up: {..}\n\
+         dropped: the client gave up\n",
+    ),
+    (
+        "mqtt_routes",
+        &[],
+        "nobody else: becket/other ?\nsiren: becket/boiler/alarm hot\nthermometer: becket/boiler/temp 71.5\n\
+         thermometer: becket/roof/temp 8\n",
+    ),
+    ("mqtt_session", &[], "session: false\nsession: true\nfirst letter\nsecond letter\n"),
+    ("mqtt_store", &[], "owed: 3\nheard: one two three; owed: 0\n"),
+    ("mqtt_threads", &[], "100 acknowledged\n100 acknowledged\n"),
+    ("mqtt_in_fibers", &[], "becket/boiler/temp: 61.5\nbecket/attic/temp: 12.0\n40 + 2 = 42\n"),
+];
 
 const LIBRARIES: &[Run<'_>] = &[
     ("fetch_many", &[], "this is /page/0\n{..}\nthis is /page/19\n"),
@@ -53,6 +90,13 @@ fn they_print_what_they_show() {
 }
 
 #[test]
+fn those_of_mqtt_do_so_over_mosquitto_too() {
+    let Some(broker) = Broker::start_mosquitto() else { return };
+    let url: &[&str] = &[&broker.url()];
+    examples::run_all(&MQTT.iter().map(|(name, _, prints)| (*name, url, *prints)).collect::<Vec<_>>());
+}
+
+#[test]
 fn all_are_run() {
     let elsewhere = [
         "echo_server",
@@ -64,7 +108,7 @@ fn all_are_run() {
         "wait_gpio_edge",
     ];
     examples::assert_complete("examples", PROGRAMS, &elsewhere);
-    examples::assert_complete("examples/mqtt", MQTT, &["mqtt_pub", "mqtt_sub", "mqtt_request"]);
+    examples::assert_complete("examples/mqtt", MQTT, &["mqtt_pub", "mqtt_sub", "mqtt_request", "mqtt_secured"]);
     examples::assert_complete("examples/libraries/examples", LIBRARIES, &[]);
 }
 

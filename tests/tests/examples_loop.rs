@@ -100,7 +100,7 @@ const LOOP: &[Run<'_>] = &[
          24 in all, within a minute: true\n",
     ),
     ("state_per_client", &[], "a session of {..} words\na session of {..} words\n"),
-    ("turn_by_hand", &[], "code 7, not early: true; frames and ticks: true\n"),
+    ("turn_by_hand", &[], "code 7, not early: true; both had their share\n"),
     ("two_loops_one_port", &[], "20 connections, each accepted once\n"),
     ("urgent_data", &[], "urgent: !\nurgent: ?\n"),
     ("urgent_first", &[], "alarm data data data statistics data data data data data\n"),
@@ -111,7 +111,7 @@ const LOOP: &[Run<'_>] = &[
         "what_it_holds",
         &[],
         "#0.0 doorbell: Io enabled, waits for READ (Level), 0 calls\n#1.0 tick: Timer enabled, 3 calls\n\
-         3 timers, 3 callbacks\nwaited for two milliseconds: true; how late timers were is known of 3\nin JSON: true\n",
+         3 timers, 3 callbacks\nhow late they were is known of 3, how long was waited {..} times\nin JSON: true\n",
     ),
     ("work_in_slices", &[], "2262 primes; ticks in between: yes\n"),
 ];

@@ -173,3 +173,77 @@ fn a_question_has_its_answer() {
     let end = Program::start(&program, [&broker.url(), "nobody", "?", "1"]).finish(SOON);
     assert_eq!(end.status.code(), Some(1), "{}", end.stderr);
 }
+
+/// A file of this test's own, removed in the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, text: &str) -> Scratch {
+        let file = std::env::temp_dir().join(format!("becket-mqtt-tools-{}-{name}", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        Scratch(file)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What one publishes the other prints, by the programs that are built with TLS.
+fn check_secured(broker: &Broker, options: &[&str]) {
+    let sub = ["-q", "1", "-t", "t", "-C", "1", "-d"];
+    let sub = start(&examples::path_with("tls", "mqtt_sub"), broker, &[options, &sub[..]].concat());
+    sub.expect_stderr("subscribed to", SOON);
+    let publisher = examples::path_with("tls", "mqtt_pub");
+    let end = start(&publisher, broker, &[options, &["-q", "1", "-t", "t", "-m", "secret"]].concat()).finish(SOON);
+    assert_eq!(end.status.code(), Some(0), "{}", end.stderr);
+    assert_eq!(sub.finish(SOON).stdout, "secret\n");
+}
+
+#[test]
+fn tls_by_an_authority() {
+    if !tools::has_headers_or_skip("openssl") {
+        return;
+    }
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) =
+        (Scratch::new("cert.pem", &made.cert.pem()), Scratch::new("key.pem", &made.signing_key.serialize_pem()));
+    let files = format!("certfile {}\nkeyfile {}", cert.path(), key.path());
+    let Some(broker) = Broker::start_configured(&files) else { return };
+    check_secured(&broker, &["--cafile", cert.path()]);
+
+    let url = format!("mqtts://127.0.0.1:{}", broker.port());
+    let secured = examples::path_with("tls", "mqtt_secured");
+    assert_eq!(Program::start(&secured, [&url, cert.path()]).finish(SOON).stdout, "for your eyes\n");
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other = Scratch::new("other.pem", &other.cert.pem());
+    let end = Program::start(&secured, [&url, other.path()]).finish(SOON);
+    assert!(end.stdout.starts_with("gave up: ") && end.stdout.contains("certificate"), "{end:?}");
+    // Nor by one that the system believes, of which this is none.
+    let end = Program::start(examples::path_with("tls", "mqtt_request"), [&url, "t", "?", "5"]).finish(SOON);
+    assert_eq!(end.status.code(), Some(1), "{end:?}");
+    // Who believes nobody in particular gets no connection, and a program without TLS says so.
+    let end = start(&examples::path("mqtt_pub"), &broker, &["--cafile", cert.path(), "-t", "t", "-n"]).finish(SOON);
+    assert!(end.status.code() == Some(2) && end.stderr.contains("without the feature `tls`"), "{end:?}");
+}
+
+#[test]
+fn tls_by_a_key_that_is_shared() {
+    if !tools::has_headers_or_skip("openssl") {
+        return;
+    }
+    let keys = Scratch::new("keys", "me:c0ffee00c0ffee00\n");
+    let Some(broker) = Broker::start_configured(&format!("psk_hint hint\npsk_file {}", keys.path())) else { return };
+    check_secured(&broker, &["--psk", "c0ffee00c0ffee00", "--psk-identity", "me"]);
+    let url = format!("mqtts://127.0.0.1:{}", broker.port());
+    let secured = examples::path_with("tls", "mqtt_secured");
+    assert_eq!(Program::start(&secured, [&url, "me", "c0ffee00c0ffee00"]).finish(SOON).stdout, "for your eyes\n");
+    let end = Program::start(&secured, [&url, "me", "c0ffe"]).finish(SOON);
+    assert!(!end.status.success() && end.stderr.contains("two digits"), "{end:?}");
+}
