@@ -2,7 +2,7 @@
 
 mod support;
 
-use becket_fiber::{Runtime, backend, is_cancelled, scope, sleep, spawn, timeout};
+use becket_fiber::{Runtime, backend, is_cancelled, scope, select, sleep, spawn, timeout};
 use becket_mosquitto::fiber::Client;
 use becket_mosquitto::{Event, Outcome, Protocol, Publish, PublishError, QoS, Reason, Uncertain, WhenFull};
 use std::cell::RefCell;
@@ -106,6 +106,42 @@ fn a_full_queue_makes_publishers_wait_in_their_order() {
         }
         assert!(seen.is_sorted() && [1, 2, 3, 5, 6, 7].iter().all(|n| seen.contains(n)), "{seen:?}");
         client.close()
+    });
+}
+
+#[test]
+fn messages_and_events_are_waited_for_among_other_things() {
+    let Some(broker) = Broker::start() else { return };
+    run(|| {
+        let (client, events) = Client::start(options(&broker.url()))?;
+        let (a, b) = (client.subscribe("a", QoS::AtLeastOnce)?, client.subscribe("b", QoS::AtLeastOnce)?);
+        let nothing = select! {
+            () = a.on_next() => false,
+            () = b.on_next() => false,
+            default => true,
+        };
+        assert!(nothing?);
+        for (topic, n) in [("a", 2), ("b", 1)] {
+            (0..n).try_for_each(|_| client.publish(Publish::new(topic, "")).map(drop))?;
+        }
+        let mut got = [0, 0];
+        while got != [2, 1] {
+            // One that is not chosen, or chosen and not taken, is chosen again.
+            select! {
+                () = a.on_next() => {},
+                () = b.on_next() => {},
+            }?;
+            got[0] += usize::from(a.try_next().is_some());
+            got[1] += usize::from(b.try_next().is_some());
+        }
+        client.close()?;
+        select! { () = a.on_next() => assert_eq!(a.next()?, None) }?;
+        let mut last = None;
+        while let Some(event) = select! { () = events.on_next() => events.next()? }? {
+            last = Some(event);
+        }
+        assert!(matches!(last, Some(Event::Closed)), "{last:?}");
+        Ok(())
     });
 }
 

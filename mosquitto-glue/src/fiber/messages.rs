@@ -7,7 +7,8 @@ use crate::event::Event;
 use crate::handlers::Handler;
 use crate::message::{Message, QoS};
 use crate::reason::ReasonCode;
-use becket_fiber::sync::Condvar;
+use becket_fiber::select::Arm;
+use becket_fiber::sync::{self, Condvar};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -78,6 +79,8 @@ pub(super) struct Line<T> {
     /// Whether nothing more comes.
     ended: Cell<bool>,
     changed: Condvar,
+    /// Set while [`next`](Self::next) does not wait.
+    some: sync::Event,
     /// There while the broker has to wait.
     pause: RefCell<Option<Pause>>,
 }
@@ -90,6 +93,7 @@ impl<T> Line<T> {
             lost: Cell::new(0),
             ended: Cell::new(false),
             changed: Condvar::new(),
+            some: sync::Event::new(),
             pause: RefCell::default(),
         }
     }
@@ -110,17 +114,22 @@ impl<T> Line<T> {
         if is_full && self.buffer.overflow == Overflow::Pause && self.pause.borrow().is_none() {
             *self.pause.borrow_mut() = pause();
         }
+        self.some.set();
         self.changed.notify_one();
     }
 
     pub(super) fn end(&self) {
         self.ended.set(true);
         self.pause.take();
+        self.some.set();
         self.changed.notify_all();
     }
 
     fn try_next(&self) -> Option<T> {
         let next = self.queue.borrow_mut().pop_front();
+        if self.queue.borrow().is_empty() && !self.ended.get() {
+            self.some.reset();
+        }
         if self.queue.borrow().len() <= self.buffer.capacity / 2 {
             self.pause.take();
         }
@@ -232,6 +241,35 @@ impl Messages {
         self.inbox.line.next()
     }
 
+    /// An arm of [`select!`](becket_fiber::select!) that is chosen when [`next`](Self::next) does not wait, at the end too:
+    /// nothing is taken by it. To make it is to ask for a message.
+    ///
+    /// ```no_run
+    /// use becket_fiber::{Runtime, interval, select};
+    /// use becket_mosquitto::{Options, QoS, fiber::Client};
+    /// use std::time::Duration;
+    ///
+    /// Runtime::new()?.run(|| {
+    ///     let client = Client::connect(Options::new("mqtt://localhost".parse().unwrap()))?;
+    ///     let commands = client.subscribe("pump/command", QoS::AtLeastOnce)?;
+    ///     let mut beat = interval(Duration::from_secs(1));
+    ///     loop {
+    ///         select! {
+    ///             () = commands.on_next() => match commands.next()? {
+    ///                 Some(command) => println!("{}", command.topic),
+    ///                 None => return Ok::<_, std::io::Error>(()),
+    ///             },
+    ///             _ = beat.on_tick() => println!("alive"),
+    ///         }?;
+    ///     }
+    /// })??;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_next(&self) -> impl Arm<Output = ()> + '_ {
+        self.inbox.settle();
+        self.inbox.line.some.on_set()
+    }
+
     /// The next message, if there is one.
     pub fn try_next(&self) -> Option<Message> {
         self.inbox.settle();
@@ -312,6 +350,11 @@ impl Events {
     /// [`Cancelled`](becket_fiber::Cancelled) and `TimedOut`; no event is lost by them.
     pub fn next(&self) -> io::Result<Option<Event>> {
         self.line.next()
+    }
+
+    /// As [`Messages::on_next`].
+    pub fn on_next(&self) -> impl Arm<Output = ()> + '_ {
+        self.line.some.on_set()
     }
 
     /// The next event, if there is one.
