@@ -37,7 +37,7 @@ fn bridge(options: Options, port: &Port, prefix: &str) -> io::Result<()> {
 
 /// A device that answers once and hangs up, and somebody who asks it through the broker.
 fn show() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::from_url(&format!("mqtt://{}", becket_examples::broker::start(0)?))?;
+    let options = becket_examples::broker::options()?; // of one of its own
     let device = Controller::open()?;
     let port = Port::open(device.terminal_path()?, 115_200)?;
     let client = Client::connect(options.clone())?;

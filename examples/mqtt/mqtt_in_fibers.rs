@@ -8,11 +8,7 @@ use std::io;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let url = match std::env::args().nth(1) {
-        Some(url) => url,
-        None => format!("mqtt://{}", becket_examples::broker::start(0)?),
-    };
-    let options = Options::from_url(&url)?.protocol(Protocol::V5);
+    let options = becket_examples::broker::options()?.protocol(Protocol::V5);
     Runtime::new()?.run(|| {
         // Tried again until it is there; a deadline of the fiber ends that, as it ends all that follows.
         Ok(timeout(Duration::from_secs(30), || talk(options))?)
