@@ -50,7 +50,7 @@ impl Device {
         commands: Receiver<String>,
         report: Rc<Report>,
     ) -> Device {
-        let chatter = Limited::new(&**name);
+        let chatter = Limited::of_device(&**name);
         let record = report.records.device(name.clone(), &port.path);
         Device { name: name.clone(), port: RefCell::new(port), readings, commands, report, record, chatter }
     }

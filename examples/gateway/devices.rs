@@ -120,8 +120,8 @@ impl Devices {
         let present: Vec<_> = self.lines.borrow().iter().map(|line| line.settings.clone()).collect();
         let line_change = Change::new(&present, lines, |line| &line.name, |one, other| one == other);
         let told = |name: &str, what: &str, done: io::Result<()>| match done {
-            Ok(()) => log!(Info, of = name; "{name}: {what}"),
-            Err(e) => log!(Error, of = name, error = e; "{name}: {e}"),
+            Ok(()) => log!(Info, about = name; "{name}: {what}"),
+            Err(e) => log!(Error, about = name, error = e; "{name}: {e}"),
         };
         for name in change.removed {
             self.remove(&name);
@@ -221,7 +221,7 @@ fn read(device: &Rc<Device>, port: Option<Port>) -> io::Result<JoinHandle<()>> {
 /// Starts a fiber that runs until it is cancelled, and says so where it fails before.
 pub fn spawn(name: String, f: impl FnOnce() -> io::Result<()> + 'static) -> io::Result<JoinHandle<()>> {
     let fiber = spawn_named(name.clone(), move || match f() {
-        Err(e) if !is_cancelled(&e) => log!(Error, of = name, error = e; "{name}: {e}"),
+        Err(e) if !is_cancelled(&e) => log!(Error, about = name, error = e; "{name}: {e}"),
         _ => {}
     })?;
     Ok(fiber)

@@ -197,8 +197,9 @@ const MOST: u32 = 10;
 /// second at most, and says how many it has left out.
 #[derive(Debug)]
 pub struct Limited {
-    /// Of what, as its lines begin.
+    /// Of what, as its lines begin; and what kind of thing that is, as the name of a field.
     name: String,
+    kind: &'static str,
     /// Where the present second began.
     since: Cell<Instant>,
     printed: Cell<u32>,
@@ -206,8 +207,23 @@ pub struct Limited {
 }
 
 impl Limited {
+    /// Of anything.
     pub fn new(name: impl Into<String>) -> Limited {
-        Limited { name: name.into(), since: Cell::new(Instant::now()), printed: Cell::new(0), left_out: Cell::new(0) }
+        Self::of("about", name)
+    }
+
+    pub fn of_device(name: impl Into<String>) -> Limited {
+        Self::of("device", name)
+    }
+
+    fn of(kind: &'static str, name: impl Into<String>) -> Limited {
+        Limited {
+            name: name.into(),
+            kind,
+            since: Cell::new(Instant::now()),
+            printed: Cell::new(0),
+            left_out: Cell::new(0),
+        }
     }
 
     /// Prints a line at level `Warning`.
@@ -223,7 +239,7 @@ impl Limited {
         }
         if self.printed.get() < MOST {
             self.printed.set(self.printed.get() + 1);
-            print(level, &[("of", &self.name)], format_args!("{}: {message}", self.name));
+            print(level, &[(self.kind, &self.name)], format_args!("{}: {message}", self.name));
         } else {
             self.left_out.set(self.left_out.get() + 1);
         }
@@ -232,7 +248,10 @@ impl Limited {
     fn say_left_out(&self) {
         match self.left_out.take() {
             0 => {}
-            n => log!(Warning, of = self.name, left_out = n; "{}: {n} lines left out here", self.name),
+            n => {
+                let fields: Fields<'_> = &[(self.kind, &self.name), ("left_out", &n)];
+                print(Level::Warning, fields, format_args!("{}: {n} lines left out here", self.name));
+            }
         }
     }
 }

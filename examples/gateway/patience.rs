@@ -16,7 +16,7 @@ pub fn open<T>(name: &str, open: impl Fn() -> Result<T, SetupError>) -> io::Resu
         match open() {
             Ok(opened) => return Ok(opened),
             // Said once, and not for each of the attempts that follow.
-            Err(e) if wait == BACKOFF.0 => log!(Warning, of = name, error = e; "{name}: {e}; trying again"),
+            Err(e) if wait == BACKOFF.0 => log!(Warning, about = name, error = e; "{name}: {e}; trying again"),
             Err(_) => {}
         }
         sleep(wait)?;
@@ -28,6 +28,6 @@ pub fn open<T>(name: &str, open: impl Fn() -> Result<T, SetupError>) -> io::Resu
 pub fn open_again<T>(name: &str, again: impl Fn() -> Result<T, SetupError>) -> io::Result<T> {
     sleep(BACKOFF.0)?;
     let opened = open(name, again)?;
-    log!(Info, of = name; "{name}: open again");
+    log!(Info, about = name; "{name}: open again");
     Ok(opened)
 }

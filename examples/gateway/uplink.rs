@@ -27,7 +27,7 @@ pub fn publish(
     mqtt: &Mqtt,
     under_way: &Sender<UnderWay>,
 ) -> io::Result<()> {
-    let lost = Limited::new(device);
+    let lost = Limited::of_device(device);
     while let Some(Reading { line, at, mut pending }) = readings.recv()? {
         pending.go();
         let messages = outlet.borrow_mut().messages(&line, at);

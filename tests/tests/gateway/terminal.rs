@@ -220,7 +220,7 @@ fn each_line_is_an_object_where_json_is_asked_for() {
     }
     let said = format!("{}: \"quoted\" \x1b[31m \\ é", device.name());
     let said = lines.iter().find(|line| line["message"] == said.as_str()).expect("what the device said");
-    assert_eq!((&said["level"], &said["of"]), (&"info".into(), &device.name().into()));
+    assert_eq!((&said["level"], &said["device"]), (&"info".into(), &device.name().into()));
 
     for args in [&["--json", "--bogus"][..], &["--serial", "/dev/there-is-none", "--json"]] {
         let finished = start(args).finish(MARGIN);

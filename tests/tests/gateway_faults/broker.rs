@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::proxy::{Act, Instead, Pace, Place, Proxy, Script, Way};
 use becket_tests::broker::Broker;
+use becket_tests::mqtt::Client;
 use becket_tests::random::Random;
 use std::thread::sleep;
 use std::time::Duration;
@@ -23,12 +24,14 @@ pub struct Done {
     pub holes: u64,
     pub refused: u64,
     pub slow: u64,
+    pub commands: u64,
 }
 
 pub struct Faulty {
     broker: Broker,
     /// Whether it is one that writes what it has to say before it acknowledges: then it may be killed.
     may_die: bool,
+    is_there: bool,
     proxy: Proxy,
     url: String,
     account: Account,
@@ -42,7 +45,7 @@ impl Faulty {
         let broker = mosquitto.unwrap_or_else(Broker::embedded);
         let proxy = Proxy::new(broker.port());
         let url = proxy.url();
-        let mut faulty = Faulty { broker, may_die, proxy, url, account, told: Done::default() };
+        let mut faulty = Faulty { broker, may_die, is_there: true, proxy, url, account, told: Done::default() };
         faulty.account.subscribe(faulty.broker.port());
         faulty
     }
@@ -115,6 +118,17 @@ impl Faulty {
         self.proxy.forget_passed();
     }
 
+    /// Commands for devices of these names, from somebody whose connection nothing happens to.
+    pub fn command(&mut self, random: &mut Random, devices: &[String]) {
+        let mut client = Client::connect(self.broker.port(), "commander");
+        for _ in 0..random.within(1..30) {
+            self.told.commands += 1;
+            let device = &devices[random.within(0..devices.len() as u64) as usize];
+            let text = "x".repeat(random.within(1..4000) as usize);
+            client.publish(&format!("becket/{device}/set"), &text);
+        }
+    }
+
     /// A new connection meets this; the present one is cut.
     fn anew(&self, script: Script) {
         self.proxy.script([script]);
@@ -123,6 +137,7 @@ impl Faulty {
 
     /// The broker is killed, and connections to it are reset.
     pub fn leave(&mut self) {
+        self.is_there = false;
         self.proxy.lead_to(0);
         self.broker.kill();
         self.proxy.end_all(&Act::Reset);
@@ -134,13 +149,17 @@ impl Faulty {
         self.broker.restart();
         self.account.subscribe(self.broker.port());
         self.proxy.lead_to(self.broker.port());
+        self.is_there = true;
     }
 
     /// Everything is well, and stays so.
     pub fn mend(&mut self) {
         self.proxy.script_no_more();
-        self.leave();
-        self.come_back();
+        if self.is_there {
+            self.proxy.end_all(&Act::Cut);
+        } else {
+            self.come_back();
+        }
     }
 }
 

@@ -91,10 +91,11 @@ fn the_books_balance_whatever_fails() {
             && !left.is_zero()
         {
             for _ in 0..random.within(1..4) {
-                match random.within(0..8) {
+                match random.within(0..9) {
                     0..=3 => config.spoil(&mut random),
                     4 | 5 => page.spoil(&mut random),
                     6 => gateway.signal(Signal::HUP),
+                    7 => broker.command(&mut random, &names),
                     _ => disk.fill(),
                 }
                 thread::sleep(random.millis(10..400));
