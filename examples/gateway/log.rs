@@ -28,7 +28,8 @@ impl Display for Level {
     }
 }
 
-/// Prints a line: `log!("{name}: hung up")`, or with a level other than `Info`, and with fields for those who read JSON:
+/// Prints a line: `log!("{name}: hung up")`, or with a level other than `Info`, and with fields for those who read
+/// JSON:
 /// `log!(Warning, device = name, error = e; "{name}: {e}")`.
 macro_rules! log {
     ($level:ident $(, $key:ident = $value:expr)* ; $($message:tt)*) => {

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// How often systemd is told, where nothing but numbers changes.
 const SELDOM: u64 = 10;
 
-/// Says that the start is over, and shows the status once a second from then on, until this fiber is cancelled. The broker
-/// may be away for long: that is nothing that a start has to wait for.
+/// Says that the start is over, and shows the status once a second from then on, until this fiber is cancelled. The
+/// broker may be away for long: that is nothing that a start has to wait for.
 pub fn run(report: &Report, notify: &Notify) -> io::Result<()> {
     let mut ticks = interval(Duration::from_secs(1));
     let mut told = state(report);

@@ -46,8 +46,8 @@ impl Client {
         self.subscribe_at(filter, 1);
     }
 
-    /// Subscribes to `filter` at the given QoS and waits for the broker's consent. At QoS 0 the broker sends what it has
-    /// at once, and nothing goes back to it.
+    /// Subscribes to `filter` at the given QoS and waits for the broker's consent. At QoS 0 the broker sends what it
+    /// has at once, and nothing goes back to it.
     pub fn subscribe_at(&mut self, filter: &str, qos: u8) {
         let id = self.next_id();
         self.send(0x82, &[&id[..], &string(filter), &[qos]].concat());

@@ -64,9 +64,9 @@ impl Account {
         Account { seen: Arc::new(Mutex::new(Seen { devices, ..Seen::default() })), subscriber: None }
     }
 
-    /// Takes down what the broker on this port publishes, until it ends. At QoS 0: it writes each message to us before it
-    /// acknowledges it, and never meets a byte of ours that it has not read, so that what it wrote arrives even where it
-    /// is killed.
+    /// Takes down what the broker on this port publishes, until it ends. At QoS 0: it writes each message to us before
+    /// it acknowledges it, and never meets a byte of ours that it has not read, so that what it wrote arrives even
+    /// where it is killed.
     pub fn subscribe(&mut self, port: u16) {
         let mut client = Client::connect(port, "account");
         client.subscribe_at("becket/+/+", 0);

@@ -1,7 +1,8 @@
 //! The gateway while everything around it fails at random: at the end its books must agree with what an independent
 //! subscriber saw, and with what the devices said; memory, descriptors and processor time are watched meanwhile.
 //!
-//! It goes on for 20 s, or for as many seconds as the environment variable `BECKET_LONG` says. The seed is printed first;
+//! It goes on for 20 s, or for as many seconds as the environment variable `BECKET_LONG` says. The seed is printed
+//! first;
 //! `BECKET_SEED` repeats one, as far as threads and kernel let it.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
