@@ -112,8 +112,8 @@
 //!
 //! [`library_version`] says which one it is. For production, and with TLS above all, link the system's: it gets
 //! security updates. The one built here is of March 2021, as `libmosquitto-sys` carries it. Since then a SUBACK without
-//! reason codes was found to make the library read beyond its bounds (CVE-2024-10525; this crate does not look there),
-//! and mistakes in its TLS were mended up to 2.0.16; those known, this crate goes around.
+//! reason codes was found to hand programs an empty list that they may read beyond (CVE-2024-10525; this crate looks at
+//! the count), and mistakes in its TLS were mended up to 2.0.16; those known, this crate goes around.
 //!
 //! # What libmosquitto cannot do
 //!
