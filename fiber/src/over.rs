@@ -187,6 +187,24 @@ macro_rules! timeouts {
 }
 pub(crate) use timeouts;
 
+/// Gives `$name` a second handle that waits in fibers, too: without it, a call would find that of `sys`.
+macro_rules! clones {
+    ($name:ident) => {
+        impl $name {
+            /// A second handle to the same object, for another owner; both may be waited on at once. Timeouts of single calls
+            /// are not taken along.
+            ///
+            /// # Errors
+            /// `EMFILE` or `ENFILE` where no descriptor is left.
+            #[doc(alias = "dup")]
+            pub fn try_clone(&self) -> std::io::Result<$name> {
+                self.io.get_ref().try_clone()?.try_into()
+            }
+        }
+    };
+}
+pub(crate) use clones;
+
 /// Implements `Read` for `$name` and for a shared reference to it.
 macro_rules! reads {
     ($name:ident) => {

@@ -19,7 +19,7 @@
 pub use becket_sys::pipe::ATOMIC_WRITE;
 
 use crate::Io;
-use crate::over::{over_io, reads, timeouts, writes};
+use crate::over::{clones, over_io, reads, timeouts, writes};
 use becket_sys::pipe;
 use std::io;
 
@@ -31,6 +31,7 @@ pub struct Reader {
 }
 
 over_io!(Reader, pipe::Reader, convert);
+clones!(Reader);
 timeouts!(Reader);
 reads!(Reader);
 
@@ -42,6 +43,7 @@ pub struct Writer {
 }
 
 over_io!(Writer, pipe::Writer, convert);
+clones!(Writer);
 timeouts!(Writer);
 writes!(Writer);
 

@@ -2,7 +2,7 @@
 
 pub use becket_sys::pty::{Packet, Status};
 
-use crate::over::{over_io, reads, timeouts, until, writes};
+use crate::over::{clones, over_io, reads, timeouts, until, writes};
 use crate::process::Child;
 use crate::tty::Tty;
 use crate::{Io, Ready};
@@ -42,6 +42,7 @@ pub struct Controller {
 }
 
 over_io!(Controller, pty::Controller, convert);
+clones!(Controller);
 timeouts!(Controller);
 reads!(Controller);
 writes!(Controller);

@@ -2,7 +2,7 @@
 
 pub use becket_sys::serial::{Builder, DataBits, FlowControl, LineChange, ModemLines, Parity, Settings, StopBits};
 
-use crate::over::{over_io, reads, timeouts, until, writes};
+use crate::over::{clones, over_io, reads, timeouts, until, writes};
 use crate::{Io, Ready};
 use becket_sys::{SetupError, serial};
 use std::io;
@@ -49,6 +49,7 @@ pub struct Port {
 }
 
 over_io!(Port, serial::Port, convert);
+clones!(Port);
 timeouts!(Port);
 reads!(Port);
 writes!(Port);

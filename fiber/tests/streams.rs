@@ -33,6 +33,28 @@ fn nobody() -> io::Result<SocketAddr> {
 }
 
 #[test]
+fn a_second_handle_waits_in_its_fiber_while_the_first_one_is_used() {
+    in_fiber(|| {
+        let (mut near, far) = UnixStream::pair()?;
+        let mut second = near.try_clone()?;
+        let heard = spawn(move || -> io::Result<String> {
+            let mut text = String::new();
+            second.read_to_string(&mut text)?;
+            Ok(text)
+        })?;
+        sleep(MS)?; // it waits by now
+        near.write_all(b"question")?;
+        let mut question = [0; 8];
+        (&far).read_exact(&mut question)?;
+        drop(near); // the second handle keeps the connection
+        (&far).write_all(b"answer")?;
+        drop(far);
+        assert_eq!((&question, &*heard.join()??), (b"question", "answer"));
+        Ok(())
+    });
+}
+
+#[test]
 fn the_first_address_that_answers_wins() {
     in_fiber(|| {
         let listener = TcpListener::bind(([127, 0, 0, 1], 0))?;

@@ -1,6 +1,6 @@
 use super::connect::{interleave, to_any, to_one};
 use super::resolve;
-use crate::over::{accept, over_io, reads, timeouts, until, writes};
+use crate::over::{accept, clones, over_io, reads, timeouts, until, writes};
 use crate::{Io, Ready};
 use becket_sys::SetupError;
 use becket_sys::tcp::{Listener, Stream};
@@ -43,6 +43,7 @@ pub struct TcpListener {
 }
 
 over_io!(TcpListener, Listener, convert);
+clones!(TcpListener);
 
 impl TcpListener {
     /// Listens at `addr`; port 0 lets the system choose a free one.
@@ -86,6 +87,7 @@ pub struct TcpStream {
 }
 
 over_io!(TcpStream, Stream, convert);
+clones!(TcpStream);
 timeouts!(TcpStream);
 reads!(TcpStream);
 writes!(TcpStream);

@@ -1,4 +1,4 @@
-use crate::over::{ancillary, datagrams, over_io, timeouts, until};
+use crate::over::{ancillary, clones, datagrams, over_io, timeouts, until};
 use crate::{Io, Ready};
 use becket_sys::SetupError;
 use becket_sys::cmsg::{Batch, Outgoing, Packet};
@@ -37,6 +37,7 @@ pub struct UdpSocket {
 }
 
 over_io!(UdpSocket, Socket, convert);
+clones!(UdpSocket);
 timeouts!(UdpSocket);
 datagrams!(UdpSocket);
 ancillary!(UdpSocket);

@@ -1,5 +1,5 @@
 use super::{Address, Received};
-use crate::over::{REST, accept, ancillary, datagrams, over_io, reads, timeouts, until, writes};
+use crate::over::{REST, accept, ancillary, clones, datagrams, over_io, reads, timeouts, until, writes};
 use crate::{Io, Ready, sleep};
 use becket_sys::SetupError;
 use becket_sys::cmsg::{Incoming, Outgoing};
@@ -50,6 +50,7 @@ pub struct UnixListener {
 }
 
 over_io!(UnixListener, Listener, convert);
+clones!(UnixListener);
 
 impl UnixListener {
     /// Listens at `addr`.
@@ -95,6 +96,7 @@ pub struct UnixStream {
 }
 
 over_io!(UnixStream, Stream, convert);
+clones!(UnixStream);
 timeouts!(UnixStream);
 reads!(UnixStream);
 writes!(UnixStream);
@@ -158,6 +160,7 @@ pub struct UnixDatagram {
 }
 
 over_io!(UnixDatagram, Datagram, convert);
+clones!(UnixDatagram);
 timeouts!(UnixDatagram);
 datagrams!(UnixDatagram);
 ancillary!(UnixDatagram);
@@ -262,6 +265,7 @@ pub struct UnixSeqpacketListener {
 }
 
 over_io!(UnixSeqpacketListener, SeqpacketListener, convert);
+clones!(UnixSeqpacketListener);
 
 impl UnixSeqpacketListener {
     /// Listens at `addr`.
@@ -322,6 +326,7 @@ pub struct UnixSeqpacket {
 }
 
 over_io!(UnixSeqpacket, Seqpacket, convert);
+clones!(UnixSeqpacket);
 timeouts!(UnixSeqpacket);
 datagrams!(UnixSeqpacket);
 ancillary!(UnixSeqpacket);
