@@ -4,19 +4,14 @@
 
 use becket_examples::broker;
 use becket_loop::{Loop, Next};
-use becket_mosquitto::{Acknowledge, Client, Event, Hold, Options, Publish, QoS, Session};
+use becket_mosquitto::{Acknowledge, Client, Hold, Options, Publish, QoS, Session};
 use std::error::Error;
 use std::time::Duration;
 
 /// A worker of a name that the broker knows again, in the session that it left.
 fn worker(event_loop: &mut Loop<Vec<Hold>>, options: Options) -> Result<Client, Box<dyn Error>> {
     let options = options.client_id("becket-worker").session(Session::Kept).acknowledge(Acknowledge::WhenHandled);
-    let client = Client::join(event_loop, options, |_, _, client, event| {
-        if let Event::Subscribed { .. } = event {
-            client.publish(Publish::new("becket/jobs", "dig a well"))?;
-        }
-        Ok(())
-    })?;
+    let client = Client::join(event_loop, options, |_, _, _, _| Ok(()))?;
     // Right after `join`: what the session has comes with the connection.
     client.on("becket/jobs", QoS::AtLeastOnce, |held: &mut Vec<Hold>, _, client, job| {
         println!("begins to {}", String::from_utf8_lossy(&job.payload));
@@ -30,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = broker::options()?;
     let mut held = Vec::new();
     let mut event_loop = Loop::new()?;
-    let _dies = worker(&mut event_loop, options.clone())?;
+    let dies = worker(&mut event_loop, options.clone())?;
+    dies.publish(Publish::new("becket/jobs", "dig a well"))?; // sent after the subscription
     while held.is_empty() {
         event_loop.turn(&mut held, None)?;
     }

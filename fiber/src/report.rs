@@ -304,17 +304,27 @@ fn frames(text: &str) -> Vec<String> {
     }
     let took = all.iter().position(|frame| frame.contains("becket_fiber::report::Tracing"));
     let taken = took.map_or(0, |at| at + 1);
-    let first = taken + all[taken..].iter().take_while(|frame| frame.contains("becket_fiber::park::")).count();
+    let first = taken + all[taken..].iter().take_while(|frame| is_of(frame, "becket_fiber::park::", "park.rs")).count();
     all.drain(..if first < all.len() { first } else { 0 });
     above_the_root(all)
 }
 
 /// Leaves out the frames under a fiber's first.
 pub(crate) fn above_the_root(mut frames: Vec<String>) -> Vec<String> {
-    let under = ["root", "run_inline", "run_boxed"].map(|name| format!("becket_fiber::context::{name}"));
-    let end = frames.iter().position(|frame| under.iter().any(|name| frame.starts_with(name)));
+    let module = "becket_fiber::context::";
+    let end = frames.iter().position(|frame| {
+        let name = frame.strip_prefix(module).unwrap_or(frame);
+        let is_root = ["root", "run_inline", "run_boxed"].iter().any(|under| name.starts_with(under));
+        is_root && is_of(frame, module, "context/mod.rs")
+    });
     frames.truncate(end.filter(|end| *end > 0).unwrap_or(frames.len()));
     frames
+}
+
+/// Whether a frame is of a module of this crate. Where debug information is of lines alone, what was inlined has lost
+/// the path in its name, and only says where it stands.
+fn is_of(frame: &str, module: &str, file: &str) -> bool {
+    frame.contains(module) || frame.contains(&format!("/src/{file}:"))
 }
 
 /// Looking inside; see also [`fibers`](Runtime::fibers).
