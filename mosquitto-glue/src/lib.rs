@@ -19,10 +19,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A client is one connection to one broker, kept up over every failure: names are looked up off the thread, all
-//! addresses of the host are tried, a lost connection comes back after a random wait that grows, subscriptions are made
-//! again where the broker has forgotten them, and what is published meanwhile waits in a bounded queue. Nothing blocks
-//! the loop, and an idle client wakes it once a second.
+//! A client is one connection to one broker, kept up over failures, but those that each attempt would meet: names are
+//! looked up off the thread, all addresses of the host are tried, a lost connection comes back after a random wait that
+//! grows, subscriptions are made again where the broker has forgotten them, and what is published meanwhile at QoS 1 and 2
+//! waits in a bounded queue. Nothing blocks the loop, and an idle client wakes it once a second.
 //!
 //! # The parts
 //!
@@ -30,8 +30,8 @@
 //! - [`Socks5`] is a proxy to connect by way of.
 //! - `Tls`, with the feature `tls`, says whom to believe that it is the broker, and how to prove who connects.
 //! - [`Publish`] is a message on its way out. Each one that is accepted has a [`Delivery`], which comes to one
-//!   [`Outcome`]: sent, acknowledged, refused, expired, dropped or uncertain, never two of them. A [`Remote`] publishes
-//!   from other threads.
+//!   [`Outcome`]: sent, acknowledged, refused, expired, dropped, uncertain or kept, never two of them. A [`Remote`]
+//!   publishes from other threads.
 //! - A [`Session`] is what the broker remembers of a client over connections.
 //! - [`Event`] is what a client reports: [`Message`]s, outcomes, connections that come and go and the [`Reason`] why.
 //! - Handlers get the messages of one filter each ([`Client::on`]), and requests their answers ([`Client::request`],

@@ -25,7 +25,7 @@
 //! | signals | [`signal::Signals`] | reading | signalfd(2) | 2.6.27 |
 //! | process, thread, own child | [`process::PidFd`], [`process::Child`] | reading | pidfd_open(2) | 5.3; fetching descriptors 5.6; threads 6.9 |
 //! | changes of files | [`inotify::Inotify`] | reading | inotify(7) | 2.6.27; masks that only create 4.18 |
-//! | use of files, verdicts | [`fanotify::Fanotify`] | reading | fanotify(7) | 2.6.37; file handles 5.1; pidfds 5.15; mounts 6.14 |
+//! | use of files, verdicts | [`fanotify::Fanotify`] | reading | fanotify(7) | 2.6.37; file handles 5.1; pidfds 5.15; mounts 6.15 |
 //! | pipe, FIFO | [`pipe::Reader`], [`pipe::Writer`] | reading, writing | pipe(7), fifo(7) | 2.6.27; packets 3.4 |
 //! | terminal | [`tty::Tty`] | reading | tty(4), termios(3) | ever |
 //! | serial port | [`serial::Port`] | reading | termios(3), ioctl_tty(2) | 2.6.20 for any speed |

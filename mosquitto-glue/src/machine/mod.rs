@@ -19,7 +19,7 @@
 //!
 //! | QoS | how far it is | what happens | what is done | outcome, once acknowledged |
 //! |---|---|---|---|---|
-//! | any | in the queue | the connection is lost, the session or not | waits on | the one it gets |
+//! | any | in the queue | the connection is lost, the session or not | waits on, at QoS 0 where it may wait at all | the one it gets |
 //! | any | in the queue | its deadline comes | given up | Expired |
 //! | any | in the queue | the client is closed, or fails | given up | Dropped(Closed, Failed) |
 //! | 1, 2 | in a store, by an earlier client | anything | anew | as one whose session is lost |
