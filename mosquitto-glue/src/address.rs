@@ -87,7 +87,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        let fail = |why: String| AddressError { text: text.to_owned(), why };
+        let fail = |why: String| AddressError { text: without_credentials(text), why };
         if let Some(path) = text.strip_prefix("unix:") {
             return Address::unix(path).map_err(|e| fail(e.why));
         }
@@ -134,6 +134,17 @@ impl FromStr for Address {
             Some(digits) => digits.parse().map_err(|_| fail(format!("port {digits} is above 65535")))?,
         };
         Address::host(host.to_owned(), port, tls).map_err(|e| fail(e.why))
+    }
+}
+
+/// What may be printed of an address: where it has credentials, all but them.
+fn without_credentials(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((before, host)) if !text.starts_with("unix:") => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("{scheme}***@{host}")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -235,6 +246,18 @@ mod tests {
         }
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(long.parse::<Address>().unwrap_err().to_string().contains("107 bytes"));
+    }
+
+    #[test]
+    fn credentials_are_not_repeated() {
+        for text in
+            ["mqtt://user:secret@broker", "mqtts://user:secret@broker", "http://u:sec/ret@x@broker", "secret@broker"]
+        {
+            let e = text.parse::<Address>().unwrap_err().to_string();
+            assert!(e.contains("***@broker`: ") && !e.contains("sec"), "{text:?}: {e}");
+        }
+        let e = "unix:a@b\0".parse::<Address>().unwrap_err().to_string();
+        assert!(e.contains("unix:a@b"), "{e}");
     }
 
     #[test]
