@@ -1,6 +1,7 @@
 //! Standard error: lines, and where it is a terminal one more below them that changes in place.
 
-use becket_sys::{Ready, tty, wait};
+use becket_sys::tty::{self, Tty};
+use becket_sys::{Ready, wait};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,17 @@ pub struct Screen {
     status: String,
     /// Lines that were not printed, since standard error took none.
     left_out: u64,
+    /// Standard error where it is a terminal, opened anew: one that is ready for a byte may have no room for a line, and
+    /// a write that waits for that would wait for as long as nobody reads.
+    terminal: Option<Tty>,
+    /// What the terminal has not taken yet of what was begun.
+    rest: Vec<u8>,
 }
 
 impl Screen {
     pub fn new(has_status: bool) -> Screen {
-        Screen { has_status, ..Screen::default() }
+        // Not where the terminal is another user's, as after su(1).
+        Screen { has_status, terminal: Tty::reopen(io::stderr()).ok(), ..Screen::default() }
     }
 
     /// Prints a line, which ends with its line end, above the status line. Where whoever reads standard error does not,
@@ -46,15 +53,36 @@ impl Screen {
         if !self.status.is_empty() {
             text.push_str(shown(&self.status, columns()));
         }
-        self.left_out = if write(&text, patience) { 0 } else { self.left_out + 1 };
+        self.left_out = if self.write(&text, patience) { 0 } else { self.left_out + 1 };
     }
 
     /// Shows this instead of what the status line was; nothing removes it.
     pub fn set_status(&mut self, text: &str) {
         let nothing_to_do = text.is_empty() && self.status.is_empty();
-        if self.has_status && !nothing_to_do && write(&format!("{CLEAR}{}", shown(text, columns())), Duration::ZERO) {
+        if self.has_status
+            && !nothing_to_do
+            && self.write(&format!("{CLEAR}{}", shown(text, columns())), Duration::ZERO)
+        {
             self.status = text.to_owned();
         }
+    }
+
+    /// Writes it, unless standard error takes nothing for that long; whether it did. What cannot be written at all is no
+    /// reason to stop.
+    fn write(&mut self, text: &str, patience: Duration) -> bool {
+        let Some(terminal) = &self.terminal else { return write_in_pieces(text, patience) };
+        let until = Instant::now() + patience;
+        // What was begun comes first: else this would stand within a line, or within an escape sequence.
+        if !flush(terminal, &mut self.rest, until) {
+            return false;
+        }
+        self.rest.extend_from_slice(text.as_bytes());
+        let is_done = flush(terminal, &mut self.rest, until);
+        let has_begun = is_done || self.rest.len() < text.len();
+        if !has_begun {
+            self.rest.clear();
+        }
+        has_begun
     }
 }
 
@@ -68,14 +96,33 @@ fn shown(text: &str, columns: u16) -> &str {
 }
 
 fn columns() -> u16 {
-    let size = tty::Tty::new(io::stderr()).and_then(|terminal| terminal.window_size());
+    let size = Tty::new(io::stderr()).and_then(|terminal| terminal.window_size());
     size.ok().map(|size| size.columns).filter(|&columns| columns > 0).unwrap_or(COLUMNS)
 }
 
-/// Writes it, unless standard error takes nothing for that long; whether it did. What cannot be written at all is no
-/// reason to stop.
-fn write(text: &str, patience: Duration) -> bool {
-    // What a pipe or a terminal takes at once where it takes anything.
+/// Has the terminal take what it has room for, and more where it makes room in time; whether that was all.
+fn flush(terminal: &Tty, rest: &mut Vec<u8>, until: Instant) -> bool {
+    let mut has_waited = false;
+    while !rest.is_empty() {
+        match terminal.try_write(rest) {
+            Ok(Some(n)) => {
+                rest.drain(..n);
+                has_waited = false;
+            }
+            // Once: it may be ready, and have no room for what comes next.
+            Ok(None) if !has_waited && !matches!(terminal.wait_ready(Ready::WRITE, Some(until)), Ok(None)) => {
+                has_waited = true;
+            }
+            Ok(None) => return false,
+            Err(_) => rest.clear(),
+        }
+    }
+    true
+}
+
+/// As [`Screen::write`], to what may be shared with others, and blocks.
+fn write_in_pieces(text: &str, patience: Duration) -> bool {
+    // What a pipe takes at once where it takes anything.
     text.as_bytes().chunks(4096).all(|piece| {
         let ready = wait(io::stderr(), Ready::WRITE, Some(Instant::now() + patience));
         let takes = !matches!(ready, Ok(None));

@@ -1,16 +1,20 @@
 //! What a terminal shows of the gateway, by a small model of one; and what comes where there is no terminal.
 
+use crate::devices::message;
 use crate::{MARGIN, Sums, start};
 use becket_sys::process::Child;
 use becket_sys::pty::Controller;
+use becket_sys::signal::Signal;
 use becket_sys::tty::WindowSize;
 use becket_sys::{Ready, wait};
 use becket_tests::broker::Broker;
 use becket_tests::device::Device;
 use becket_tests::examples;
+use becket_tests::mqtt::Client;
 use serde_json::Value;
 use std::process::Command;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// What the gateway shows, and what was shown before.
 struct Terminal {
@@ -153,6 +157,34 @@ fn lines_come_above_the_status_and_cannot_command_the_terminal() {
     device.plug_again();
     assert_eq!(terminal.finish(), Some(0));
     assert!(!terminal.text().contains("readings/s"), "{}", terminal.text());
+}
+
+/// As ssh(1) leaves it whose machine has gone to sleep.
+#[test]
+fn a_terminal_that_nobody_reads_holds_up_nothing() {
+    let broker = Broker::start();
+    let mut client = Client::connect(broker.port(), "observer");
+    client.subscribe("becket/+/n");
+    let device = Device::plug("unread");
+    let url = broker.url();
+    let mut terminal = Terminal::start(100, &[], &["--broker", &url, "--serial", device.path()]);
+    terminal.until("connected", |t| t.last().starts_with("1 device, broker connected"));
+    // More than a terminal holds, of all lengths.
+    for n in 0..60 {
+        device.say(&format!("{}\n", "x".repeat(1000 + 37 * n)));
+        sleep(Duration::from_millis(100));
+    }
+    device.say("n=1\n");
+    assert_eq!(client.next(MARGIN), message(&device, "n", "1"));
+    while wait(&terminal.controller, Ready::READ, Some(Instant::now() + Duration::from_millis(300))).unwrap().is_some()
+    {
+        terminal.step();
+    }
+    device.say("read again\n");
+    terminal.until("told", |t| t.text().contains(" lines left out, since nobody read them"));
+    terminal.until("as before", |t| t.last().starts_with("1 device, broker connected"));
+    terminal.gateway.send_signal(Signal::TERM).unwrap();
+    assert_eq!(terminal.finish(), Some(0));
 }
 
 #[test]
