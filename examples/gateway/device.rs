@@ -60,6 +60,11 @@ impl Device {
         self.port.replace(port);
     }
 
+    /// Has it be shown no more: it is removed.
+    pub fn leave(&self) {
+        self.record.is_removed.set(true);
+    }
+
     /// Serves the device, which is opened here where it is not open yet, and opens it again whenever it hangs up, until
     /// this fiber is cancelled.
     pub fn run(&self, port: Option<Port>) -> io::Result<()> {

@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::settings::{DeviceSettings, GpioSettings};
 use crate::uplink::{self, UnderWay};
 use becket_fiber::serial::Port;
-use becket_fiber::sync::{Sender, channel};
+use becket_fiber::sync::{Receiver, Sender, channel};
 use becket_fiber::{JoinHandle, is_cancelled, spawn_named};
 use std::cell::RefCell;
 use std::io;
@@ -29,7 +29,14 @@ pub struct Devices {
     served: RefCell<Vec<Served>>,
     lines: RefCell<Vec<ServedLine>>,
     /// Publishers of devices that are gone: each ends when it has emptied its queue.
-    leaving: RefCell<Vec<JoinHandle<()>>>,
+    leaving: RefCell<Vec<Leaving>>,
+}
+
+/// What is left of a device: the fiber that lets out what it has said.
+struct Leaving {
+    name: String,
+    publisher: JoinHandle<()>,
+    ended: Receiver<()>,
 }
 
 /// A device, and its two fibers.
@@ -39,6 +46,8 @@ struct Served {
     outlet: Rc<RefCell<Outlet>>,
     reader: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    /// Whose other end the publisher has.
+    ended: Receiver<()>,
 }
 
 struct ServedLine {
@@ -71,10 +80,23 @@ impl Devices {
         let device = Rc::new(Device::new(&name, settings.port.clone(), to_publish, commands, self.report.clone()));
         let outlet = Rc::new(RefCell::new(outlet(&settings)));
         let (m, n, o) = (self.mqtt.clone(), name.clone(), outlet.clone());
-        let publisher = spawn(format!("{name} readings"), move || uplink::publish(&n, &o, &readings, &m, &under_way))?;
+        let before = self.last_of(&name);
+        let (end, ended) = channel(1);
+        let publisher = spawn(format!("{name} readings"), move || {
+            let _end = end;
+            // What another one of this name has said, perhaps on the same topics, is older.
+            before.map_or(Ok(None), |before| before.recv())?;
+            uplink::publish(&n, &o, &readings, &m, &under_way)
+        })?;
         let reader = read(&device, port)?;
-        self.served.borrow_mut().push(Served { settings, device, outlet, reader, publisher });
+        self.served.borrow_mut().push(Served { settings, device, outlet, reader, publisher, ended });
         Ok(())
+    }
+
+    /// What tells of the end of the last publisher of this name that is leaving.
+    fn last_of(&self, name: &str) -> Option<Receiver<()>> {
+        let leaving = self.leaving.borrow();
+        leaving.iter().rev().find(|leaving| leaving.name == name).map(|leaving| leaving.ended.clone())
     }
 
     /// Serves the device of this name no more. What it has said goes out, as long as that takes.
@@ -83,10 +105,12 @@ impl Devices {
         let Some(served) = at.map(|at| self.served.borrow_mut().remove(at)) else { return };
         self.mqtt.end_commands(name, &served.settings.topic);
         end(served.reader);
+        served.device.leave();
         let mut leaving = self.leaving.borrow_mut();
-        leaving.retain(|publisher| !publisher.is_finished());
+        leaving.retain(|leaving| !leaving.publisher.is_finished());
         // With the device goes the other end of the publisher's queue.
-        leaving.push(served.publisher);
+        let Served { settings, publisher, ended, .. } = served;
+        leaving.push(Leaving { name: settings.name, publisher, ended });
     }
 
     /// Begins to listen to a line, which is opened by its own fiber where it is not open yet.
@@ -175,7 +199,7 @@ impl Devices {
         lines.iter().for_each(|line| line.watcher.cancel());
         served.iter().for_each(|served| served.reader.cancel());
         lines.into_iter().for_each(|line| end(line.watcher));
-        let mut publishers = self.leaving.take();
+        let mut publishers: Vec<_> = self.leaving.take().into_iter().map(|leaving| leaving.publisher).collect();
         for served in served {
             end(served.reader);
             publishers.push(served.publisher);

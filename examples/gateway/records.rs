@@ -15,7 +15,8 @@ const MOST_FIELDS: usize = 64;
 const MOST_NAME: usize = 64;
 const MOST_VALUE: usize = 256;
 
-/// Everything. A device and a line stand here for as long as somebody holds their record.
+/// Everything. A device and a line stand here for as long as somebody holds their record, and a device no longer than it is
+/// served.
 #[derive(Debug)]
 pub struct Records {
     /// When the gateway began.
@@ -48,9 +49,12 @@ impl Records {
         add(&self.lines, LineRecord { name: name.into(), link, edges, last })
     }
 
-    /// The devices, in the order in which they came.
+    /// The devices, in the order in which they came, without those that are removed: what they have said may wait for
+    /// long, and another of the same name be there.
     pub fn devices(&self) -> Vec<Rc<DeviceRecord>> {
-        all(&self.devices)
+        let mut devices = all(&self.devices);
+        devices.retain(|device| !device.is_removed.get());
+        devices
     }
 
     /// The GPIO lines, in the order in which they came.
@@ -126,6 +130,8 @@ pub struct DeviceRecord {
     pub name: Rc<str>,
     pub path: PathBuf,
     pub link: Link,
+    /// Whether it is served no more.
+    pub is_removed: Cell<bool>,
     /// Lines with at least one field.
     pub readings: Cell<u64>,
     /// Readings of which the broker has every field.
@@ -158,6 +164,7 @@ impl DeviceRecord {
             name,
             path: path.into(),
             link: Link::default(),
+            is_removed: Cell::default(),
             readings: zero(),
             acknowledged: zero(),
             dropped: zero(),
@@ -305,8 +312,9 @@ mod tests {
     #[test]
     fn records_stand_for_as_long_as_they_are_held() {
         let records = Records::default();
-        let [a, b] = ["a", "b"].map(|name| records.device(name.into(), Path::new("/dev/x")));
+        let [a, b, c] = ["a", "b", "c"].map(|name| records.device(name.into(), Path::new("/dev/x")));
         drop(a);
+        c.is_removed.set(true);
         assert_eq!(records.devices().iter().map(|d| &*d.name).collect::<Vec<_>>(), ["b"]);
         let line = records.line("7");
         line.edge("rising");

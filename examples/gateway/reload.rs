@@ -5,7 +5,7 @@ use crate::devices::Devices;
 use crate::log::log;
 use crate::mqtt::Mqtt;
 use crate::notify::Notify;
-use crate::settings::Broker;
+use crate::settings::{Broker, BrokerSettings};
 use crate::watch::{Watch, Why};
 use becket_fiber::is_cancelled;
 use becket_fiber::sync;
@@ -99,15 +99,16 @@ impl Reload {
         if config.queue != running.queue && config.queue != self.last.queue {
             stays("`queue`");
         }
-        let mut broker = config.broker.clone();
-        let address = match (&broker.place, &running.broker.place) {
-            (Broker::At(address), Broker::At(_)) => address.clone(),
-            (wanted, present) => {
-                if wanted != present && *wanted != self.last.broker.place {
+        let (broker, address) = match (&config.broker.place, &running.broker.place) {
+            (Broker::At(address), Broker::At(_)) => (config.broker.clone(), address.clone()),
+            (wanted, present) if wanted == present => (config.broker.clone(), self.address.clone()),
+            (wanted, _) => {
+                if *wanted != self.last.broker.place {
                     stays("that the broker is, or is not, one of the gateway's own");
                 }
-                broker.place = present.clone();
-                self.address.clone()
+                // What the other one wants to know of us, this one does not.
+                let BrokerSettings { prefix, qos, .. } = config.broker.clone();
+                (BrokerSettings { prefix, qos, ..running.broker.clone() }, self.address.clone())
             }
         };
         if broker != running.broker {

@@ -2,7 +2,7 @@
 //! another symbolic link. The folders are watched, since a file that is renamed over is gone, and its watch with it.
 
 use becket_fiber::inotify::{Change, Event, Inotify, Mask, Options, WatchId};
-use becket_fiber::select::after;
+use becket_fiber::select::at;
 use becket_fiber::sync::Notify;
 use becket_fiber::{Ready, select, timeout};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -31,7 +31,8 @@ pub struct Watch {
     inotify: Inotify,
     places: BTreeSet<(PathBuf, OsString)>,
     folders: HashMap<WatchId, PathBuf>,
-    is_complete: bool,
+    /// Those that cannot be watched.
+    missing: Vec<PathBuf>,
 }
 
 /// Why a wait has ended.
@@ -49,15 +50,15 @@ impl Watch {
         let places = places(files);
         let inotify = Inotify::new()?;
         let mut folders = HashMap::new();
-        let mut is_complete = true;
+        let mut missing = Vec::new();
         for folder in places.iter().map(|(folder, _)| folder).collect::<BTreeSet<_>>() {
             match inotify.modify(folder, TOLD | Mask::DELETE_SELF | Mask::MOVE_SELF, Options::ONLYDIR) {
                 Ok(id) => drop(folders.insert(id, folder.clone())),
                 Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(e),
-                Err(_) => is_complete = false,
+                Err(_) => missing.push(folder.clone()),
             }
         }
-        Ok(Watch { inotify, places, folders, is_complete })
+        Ok(Watch { inotify, places, folders, missing })
     }
 
     /// Whether the names that lead to these files are those that are watched.
@@ -67,13 +68,19 @@ impl Watch {
 
     /// Waits until one of the files may be another, and does not change just now; or until somebody asks.
     pub fn wait(&self, asked: &Notify) -> io::Result<Why> {
+        // Other files of the same folder may change more often than that.
+        let mut look = Instant::now() + MISSING;
         loop {
             let why = select! {
                 _ = asked.on_signal() => Some(Why::Asked),
-                _ = after(MISSING), if !self.is_complete => Some(Why::Changed),
+                _ = at(look), if !self.missing.is_empty() => Some(Why::Changed),
                 _ = self.inotify.on_ready(Ready::READ) => None,
             };
             match why? {
+                // Another watch would find no more; and to close this one takes the kernel milliseconds.
+                Some(Why::Changed) if !self.missing.iter().any(|folder| folder.exists()) => {
+                    look = Instant::now() + MISSING;
+                }
                 Some(why) => return Ok(why),
                 None if self.take()? => break,
                 None => {}

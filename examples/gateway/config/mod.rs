@@ -9,6 +9,7 @@ use crate::settings::{BrokerSettings, DeviceSettings, GpioSettings};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use tables::{File, Key};
 
@@ -72,15 +73,25 @@ impl Files {
     fn read(&mut self, path: &Key<PathBuf>) -> Checked<Vec<u8>> {
         let full = self.path(path);
         self.read.push(full.clone());
-        fs::read(&full).or_else(|e| wrong(path, format!("{}: {e}", full.display())))
+        content(&full).or_else(|e| wrong(path, format!("{}: {e}", full.display())))
     }
+}
+
+/// What is in a file. A pipe or a device may never end, or have something else each time: everything would stand still,
+/// or be taken over from nothing.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    fs::read(path)
 }
 
 /// Reads the file at `path`.
 pub fn read(path: &Path) -> Read {
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut files = Files { folder, read: vec![path.to_owned()] };
-    let config = match fs::read(path) {
+    let config = match content(path) {
         Ok(bytes) => parse(&bytes, &mut files).map_err(|e| format!("{}:{}", path.display(), e.in_line_of(&bytes))),
         Err(e) => Err(format!("{}: {e}", path.display())),
     };

@@ -175,3 +175,12 @@ fn files_are_named_with_the_line_and_listed() {
     fs::remove_dir_all(&folder).unwrap();
     assert!(read(&file).config.unwrap_err().ends_with("gateway.toml: No such file or directory (os error 2)"));
 }
+
+#[test]
+fn what_never_ends_or_has_something_else_each_time_is_no_configuration() {
+    for path in ["/dev/zero", "/dev/null"] {
+        assert_eq!(read(Path::new(path)).config.unwrap_err(), format!("{path}: it is no regular file"));
+        let named = format!("[broker]\nuser = \"u\"\npassword-file = \"{path}\"\n");
+        assert_eq!(parsed(&named).unwrap_err(), format!("3: {path}: it is no regular file"));
+    }
+}

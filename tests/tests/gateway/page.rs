@@ -175,6 +175,29 @@ fn devices_and_lines_that_are_missing_are_shown_and_those_that_are_removed_are_n
 }
 
 #[test]
+fn one_of_two_devices_of_a_name_is_shown_though_what_the_other_has_said_waits() {
+    let mut broker = Broker::start();
+    let [first, second] = ["page-one", "page-other"].map(Device::plug);
+    let with = |device| format!("http = 0\n{}{}", of_broker(&broker), of_device(device, "name = \"same\""));
+    let [before, after] = [&first, &second].map(with);
+    let file = File::new("page-same", &before);
+    let gateway = file.start();
+    gateway.expect_stderr("subscribed", MARGIN);
+    let port = port(&gateway);
+    broker.kill();
+    first.say("a=1\n");
+    metrics_that(port, |m| m["readings"] == 1);
+    file.rename(&after);
+    let seen = metrics_that(port, |m| m["devices"][0]["path"] == second.path());
+    assert_eq!((seen["devices"].as_array().map(Vec::len), &seen["acknowledged"]), (Some(1), &0.into()), "{seen}");
+    let (_, text) = get(port, "/metrics");
+    assert_eq!(text.matches("becket_device_open{device=\"same\"}").count(), 1, "{text}");
+    broker.restart();
+    metrics_that(port, |m| m["acknowledged"] == 1);
+    end(gateway);
+}
+
+#[test]
 fn a_connection_is_kept_and_head_has_no_body() {
     let gateway = start(&[]);
     let port = port(&gateway);

@@ -279,3 +279,74 @@ fn what_a_wrong_address_was_given_goes_to_the_right_one() {
     let sums = end(gateway);
     assert_eq!((sums.readings, sums.acknowledged, sums.reconnects), (580, 580, 0), "{sums:?}");
 }
+
+#[test]
+fn a_broker_that_cannot_be_left_is_spoken_to_as_before() {
+    let broker = Broker::start();
+    let mut client = observer(&broker);
+    let device = Device::plug("not-left");
+    let with = |broker: &str| broker.to_owned() + &of_device(&device, "");
+    let file = File::new("not-left", &with(&(of_broker(&broker) + "user = \"u\"\npassword = \"p\"\nkeepalive = 60\n")));
+    let gateway = file.start();
+    gateway.expect_stderr("connected", MARGIN);
+    file.overwrite(&with("[broker]\nurl = \"embedded\"\ntopic-prefix = \"becket/x\"\n"));
+    gateway.expect_stderr("that the broker is, or is not, one of the gateway's own", MARGIN);
+    client.subscribe("becket/x/+/a");
+    gateway.expect_stderr(&format!("gateway: {}: changed", device.name()), MARGIN);
+    device.say("a=1\n");
+    client.next_that(MARGIN, |seen| (&*seen.topic, &*seen.payload) == (&*format!("becket/x/{}/a", device.name()), "1"));
+    gateway.signal(Signal::TERM);
+    let finished = gateway.finish(MARGIN);
+    Sums::of(&finished);
+    assert_eq!(finished.stderr.matches("gateway: connected\n").count(), 1, "{finished:?}");
+}
+
+#[test]
+fn a_folder_that_comes_late_is_seen_however_busy_another_one_is() {
+    let broker = Broker::start();
+    let file = File::new("late", &of_broker(&broker));
+    let gateway = file.start();
+    gateway.expect_stderr("connected", MARGIN);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            for _ in 0..100 {
+                fs::write(file.folder.join("busy"), "").unwrap();
+                sleep(Duration::from_millis(100));
+            }
+        });
+        file.rename(&(of_broker(&broker) + "user = \"u\"\npassword-file = \"late/password\"\n"));
+        gateway.expect_stderr("late/password: No such file", MARGIN);
+        fs::create_dir(file.folder.join("late")).unwrap();
+        fs::write(file.folder.join("late/password"), "p").unwrap();
+        // Before the other files are at rest.
+        gateway.expect_stderr("gateway.toml: taken over", Duration::from_secs(5));
+    });
+    end(gateway);
+}
+
+#[test]
+fn what_a_device_says_stays_in_order_though_it_is_removed_and_added_meanwhile() {
+    let broker = Broker::start();
+    let mut client = observer(&broker);
+    let device = Device::plug("again");
+    let (without, with) = (of_broker(&broker), of_broker(&broker) + &of_device(&device, ""));
+    let file = File::new("again", &with);
+    let gateway = file.start();
+    gateway.expect_stderr("subscribed", MARGIN);
+    broker.freeze();
+    // More than the client takes.
+    count_up(&device, 0..300);
+    sleep(Duration::from_millis(200));
+    for (text, what) in [(&without, "removed"), (&with, "added")] {
+        file.rename(text);
+        gateway.expect_stderr(&format!("gateway: {}: {what}", device.name()), MARGIN);
+    }
+    count_up(&device, 300..500);
+    broker.thaw();
+    for n in 0..500 {
+        let next = client.next_that(MARGIN, |seen| seen.topic == message(&device, "n", "").topic);
+        assert_eq!(next.payload, n.to_string());
+    }
+    let sums = end(gateway);
+    assert_eq!((sums.readings, sums.dropped), (500, 0), "{sums:?}");
+}
