@@ -47,7 +47,7 @@ answers a command: it is no reading. DEVICE is the last part of the path.
   --check-config           read the file, say what is wrong with it, and end
   --for DURATION           end by itself after that time, such as 10s, 500ms or 2m
   --json                   each line on standard error is a JSON object: time, level, message, and what it is about
-  --quiet                  of these lines those alone that tell of trouble; no status line either
+  --quiet                  of these lines those alone that tell of trouble; no status line, no answer to SIGUSR1
   --help                   print this
 
 SIGINT and SIGTERM end it after what waits has gone out, at most 5 s; a second one ends it at once. So does SIGHUP, but

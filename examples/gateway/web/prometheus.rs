@@ -56,7 +56,7 @@ pub(super) fn write(state: &State<'_>) -> String {
     for line in &lines {
         out.sample("becket_gpio_open", &[("line", &line.name)], u8::from(line.link.state().is_open));
     }
-    out.family("becket_gpio_edges_total", "counter", "Edges of the GPIO line that were published.");
+    out.family("becket_gpio_edges_total", "counter", "Edges of the GPIO line that came.");
     for line in &lines {
         out.sample("becket_gpio_edges_total", &[("line", &line.name)], line.edges.get());
     }
