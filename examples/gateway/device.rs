@@ -12,7 +12,7 @@ use becket_fiber::{Builder, is_cancelled, scope, shield, sleep, timeout, yield_n
 use becket_sys::SetupError;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a device may take to begin to accept a command.
@@ -35,6 +35,8 @@ pub struct Reading {
 pub struct Device {
     pub name: Rc<str>,
     port: RefCell<PortSettings>,
+    /// What is open at present.
+    open: RefCell<Weak<Port>>,
     readings: Sender<Reading>,
     commands: Receiver<String>,
     report: Rc<Report>,
@@ -52,12 +54,17 @@ impl Device {
     ) -> Device {
         let chatter = Limited::of_device(&**name);
         let record = report.records.device(name.clone(), &port.path);
-        Device { name: name.clone(), port: RefCell::new(port), readings, commands, report, record, chatter }
+        let (name, port, open) = (name.clone(), RefCell::new(port), RefCell::default());
+        Device { name, port, open, readings, commands, report, record, chatter }
     }
 
-    /// Has it be opened in another way from the next time on.
-    pub fn set_port(&self, port: PortSettings) {
+    /// Has it be opened in another way from the next time on. What is open is set so and goes on: to open it anew would
+    /// lose what is in between, and take the rest of a line for one.
+    pub fn set_port(&self, port: PortSettings) -> io::Result<()> {
+        let PortSettings { line, exclusive, .. } = port;
         self.port.replace(port);
+        let open = self.open.borrow().upgrade();
+        open.map_or(Ok(()), |open| open.set_settings(&line).and_then(|()| open.set_exclusive(exclusive)))
     }
 
     /// Has it be shown no more: it is removed.
@@ -71,8 +78,11 @@ impl Device {
         let mut port = port.map_or_else(|| patience::open(&self.name, || self.open()), Ok)?;
         loop {
             self.record.link.opened();
-            let served = self.serve(&port);
-            close(port);
+            let open = Rc::new(port);
+            self.open.replace(Rc::downgrade(&open));
+            let served = self.serve(&open);
+            close(&open);
+            drop(open);
             let why = match served {
                 Err(e) if is_cancelled(&e) => return Err(e),
                 Ok(()) => "hung up".to_owned(),
@@ -155,9 +165,9 @@ pub fn open(settings: &PortSettings) -> Result<Port, SetupError> {
     port.try_into().map_err(|e| SetupError::new("fcntl", path.display().to_string(), e))
 }
 
-/// Closes a port. Closing waits for what was not sent yet, up to half a minute, and all else with it: so wait here,
-/// where others go on, and not as long.
-fn close(port: Port) {
+/// Before a port is closed. Closing waits for what was not sent yet, up to half a minute, and all else with it: so wait
+/// here, where others go on, and not as long.
+fn close(port: &Port) {
     let sent = || -> io::Result<()> {
         while port.output_queued()? > 0 {
             sleep(Duration::from_millis(10))?;

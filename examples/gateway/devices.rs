@@ -181,13 +181,12 @@ impl Devices {
             true => Ok(()),
             false => self.mqtt.move_commands(&settings.name, &before.topic, &settings.topic),
         };
-        if before.port != settings.port {
-            end(served.reader);
-            served.device.set_port(settings.port.clone());
-            served.reader = read(&served.device, device::open(&settings.port).ok())?;
-        }
+        let set = match before.port == settings.port {
+            true => Ok(()),
+            false => served.device.set_port(settings.port.clone()),
+        };
         self.served.borrow_mut().push(served);
-        moved
+        moved.and(set)
     }
 
     /// Reads nothing any more: to be called once, at the end. Returns the publishers, each of which ends when it has

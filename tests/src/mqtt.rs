@@ -1,5 +1,6 @@
 //! A tiny MQTT 3.1.1 client over a blocking socket, which owes nothing to libmosquitto: a second opinion.
 
+use rustix::net::sockopt;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -52,6 +53,13 @@ impl Client {
         let id = self.next_id();
         self.send(0x82, &[&id[..], &string(filter), &[qos]].concat());
         assert_eq!(self.answer(SUBACK), [&id[..], &[qos]].concat(), "SUBACK");
+    }
+
+    /// Has the kernel keep more of what comes than it would, as far as this user may ask for that: a broker that finds no
+    /// room keeps it in memory of its own, drops what is of QoS 0 when that is much, and loses it when it is killed.
+    pub fn receive_much(&self) {
+        let much = 16 << 20;
+        let _ = sockopt::set_socket_recv_buffer_size_force(&self.stream, much);
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.

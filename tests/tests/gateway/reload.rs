@@ -96,10 +96,13 @@ fn what_differs_is_changed_and_nothing_else() {
     gateway.expect_stderr("gateway: slow: added", MARGIN);
     slow.say("a=1\n");
     client.next_that(MARGIN, |seen| (&*seen.topic, &*seen.payload) == ("becket/fast/a", "2"));
+    // In the middle of a line.
+    slow.say("lost=1 a=");
     file.overwrite(&with("baud = 2400\nname = \"slow\"\ntopic = \"becket/other-topic\""));
     gateway.expect_stderr("gateway: slow: changed", MARGIN);
     gateway.expect_stderr("subscribed to becket/other-topic/set", MARGIN);
-    slow.say("a=3\n");
+    slow.say("3\n");
+    client.next_that(MARGIN, |seen| (&*seen.topic, &*seen.payload) == ("becket/other-topic/lost", "1"));
     client.next_that(MARGIN, |seen| (&*seen.topic, &*seen.payload) == ("becket/other-topic/a", "3"));
     client.publish("becket/other-topic/set", "here");
     assert_eq!(slow.hear(), "here\n");

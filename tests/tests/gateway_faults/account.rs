@@ -65,10 +65,11 @@ impl Account {
     }
 
     /// Takes down what the broker on this port publishes, until it ends. At QoS 0: it writes each message to us before
-    /// it acknowledges it, and never meets a byte of ours that it has not read, so that what it wrote arrives even
-    /// where it is killed.
+    /// it acknowledges it, as long as there is room for it, and never meets a byte of ours that it has not read, so that
+    /// what it wrote arrives even where it is killed.
     pub fn subscribe(&mut self, port: u16) {
         let mut client = Client::connect(port, "account");
+        client.receive_much();
         client.subscribe_at("becket/+/+", 0);
         let seen = self.seen.clone();
         self.subscriber = Some(thread::spawn(move || {

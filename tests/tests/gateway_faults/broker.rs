@@ -40,7 +40,8 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn start(account: Account) -> Faulty {
-        let mosquitto = Broker::start_mosquitto();
+        // A queue of any length for the account, which a busy machine may keep from reading for a while.
+        let mosquitto = Broker::start_configured("max_queued_messages 0");
         let may_die = mosquitto.is_some();
         let broker = mosquitto.unwrap_or_else(Broker::embedded);
         let proxy = Proxy::new(broker.port());

@@ -165,13 +165,15 @@ fn the_books_balance_whatever_fails() {
     let (readings, acknowledged, dropped) = (sum("readings"), sum("acknowledged"), sum("dropped"));
     assert_eq!(broker.account().strange(), [], "messages that no device has caused");
     assert_eq!(readings, acknowledged + dropped, "the gateway's own books");
-    assert!(acknowledged <= all.readings, "acknowledged, but not arrived: {}", acknowledged - all.readings);
+    // A device that is taken in again while it talks begins in the middle of a line, whose rest may have one field.
+    assert!(acknowledged <= all.begun, "acknowledged, but not arrived: {}", acknowledged - all.begun);
     assert!(all.begun <= acknowledged + dropped, "arrived, but neither acknowledged nor dropped");
     assert!(readings <= said, "more readings than were said");
     // Of a device that was always there nothing is missing that it has said, unless it is told.
     let steady = &figures["devices"][0];
     assert_eq!((&steady["name"], &steady["readings"]), (&names[0].as_str().into(), &chatters[0].said().into()));
     let of_steady = broker.account().of(&names[0]);
+    assert_eq!(of_steady.begun, of_steady.readings, "a reading of it arrived in part");
     assert!(of_steady.readings >= steady["acknowledged"].as_u64().unwrap(), "{steady}");
     assert!(of_steady.begun <= chatters[0].said() - steady["dropped"].as_u64().unwrap() + in_part, "{steady}");
     // In a short run what happens once, such as the first client of the page, may well happen in the second half.
