@@ -22,7 +22,7 @@ pub struct Config {
     head: String,
     /// Name and path of each device, and whether it is in the file.
     devices: Vec<(String, String, bool)>,
-    /// A setting whose change has devices be opened again.
+    /// A setting of every device that changes while it is open.
     baud: u32,
     pub told: Done,
 }
@@ -43,7 +43,7 @@ impl Config {
         text
     }
 
-    /// One change at random. The first device is always there, and stays as it is.
+    /// One change at random. The first device is always there.
     pub fn spoil(&mut self, random: &mut Random) {
         match random.within(0..8) {
             0..=2 => {
